@@ -1,0 +1,211 @@
+#include "exec.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct plan_entry {
+    const struct plan_kind *kind;
+    void *params;
+    void *plan;
+    struct plan_entry *next;
+};
+
+/* One loop that the pool works on. Indices are handed out under the lock: loops here have few, large bodies. */
+struct loop {
+    int (*body)(void *context, int64_t i);
+    void *context;
+    int64_t count, next, done;
+    int64_t failed_index; /* smallest index that failed, or count */
+    int code;
+    char message[512];
+};
+
+struct exec {
+    struct exec_options options;
+    struct arena arena;
+    struct plan_entry *plans;
+    pthread_t *threads; /* options.threads - 1 of them; the caller is the other one */
+    int started;
+    pthread_mutex_t lock;
+    pthread_cond_t work, idle;
+    struct loop *loop;
+    bool stop;
+};
+
+/* Runs indices of the current loop until none is left. Called and left with the lock held. */
+static void loop_run(struct exec *ex, struct loop *l)
+{
+    while (l->next < l->count) {
+        const int64_t i = l->next++;
+        pthread_mutex_unlock(&ex->lock);
+        const int code = l->body(l->context, i);
+        pthread_mutex_lock(&ex->lock);
+        if (code && i < l->failed_index) {
+            l->failed_index = i;
+            l->code = code;
+            snprintf(l->message, sizeof l->message, "%s", status_message());
+        }
+        if (++l->done == l->count)
+            pthread_cond_broadcast(&ex->idle);
+    }
+}
+
+static void *pool_main(void *arg)
+{
+    struct exec *ex = arg;
+    pthread_mutex_lock(&ex->lock);
+    while (!ex->stop) {
+        if (ex->loop && ex->loop->next < ex->loop->count)
+            loop_run(ex, ex->loop);
+        else
+            pthread_cond_wait(&ex->work, &ex->lock);
+    }
+    pthread_mutex_unlock(&ex->lock);
+    return NULL;
+}
+
+int exec_create(const struct exec_options *options, struct exec **out)
+{
+    if (options->threads < 1 || options->threads > 1024)
+        return fail(STATUS_ARGUMENT, "exec: %d threads, allowed 1 to 1024", options->threads);
+    if (options->backend != BACKEND_CPU)
+        return fail(STATUS_UNSUPPORTED, "exec: backend %s is not in this build", backend_name(options->backend));
+    struct exec *ex = calloc(1, sizeof *ex);
+    if (!ex)
+        return fail(STATUS_NOMEM, "exec: out of memory");
+    ex->options = *options;
+    pthread_mutex_init(&ex->lock, NULL);
+    pthread_cond_init(&ex->work, NULL);
+    pthread_cond_init(&ex->idle, NULL);
+    int code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes : (size_t)EXEC_ARENA_BYTES);
+    if (code)
+        goto fail;
+    ex->threads = calloc((size_t)options->threads, sizeof *ex->threads);
+    if (!ex->threads) {
+        code = fail(STATUS_NOMEM, "exec: out of memory");
+        goto fail;
+    }
+    for (; ex->started < options->threads - 1; ex->started++) {
+        if (pthread_create(&ex->threads[ex->started], NULL, pool_main, ex)) {
+            code = fail(STATUS_NOMEM, "exec: cannot start thread %d", ex->started + 1);
+            goto fail;
+        }
+    }
+    *out = ex;
+    return STATUS_OK;
+fail:
+    exec_destroy(&ex);
+    return code;
+}
+
+void exec_destroy(struct exec **exec)
+{
+    struct exec *ex = *exec;
+    if (!ex)
+        return;
+    pthread_mutex_lock(&ex->lock);
+    ex->stop = true;
+    pthread_cond_broadcast(&ex->work);
+    pthread_mutex_unlock(&ex->lock);
+    for (int i = 0; i < ex->started; i++)
+        pthread_join(ex->threads[i], NULL);
+    free(ex->threads);
+    while (ex->plans) {
+        struct plan_entry *e = ex->plans;
+        ex->plans = e->next;
+        free(e->params);
+        free(e->plan);
+        free(e);
+    }
+    arena_destroy(&ex->arena);
+    pthread_cond_destroy(&ex->idle);
+    pthread_cond_destroy(&ex->work);
+    pthread_mutex_destroy(&ex->lock);
+    free(ex);
+    *exec = NULL;
+}
+
+const struct ops *exec_ops(const struct exec *ex)
+{
+    return ex->options.ops;
+}
+
+enum exec_backend exec_backend(const struct exec *ex)
+{
+    return ex->options.backend;
+}
+
+enum exec_isa exec_isa(const struct exec *ex)
+{
+    return ex->options.isa;
+}
+
+int exec_threads(const struct exec *ex)
+{
+    return ex->options.threads;
+}
+
+struct arena *exec_arena(struct exec *ex)
+{
+    return &ex->arena;
+}
+
+const char *backend_name(enum exec_backend backend)
+{
+    static const char *const names[] = {"cpu", "cuda", "emulated"};
+    return (unsigned)backend < 3 ? names[backend] : "unknown";
+}
+
+const char *isa_name(enum exec_isa isa)
+{
+    static const char *const names[] = {"scalar", "avx2", "avx512"};
+    return (unsigned)isa < 3 ? names[isa] : "unknown";
+}
+
+int exec_parallel(struct exec *ex, int64_t count, int (*body)(void *context, int64_t i), void *context)
+{
+    struct loop l = {.body = body, .context = context, .count = count, .failed_index = count};
+    pthread_mutex_lock(&ex->lock);
+    ex->loop = &l;
+    if (count > 1)
+        pthread_cond_broadcast(&ex->work);
+    loop_run(ex, &l);
+    while (l.done < count)
+        pthread_cond_wait(&ex->idle, &ex->lock);
+    ex->loop = NULL;
+    pthread_mutex_unlock(&ex->lock);
+    return l.code ? fail(l.code, "%s", l.message) : STATUS_OK;
+}
+
+int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params, const void **out)
+{
+    for (struct plan_entry *e = ex->plans; e; e = e->next)
+        if (e->kind == kind && memcmp(e->params, params, kind->params_bytes) == 0) {
+            *out = e->plan;
+            return STATUS_OK;
+        }
+    const size_t bytes = (kind->bytes(params) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    struct plan_entry *e = calloc(1, sizeof *e);
+    int code = STATUS_NOMEM;
+    if (!e || !(e->params = malloc(kind->params_bytes)) || !(e->plan = aligned_alloc(ARENA_ALIGN, bytes)))
+        code = fail(STATUS_NOMEM, "%s plan: %zu bytes", kind->name, bytes);
+    else
+        code = kind->init(e->plan, params);
+    if (code) {
+        if (e) {
+            free(e->params);
+            free(e->plan);
+        }
+        free(e);
+        return code;
+    }
+    memcpy(e->params, params, kind->params_bytes);
+    e->kind = kind;
+    e->next = ex->plans;
+    ex->plans = e;
+    *out = e->plan;
+    return STATUS_OK;
+}

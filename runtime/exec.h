@@ -1,0 +1,63 @@
+/* exec - where operations run: backend, device, threads, scratch arena and the cache of plans.
+ *
+ *   ownership    exec owns its arena, threads and plans; what exec_plan returns lives until exec_destroy
+ *   threads      an exec serves one calling thread at a time; exec_parallel spreads a loop over its pool
+ *   determinism  "same device" = same backend, ISA and thread count */
+#ifndef EXEC_H
+#define EXEC_H
+#include "arena.h"
+#include "status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct exec;
+struct ops; /* kernels/ops.h */
+
+enum exec_backend { BACKEND_CPU = 0, BACKEND_CUDA = 1, BACKEND_EMULATED = 2 };
+enum exec_isa { ISA_SCALAR = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
+
+struct exec_options {
+    enum exec_backend backend;
+    enum exec_isa isa;
+    int threads;            /* 1 to 1024; 1 starts no thread */
+    size_t arena_bytes;     /* scratch for operations; 0: EXEC_ARENA_BYTES */
+    const struct ops *ops;  /* the backend's table; borrowed */
+};
+
+enum { EXEC_ARENA_BYTES = 16 << 20 };
+
+int exec_create(const struct exec_options *options, struct exec **out) MUST_USE;
+void exec_destroy(struct exec **ex);
+
+const struct ops *exec_ops(const struct exec *ex);
+enum exec_backend exec_backend(const struct exec *ex);
+enum exec_isa exec_isa(const struct exec *ex);
+int exec_threads(const struct exec *ex);
+struct arena *exec_arena(struct exec *ex);
+
+const char *backend_name(enum exec_backend backend); /* "cpu", "cuda", "emulated" */
+const char *isa_name(enum exec_isa isa);             /* "scalar", "avx2", "avx512" */
+
+/* Calls body(context, i) for every i in [0, count), each once, in any order and on any of the pool's threads; returns
+ * when all are done. The first code other than 0 in index order is returned with its message. */
+int exec_parallel(struct exec *ex, int64_t count, int (*body)(void *context, int64_t i), void *context) MUST_USE;
+
+/* How a plan is made: `bytes` gives its size for the parameters, `init` fills 64-byte aligned memory of that size. */
+struct plan_kind {
+    const char *name;
+    size_t params_bytes; /* parameters are compared byte by byte: clear the padding of the struct */
+    size_t (*bytes)(const void *params);
+    int (*init)(void *plan, const void *params);
+};
+
+/* The plan for these parameters, from the cache or made now. */
+int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params, const void **out) MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
