@@ -23,9 +23,9 @@ enum exec_isa { ISA_SCALAR = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
 struct exec_options {
     enum exec_backend backend;
     enum exec_isa isa;
-    int threads;            /* 1 to 1024; 1 starts no thread */
-    size_t arena_bytes;     /* scratch for operations; 0: EXEC_ARENA_BYTES */
-    const struct ops *ops;  /* the backend's table; borrowed */
+    int threads;           /* 1 to 1024; 1 starts no thread */
+    size_t arena_bytes;    /* scratch for operations; 0: EXEC_ARENA_BYTES */
+    const struct ops *ops; /* the backend's table; borrowed */
 };
 
 enum { EXEC_ARENA_BYTES = 16 << 20 };

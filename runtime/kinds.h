@@ -1,0 +1,103 @@
+/* kinds - parameters and results of the job kinds, as they travel inside `params` and `result` of the messages.
+ *
+ * The scheduler never looks inside. Clients encode parameters and decode results, workers the other way round. Absent
+ * numbers mean the default that PROTOCOL.md names; keys are never reused. */
+#ifndef KINDS_H
+#define KINDS_H
+#include "messages.h"
+
+#define KIND_ANALYZE "analyze"
+#define KIND_FEATURES "features"
+#define KIND_NOOP "noop"
+
+enum { LIMIT_FEATURE_NAME = 32, LIMIT_WARNINGS = 8 };
+
+/* How frames are cut and transformed; 0 or empty means the default in brackets. */
+#define SPECTRUM_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, n_fft, 65536, NULL) \
+    F(S, 2, UINT, OPTIONAL, hop, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, win_length, 65536, NULL) \
+    F(S, 4, STR, OPTIONAL, window, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 5, STR, OPTIONAL, pad, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 6, BOOL, OPTIONAL, not_centred, 0, NULL) \
+    F(S, 7, UINT, OPTIONAL, mels, 4096, NULL) \
+    F(S, 8, F64, OPTIONAL, fmin_hz, 0, NULL) \
+    F(S, 9, F64, OPTIONAL, fmax_hz, 0, NULL) \
+    F(S, 10, BOOL, OPTIONAL, htk, 0, NULL) \
+    F(S, 11, F64, OPTIONAL, top_db, 0, NULL) \
+    F(S, 12, BOOL, OPTIONAL, no_norm, 0, NULL)
+
+#define ANALYZE_PARAMS_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, n_fft, 65536, NULL) \
+    F(S, 2, UINT, OPTIONAL, hop, 0, NULL) \
+    F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
+    F(S, 21, BOOL, OPTIONAL, verify, 0, NULL)
+
+#define FEATURES_PARAMS_FIELDS(F, S) \
+    SPECTRUM_FIELDS(F, S) \
+    F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
+    F(S, 21, BOOL, OPTIONAL, verify, 0, NULL) \
+    F(S, 22, STR, REQUIRED, feature, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 23, BOOL, OPTIONAL, keep, 0, NULL)
+
+/* An item's own parameters of kind `features`: where the .npy goes. */
+#define FEATURES_ITEM_FIELDS(F, S) F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL)
+
+/* What every result says of its input and of how it was made. */
+#define PROVENANCE_FIELDS(F, S) \
+    F(S, 1, BIN, OPTIONAL, hash, 32, NULL) \
+    F(S, 2, UINT, OPTIONAL, rate_hz, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, channels, 0, NULL) \
+    F(S, 4, UINT, OPTIONAL, frames_decoded, 0, NULL) \
+    F(S, 5, STR, OPTIONAL, codec, LIMIT_NAME, NULL) \
+    F(S, 6, BOOL, OPTIONAL, from_store, 0, NULL) \
+    F(S, 7, F64, OPTIONAL, seconds, 0, NULL) \
+    F(S, 8, STR, OPTIONAL, backend, LIMIT_NAME, NULL) \
+    F(S, 9, STR, OPTIONAL, isa, LIMIT_NAME, NULL) \
+    F(S, 10, STR, OPTIONAL, version, LIMIT_NAME, NULL) \
+    F(S, 11, STRS, OPTIONAL, warnings, LIMIT_WARNINGS, NULL)
+
+#define ANALYZE_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, F64, OPTIONAL, duration_s, 0, NULL) \
+    F(S, 21, F64, OPTIONAL, rms, 0, NULL) \
+    F(S, 22, F64, OPTIONAL, peak, 0, NULL) \
+    F(S, 23, F64, OPTIONAL, zero_crossing_rate, 0, NULL) \
+    F(S, 24, F64, OPTIONAL, spectral_centroid_hz, 0, NULL) \
+    F(S, 25, UINT, OPTIONAL, n_fft, 0, NULL) \
+    F(S, 26, UINT, OPTIONAL, hop, 0, NULL)
+
+#define FEATURES_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, STR, OPTIONAL, feature, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 21, UINT, OPTIONAL, bins, 0, NULL) \
+    F(S, 22, UINT, OPTIONAL, frames, 0, NULL) \
+    F(S, 23, STR, OPTIONAL, dtype, LIMIT_NAME, NULL) \
+    F(S, 24, BOOL, OPTIONAL, kept, 0, NULL)
+
+enum noop_action { NOOP_SUCCEED = 0, NOOP_FAIL = 1, NOOP_CRASH = 2, NOOP_HANG = 3, NOOP_ALLOCATE = 4, NOOP_OPEN = 5 };
+
+#define NOOP_PARAMS_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, sleep_ms, 0, NULL)
+#define NOOP_ITEM_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, action, 0, NULL)
+#define NOOP_RESULT_FIELDS(F, S) F(S, 7, F64, OPTIONAL, seconds, 0, NULL)
+
+#define KIND_TABLES(X) \
+    X(analyze_params, ANALYZE_PARAMS_FIELDS) \
+    X(features_params, FEATURES_PARAMS_FIELDS) \
+    X(features_item, FEATURES_ITEM_FIELDS) \
+    X(provenance, PROVENANCE_FIELDS) \
+    X(analyze_result, ANALYZE_RESULT_FIELDS) \
+    X(features_result, FEATURES_RESULT_FIELDS) \
+    X(noop_params, NOOP_PARAMS_FIELDS) \
+    X(noop_item, NOOP_ITEM_FIELDS) \
+    X(noop_result, NOOP_RESULT_FIELDS)
+
+#define KIND_STRUCT(name, table) \
+    struct kind_##name { \
+        table(WIRE_MEMBER, ) \
+    }; \
+    extern const struct wire_schema kind_##name##_schema;
+
+KIND_TABLES(KIND_STRUCT)
+
+#endif
