@@ -1,0 +1,22 @@
+/* npy - headers of NumPy's .npy files, format version 1.0.
+ *
+ * An array [bins, frames] is stored frame after frame, as it is computed: the header says fortran_order, so nothing is
+ * transposed. The header has one fixed length, so the number of frames can be filled in when it is known.
+ *   source    numpy.lib.format of NumPy 2: magic, version, little-endian length, a Python dict padded to 64 bytes */
+#ifndef NPY_H
+#define NPY_H
+#include "ragged.h"
+#include "status.h"
+
+#include <stddef.h>
+
+enum { NPY_HEADER_BYTES = 128 };
+
+/* [bins, frames] of DTYPE_F32 or DTYPE_C64; STATUS_ARGUMENT for other types. */
+int npy_header(enum dtype dtype, int64_t bins, int64_t frames, char out[NPY_HEADER_BYTES]) MUST_USE;
+
+/* Bytes of one element; 0 for types that .npy files of ours do not have. */
+size_t npy_item_bytes(enum dtype dtype);
+const char *npy_dtype_name(enum dtype dtype); /* "float32", "complex64" */
+
+#endif
