@@ -55,8 +55,8 @@ int hash_parse(const char *hex, struct hash *out)
 {
     size_t n = 0;
     const char *end = NULL;
-    if (strlen(hex) != HASH_HEX - 1 ||
-        sodium_hex2bin(out->bytes, HASH_BYTES, hex, HASH_HEX - 1, NULL, &n, &end) != 0 || n != HASH_BYTES)
+    if (strlen(hex) != HASH_HEX - 1 || sodium_hex2bin(out->bytes, HASH_BYTES, hex, HASH_HEX - 1, NULL, &n, &end) != 0 ||
+        n != HASH_BYTES)
         return fail(STATUS_ARGUMENT, "not a hash: %.80s", hex);
     return STATUS_OK;
 }

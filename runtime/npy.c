@@ -23,8 +23,9 @@ int npy_header(enum dtype dtype, int64_t bins, int64_t frames, char out[NPY_HEAD
     out[8] = (char)(NPY_HEADER_BYTES - 10);
     out[9] = 0;
     char dict[NPY_HEADER_BYTES];
-    const int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': True, 'shape': (%" PRId64 ", %" PRId64 "), }",
-                           dtype == DTYPE_F32 ? "<f4" : "<c8", bins, frames);
+    const int n =
+        snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': True, 'shape': (%" PRId64 ", %" PRId64 "), }",
+                 dtype == DTYPE_F32 ? "<f4" : "<c8", bins, frames);
     memcpy(out + 10, dict, (size_t)n);
     out[NPY_HEADER_BYTES - 1] = '\n';
     return STATUS_OK;

@@ -33,7 +33,7 @@ static uint64_t get(const unsigned char **at, int width)
 {
     uint64_t v = 0;
     for (int i = 0; i < width; i++)
-        v |= (uint64_t)*(*at)++ << 8 * i;
+        v |= (uint64_t) * (*at)++ << 8 * i;
     return v;
 }
 

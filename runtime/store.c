@@ -41,16 +41,17 @@ static int refuse_network(const char *folder)
     static const struct {
         unsigned long magic;
         const char *name;
-    } remote[] = {{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x517b, "SMB"}, {0x01021997, "9P"},
-                  {0x5346414f, "AFS"}, {0x00c36400, "Ceph"}, {0x0bd00bd0, "Lustre"}};
+    } remote[] = {{0x6969, "NFS"},    {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x517b, "SMB"},
+                  {0x01021997, "9P"}, {0x5346414f, "AFS"},  {0x00c36400, "Ceph"}, {0x0bd00bd0, "Lustre"}};
     struct statfs fs;
     if (statfs(folder, &fs))
         return fail(STATUS_IO, "store %s: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
         if ((unsigned long)fs.f_type == remote[i].magic)
-            return fail(STATUS_UNSUPPORTED,
-                        "store %s is on %s, where LMDB's locks and maps are not safe; set WAVEMILL_HOME to a local disk",
-                        folder, remote[i].name);
+            return fail(
+                STATUS_UNSUPPORTED,
+                "store %s is on %s, where LMDB's locks and maps are not safe; set WAVEMILL_HOME to a local disk",
+                folder, remote[i].name);
     return STATUS_OK;
 }
 
@@ -113,7 +114,8 @@ static int open_tables(struct store *s)
     if (e || layout != STORE_LAYOUT) {
         end(s, txn);
         return e ? lmdb_fail(s, e, "open its tables")
-                 : fail(STATUS_VERSION, "store %s has layout %u, this program knows %d", s->folder, layout, STORE_LAYOUT);
+                 : fail(STATUS_VERSION, "store %s has layout %u, this program knows %d", s->folder, layout,
+                        STORE_LAYOUT);
     }
     e = mdb_txn_commit(txn);
     pthread_rwlock_unlock(&s->growth);
@@ -226,7 +228,8 @@ static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size
     const int code = begin(s, true, &txn);
     if (code)
         return code;
-    MDB_val key = {bytes, (void *)(uintptr_t)key_data}, value, to = {8 + (bytes < KEY_BYTES ? bytes : KEY_BYTES), moved};
+    MDB_val key = {bytes, (void *)(uintptr_t)key_data}, value,
+            to = {8 + (bytes < KEY_BYTES ? bytes : KEY_BYTES), moved};
     int e = mdb_get(txn, table, &key, &value);
     if (!e) {
         void *copy = malloc(value.mv_size ? value.mv_size : 1);

@@ -1,0 +1,42 @@
+/* child - the compute child as its supervisor sees it: started, watched, ended.
+ *   errors    STATUS_IO: the program cannot be started; the message names it */
+#ifndef CHILD_H
+#define CHILD_H
+#include "status.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct child {
+    pid_t pid;  /* 0: none */
+    int socket; /* task.h; -1: none */
+};
+
+/* Starts `program` (wavemill-compute) with that many threads, its own process group, and no descriptor of ours but the
+ * task socket and stderr. */
+int child_start(struct child *c, const char *program, int threads) MUST_USE;
+
+/* SIGKILL, reap, close. `how`, when not NULL, gets how it ended: "killed by signal 11 (Segmentation fault)". */
+void child_end(struct child *c, char *how, size_t capacity);
+
+/* Resident bytes of a process, 0 when it cannot be known. */
+size_t child_resident_bytes(pid_t pid);
+
+/* ---- ffmpeg, for what libsndfile cannot read ---- */
+
+struct ffmpeg {
+    pid_t pid;   /* 0: none */
+    int output;  /* read end of the pipe with its AU stream; -1: none */
+    int message; /* memfd that holds its stderr; -1: none */
+};
+
+/* Is there an ffmpeg on PATH? */
+int ffmpeg_find(char *out, size_t capacity) MUST_USE; /* STATUS_NOT_FOUND */
+
+/* Decodes the first audio track of `input` (borrowed). It may open no network and no playlist. */
+int ffmpeg_start(struct ffmpeg *f, const char *program, int input) MUST_USE;
+
+/* Ends and reaps it. STATUS_FORMAT with the last line it printed when it failed by itself. */
+int ffmpeg_end(struct ffmpeg *f) MUST_USE;
+
+#endif

@@ -1,0 +1,41 @@
+/* job - one task of the compute child: decodes and computes one item, writes its result map (and array).
+ *
+ * A job_KIND function gets an open task and fills the reply; it opens nothing, and returns a status code whose class
+ * the queue acts on. */
+#ifndef JOB_H
+#define JOB_H
+#include "exec.h"
+#include "task.h"
+#include "wire.h"
+
+struct job {
+    const struct task_request *request;
+    const uint8_t *params, *item_params;
+    int fds[TASK_FDS];
+    int socket; /* for signs of life */
+    struct exec *exec;
+    struct task_reply *reply;
+    int64_t last_beat_ms;
+};
+
+int job_analyze(struct job *j) MUST_USE;
+int job_features(struct job *j) MUST_USE;
+int job_noop(struct job *j) MUST_USE;
+
+/* Tells the supervisor, at most every 200 ms, that the item is alive. */
+void job_beat(struct job *j, double progress);
+
+struct audio;
+
+/* Opens the task's input: a file, or the stream that ffmpeg writes. Sets reply->wants_ffmpeg when only ffmpeg can. */
+int job_open_audio(struct job *j, struct audio **out) MUST_USE;
+
+/* Writes the encoded result map into the task's memfd. */
+int job_write_result(struct job *j, const struct wire_schema *schema, const void *result) MUST_USE;
+
+/* What a result says of the audio and of this build; `warnings` needs to live until the result is written. */
+struct kind_provenance;
+int job_provenance(struct job *j, const struct audio *a, struct wire_buffer *warnings,
+                   struct kind_provenance *out) MUST_USE;
+
+#endif

@@ -1,0 +1,234 @@
+/* One feature of one file, streamed into a .npy file as it is computed. */
+#include "audio.h"
+#include "job.h"
+#include "npy.h"
+#include "params.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct feature {
+    enum feature_kind kind;
+    struct stft_params stft;
+    struct mel_params mel;
+    double rate_hz;
+    enum dtype dtype;
+    int64_t bins;
+    double top_db; /* logmel: below the maximum; negative: no limit */
+};
+
+static enum window_kind window_of(struct wire_slice name)
+{
+    static const struct {
+        const char *name;
+        enum window_kind kind;
+    } windows[] = {{"hann", WINDOW_HANN},
+                   {"hamming", WINDOW_HAMMING},
+                   {"blackman", WINDOW_BLACKMAN},
+                   {"bartlett", WINDOW_BARTLETT},
+                   {"rectangular", WINDOW_RECTANGULAR}};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        if (strlen(windows[i].name) == name.bytes && memcmp(windows[i].name, name.data, name.bytes) == 0)
+            return windows[i].kind;
+    return WINDOW_HANN; /* params_features has refused every other name */
+}
+
+static void describe(const struct kind_features_params *p, enum feature_kind kind, double rate_hz, struct feature *f)
+{
+    *f = (struct feature){.kind = kind, .rate_hz = rate_hz, .dtype = DTYPE_F32, .bins = 1, .top_db = -1};
+    f->stft.frame = (struct frame_params){(int64_t)p->n_fft, (int64_t)p->hop, !p->not_centred};
+    f->stft.win_length = (int64_t)p->win_length;
+    f->stft.window = window_of(p->window);
+    f->stft.pad = p->pad.bytes == strlen("reflect") ? PAD_REFLECT : PAD_ZERO;
+    if (kind == FEATURE_STFT) {
+        f->dtype = DTYPE_C64;
+        f->bins = stft_bins(&f->stft);
+    }
+    if (kind != FEATURE_MEL && kind != FEATURE_LOGMEL)
+        return;
+    f->bins = (int64_t)p->mels;
+    f->mel = (struct mel_params){.stft = f->stft,
+                                 .mels = (int32_t)p->mels,
+                                 .rate_hz = rate_hz,
+                                 .fmin_hz = p->fmin_hz,
+                                 .fmax_hz = isfinite(p->fmax_hz) ? p->fmax_hz : 0,
+                                 .htk = p->htk,
+                                 .slaney_norm = !p->no_norm,
+                                 .log = kind == FEATURE_LOGMEL,
+                                 .power = 2};
+    f->top_db = kind == FEATURE_LOGMEL ? p->top_db : -1;
+}
+
+static int compute(struct exec *ex, const struct feature *f, const struct ragged *x, struct ragged *y)
+{
+    switch (f->kind) {
+    case FEATURE_STFT:
+        return stft(ex, &f->stft, x, y);
+    case FEATURE_MEL:
+    case FEATURE_LOGMEL:
+        return mel(ex, &f->mel, x, y);
+    case FEATURE_CENTROID:
+        return centroid(ex, &(struct centroid_params){f->stft, f->rate_hz}, x, y);
+    case FEATURE_RMS:
+        return rms(ex, &f->stft.frame, x, y);
+    case FEATURE_PEAK:
+        return peak(ex, &f->stft.frame, x, y);
+    case FEATURE_ZCR:
+        return zero_crossing(ex, &f->stft.frame, x, y);
+    default:
+        return fail(STATUS_INTERNAL, "no operation for feature %d", (int)f->kind);
+    }
+}
+
+static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
+{
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = pwrite(fd, (const char *)data + done, bytes - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(STATUS_IO, "cannot write the array: %s", strerror(errno));
+        done += (size_t)n;
+    }
+    return STATUS_OK;
+}
+
+struct output {
+    int fd;
+    float *buffer;
+    size_t capacity;
+    int64_t frames;
+    float loudest;
+};
+
+static int write_piece(struct job *j, const struct feature *f, struct stream_piece *p, struct output *o)
+{
+    const size_t frame_bytes = npy_item_bytes(f->dtype) * (size_t)f->bins;
+    const int64_t total = p->skip + p->frames;
+    const size_t bytes = (size_t)total * frame_bytes;
+    if (bytes > STREAM_OUT_MAX)
+        return fail(STATUS_NOMEM, "the frames at the end of the signal need %zu MiB: n_fft is too large for this hop",
+                    bytes >> 20);
+    if (bytes > o->capacity) {
+        free(o->buffer);
+        o->capacity = 0;
+        if (!(o->buffer = malloc(bytes)))
+            return fail(STATUS_NOMEM, "features: %zu bytes", bytes);
+        o->capacity = bytes;
+    }
+    const int64_t offset[2] = {0, total};
+    struct ragged y = {.data = o->buffer,
+                       .dtype = f->dtype,
+                       .channels = (int32_t)f->bins,
+                       .offset = offset,
+                       .piece = &p->piece,
+                       .rows = 1,
+                       .total = total};
+    int code = compute(j->exec, f, &p->x, &y);
+    if (code)
+        return code;
+    const float *fresh = o->buffer + (size_t)p->skip * frame_bytes / sizeof(float);
+    const size_t fresh_bytes = (size_t)p->frames * frame_bytes;
+    if (f->top_db >= 0)
+        for (size_t i = 0; i < fresh_bytes / sizeof(float); i++)
+            o->loudest = fresh[i] > o->loudest ? fresh[i] : o->loudest;
+    code = write_all(o->fd, fresh, fresh_bytes, NPY_HEADER_BYTES + (uint64_t)o->frames * frame_bytes);
+    o->frames += p->frames;
+    return code;
+}
+
+/* librosa's power_to_db clips at the maximum of the whole signal less top_db: known at the end, so a second pass. */
+static int clip(struct job *j, const struct feature *f, struct output *o)
+{
+    const float floor_db = o->loudest - (float)f->top_db;
+    const uint64_t end = NPY_HEADER_BYTES + (uint64_t)o->frames * (uint64_t)f->bins * sizeof(float);
+    for (uint64_t at = NPY_HEADER_BYTES; at < end;) {
+        const size_t want = end - at < o->capacity ? (size_t)(end - at) : o->capacity / sizeof(float) * sizeof(float);
+        if (pread(o->fd, o->buffer, want, (off_t)at) != (ssize_t)want)
+            return fail(STATUS_IO, "cannot read the array back: %s", strerror(errno));
+        for (size_t i = 0; i < want / sizeof(float); i++)
+            o->buffer[i] = o->buffer[i] < floor_db ? floor_db : o->buffer[i];
+        const int code = write_all(o->fd, o->buffer, want, at);
+        if (code)
+            return code;
+        at += want;
+        job_beat(j, 0);
+    }
+    return STATUS_OK;
+}
+
+static int write_result(struct job *j, const struct audio *a, const struct feature *f, int64_t frames)
+{
+    struct kind_provenance from = {.seconds = NAN};
+    struct wire_buffer warnings = {0};
+    int code = job_provenance(j, a, &warnings, &from);
+    const struct kind_features_result result = {
+        .rate_hz = from.rate_hz,
+        .channels = from.channels,
+        .frames_decoded = from.frames_decoded,
+        .codec = from.codec,
+        .seconds = NAN,
+        .backend = from.backend,
+        .isa = from.isa,
+        .version = from.version,
+        .warnings = from.warnings,
+        .feature = wire_str(feature_name(f->kind)),
+        .bins = (uint64_t)f->bins,
+        .frames = (uint64_t)frames,
+        .dtype = wire_str(npy_dtype_name(f->dtype)),
+    };
+    j->reply->dtype = f->dtype;
+    j->reply->bins = (uint32_t)f->bins;
+    j->reply->frames = (uint64_t)frames;
+    if (!code)
+        code = job_write_result(j, &kind_features_result_schema, &result);
+    wire_free(&warnings);
+    return code;
+}
+
+static int run(struct job *j, struct audio *a, const struct feature *f)
+{
+    struct stream s = {0};
+    struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY};
+    char header[NPY_HEADER_BYTES];
+    struct stream_piece p;
+    int code = stream_open(&s, j->exec, a, &f->stft.frame, npy_item_bytes(f->dtype) * (size_t)f->bins);
+    while (!code && !(code = stream_next(&s, &p)) && p.frames > 0) {
+        code = write_piece(j, f, &p, &o);
+        job_beat(j, 0);
+    }
+    if (!code && f->top_db >= 0 && o.frames > 0)
+        code = clip(j, f, &o);
+    if (!code)
+        code = npy_header(f->dtype, f->bins, o.frames, header);
+    if (!code)
+        code = write_all(o.fd, header, sizeof header, 0);
+    if (!code)
+        code = write_result(j, a, f, o.frames);
+    free(o.buffer);
+    stream_close(&s);
+    return code;
+}
+
+int job_features(struct job *j)
+{
+    struct kind_features_params params;
+    enum feature_kind kind;
+    struct audio *a = NULL;
+    struct feature f;
+    int code = params_features(j->params, j->request->params_bytes, &params, &kind);
+    if (!code && j->fds[TASK_FD_ARRAY] < 0)
+        code = fail(STATUS_INTERNAL, "features: no place for the array");
+    if (!code)
+        code = job_open_audio(j, &a);
+    if (code)
+        return code;
+    describe(&params, kind, audio_info(a)->rate_hz, &f);
+    code = run(j, a, &f);
+    audio_close(&a);
+    return code;
+}

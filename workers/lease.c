@@ -1,0 +1,157 @@
+/* Leases: what a GRANT says, taken apart; and the one transaction at the end. */
+#include "item.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint8_t *copy_bytes(struct wire_slice s)
+{
+    uint8_t *p = malloc(s.bytes ? s.bytes : 1);
+    if (p && s.bytes)
+        memcpy(p, s.data, s.bytes);
+    return p;
+}
+
+static char *copy_text(struct wire_slice s)
+{
+    char *p = malloc((size_t)s.bytes + 1);
+    if (p)
+        wire_copy(s, p, (size_t)s.bytes + 1);
+    return p;
+}
+
+static int read_params(struct lease *l, struct wire_slice kind)
+{
+    char name[LIMIT_NAME + 1];
+    wire_copy(kind, name, sizeof name);
+    if (strcmp(name, KIND_NOOP) == 0) {
+        l->task = TASK_NOOP;
+        l->result_schema = &kind_noop_result_schema;
+        return STATUS_OK;
+    }
+    if (strcmp(name, KIND_ANALYZE) == 0) {
+        struct kind_analyze_params p;
+        l->task = TASK_ANALYZE;
+        l->result_schema = &kind_analyze_result_schema;
+        const int code = params_analyze(l->params, l->params_bytes, &p);
+        l->feature = FEATURE_SUMMARY;
+        l->force = p.force;
+        l->verify = p.verify;
+        l->stores = true;
+        return code ? code : params_analyze_hash(&p, l->params_hash);
+    }
+    if (strcmp(name, KIND_FEATURES) == 0) {
+        struct kind_features_params p;
+        l->task = TASK_FEATURES;
+        l->result_schema = &kind_features_result_schema;
+        const int code = params_features(l->params, l->params_bytes, &p, &l->feature);
+        if (code)
+            return code;
+        l->force = p.force;
+        l->verify = p.verify;
+        l->stores = l->feature != FEATURE_STFT || p.keep; /* spectra are large and quickly made again */
+        return params_features_hash(&p, l->feature, l->params_hash);
+    }
+    return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
+}
+
+static int read_item(struct lease *l, struct item *it, const struct message_lease *m)
+{
+    *it = (struct item){.lease = l,
+                        .index = m->index,
+                        .token = m->token,
+                        .attempt = (uint32_t)m->attempt,
+                        .alone = m->attempt > 1,
+                        .input = -1,
+                        .result_fd = -1,
+                        .array_fd = -1};
+    it->ffmpeg = (struct ffmpeg){.output = -1, .message = -1};
+    it->params = copy_bytes(m->params);
+    it->params_bytes = m->params.bytes;
+    it->path = copy_text(m->path);
+    if (!it->params || !it->path)
+        return fail(STATUS_NOMEM, "lease: out of memory");
+    if (l->task == TASK_FEATURES && !l->code) {
+        struct kind_features_item out;
+        if (wire_decode(&kind_features_item_schema, it->params, it->params_bytes, &out))
+            item_fail(it, STATUS_FORMAT);
+        else if (!(it->out = copy_text(out.out)))
+            return fail(STATUS_NOMEM, "lease: out of memory");
+    }
+    return STATUS_OK;
+}
+
+int lease_create(const struct message_grant *grant, struct places *places, struct lease **out)
+{
+    struct lease *l = calloc(1, sizeof *l);
+    if (!l)
+        return fail(STATUS_NOMEM, "lease: out of memory");
+    l->job = grant->job;
+    l->places = places;
+    l->params = copy_bytes(grant->params);
+    l->params_bytes = grant->params.bytes;
+    l->items = calloc(grant->leases.count ? grant->leases.count : 1, sizeof *l->items);
+    int code = l->params && l->items ? STATUS_OK : fail(STATUS_NOMEM, "lease: out of memory");
+    if (!code) {
+        l->code = read_params(l, grant->kind);
+        if (l->code)
+            snprintf(l->message, sizeof l->message, "%s", status_message());
+    }
+    struct wire_list leases = grant->leases;
+    struct message_lease m;
+    while (!code && wire_next(&leases, &lease_schema, &m))
+        code = read_item(l, &l->items[l->count++], &m);
+    l->left = l->count;
+    if (code)
+        lease_destroy(&l);
+    else
+        *out = l;
+    return code;
+}
+
+void lease_destroy(struct lease **lease)
+{
+    struct lease *l = *lease;
+    if (!l)
+        return;
+    for (size_t i = 0; l->items && i < l->count; i++) {
+        struct item *it = &l->items[i];
+        item_release(it);
+        free(it->params);
+        free(it->path);
+        free(it->out);
+        free(it->record);
+        wire_free(&it->result);
+    }
+    free(l->items);
+    free(l->params);
+    free(l);
+    *lease = NULL;
+}
+
+void lease_commit(struct pool_work *w)
+{
+    struct lease *l = (struct lease *)((char *)w - offsetof(struct lease, work));
+    struct store_put *puts = calloc(l->count ? l->count : 1, sizeof *puts);
+    size_t n = 0;
+    for (size_t i = 0; puts && i < l->count; i++) {
+        const struct item *it = &l->items[i];
+        if (!it->put_record && !it->put_stat)
+            continue;
+        puts[n++] = (struct store_put){.has_record = it->put_record,
+                                       .has_stat = it->put_stat,
+                                       .key = it->key,
+                                       .record = it->record,
+                                       .record_bytes = it->record_bytes,
+                                       .stat = it->stat,
+                                       .file = it->key.file};
+    }
+    const int code = !puts ? fail(STATUS_NOMEM, "lease: out of memory")
+                     : n   ? store_commit(l->places->store, puts, n)
+                           : 0;
+    if (code) /* the results are sound and go out; they will be computed again next time */
+        log_error("%zu results could not be stored: %s", n, status_message());
+    free(puts);
+}

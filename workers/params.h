@@ -1,0 +1,21 @@
+/* params - a job's parameters with their defaults filled in: the same for the supervisor, which makes store keys of
+ * them, and for the compute child, which obeys them. PROTOCOL.md section 6 is the authority. errors    STATUS_FORMAT
+ * for bytes that break the table, STATUS_ARGUMENT for values that no file could satisfy */
+#ifndef PARAMS_H
+#define PARAMS_H
+#include "kinds.h"
+#include "record.h"
+
+/* Raised when an operation's results change: old records are then not found, never mistaken. */
+enum { ANALYZE_VERSION = 1, FEATURES_VERSION = 1 };
+
+int params_analyze(const void *data, size_t bytes, struct kind_analyze_params *out) MUST_USE;
+int params_features(const void *data, size_t bytes, struct kind_features_params *out,
+                    enum feature_kind *feature) MUST_USE;
+
+/* 16 bytes that two parameter sets share exactly when they give the same result: `force`, `verify` and `keep` do not
+ * count, nor do fields that the feature does not use. */
+int params_analyze_hash(const struct kind_analyze_params *p, uint8_t out[16]) MUST_USE;
+int params_features_hash(const struct kind_features_params *p, enum feature_kind feature, uint8_t out[16]) MUST_USE;
+
+#endif

@@ -1,0 +1,46 @@
+/* stream - a file's audio as mono pieces for framed operations, in bounded memory.
+ *
+ * Reads blocks, mixes them down, and hands out pieces (ragged.h) such that every frame of the whole signal comes
+ * exactly once and in order: a piece's operations give `skip` frames that came before, then `frames` new ones. Results
+ * do not depend on the block size: any cut gives bit-equal frames (frames.h).
+ *
+ *   memory       one interleaved block, one mono buffer of a window and a block, both independent of the file's length
+ *   errors       those of audio.h; STATUS_FORMAT for a sample that is NaN or infinite, with its number;
+ *                STATUS_NOMEM when a single piece would give more than STREAM_OUT_BYTES of output */
+#ifndef STREAM_H
+#define STREAM_H
+#include "audio.h"
+#include "ops.h"
+
+enum { STREAM_OUT_BYTES = 8 << 20, STREAM_OUT_MAX = 1 << 28 };
+
+struct stream {
+    struct audio *audio; /* borrowed */
+    struct exec *exec;   /* borrowed */
+    struct frame_params frame;
+    int64_t most_frames; /* per piece, from the bytes of a frame's output */
+    int64_t block_frames, capacity;
+    int64_t extra; /* samples kept before the next window, for reflection */
+    float *block, *mono;
+    int64_t start, samples; /* what mono holds: sample number of its first, and how many */
+    int64_t next;           /* first frame still to come */
+    bool ended;
+    struct level level; /* of the mono signal, complete at the end */
+};
+
+/* What one step gives. */
+struct stream_piece {
+    struct ragged x;
+    int64_t offset[2];
+    struct piece piece;
+    int64_t skip, frames; /* the piece gives skip + frames frames */
+};
+
+int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const struct frame_params *frame,
+                size_t frame_bytes) MUST_USE;
+void stream_close(struct stream *s);
+
+/* The next piece; out->frames = 0 at the end. x points into the stream, until the next call. */
+int stream_next(struct stream *s, struct stream_piece *out) MUST_USE;
+
+#endif

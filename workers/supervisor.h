@@ -1,0 +1,29 @@
+/* supervisor - one worker: leases items from the scheduler, has its compute child do them, stores and reports.
+ *
+ * A single loop owns all state. What may block is done by a small pool of threads, what may crash by the child; so the
+ * loop always answers the scheduler in time, whatever the files are.
+ *
+ *   a child that dies   what it had begun is done again, one item at a time, so that a crash is blamed on the right
+ * one; only that one is reported (CRASH) and costs an attempt a child that hangs  or outgrows its memory is killed,
+ * with the same consequences errors              STATUS_IO, STATUS_NOMEM at the start; afterwards failures belong to
+ * items or are logged */
+#ifndef SUPERVISOR_H
+#define SUPERVISOR_H
+#include "status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct supervisor_options {
+    const char *worker_socket;      /* ipc:// address of the scheduler */
+    const char *features, *objects; /* folders */
+    const char *compute;            /* the child's program */
+    int threads;
+    size_t memory_bytes; /* of the child, resident */
+    int64_t stall_ms;    /* a running item without a sign of life for so long is hung */
+};
+
+/* Runs until SIGTERM or SIGINT (0), or until the child cannot be started (STATUS_IO). */
+int supervisor_run(const struct supervisor_options *options) MUST_USE;
+
+#endif

@@ -1,0 +1,217 @@
+/* The supervisor towards its compute child: dispatch, signs of life, death. */
+#include "log.h"
+#include "supervisor_state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WATCH_MS = 50, QUICK_DEATH_MS = 1000, QUICK_DEATHS_MOST = 5 };
+
+int child_side_start(struct supervisor *s)
+{
+    s->child_started_ms = supervisor_now_ms();
+    return child_start(&s->child, s->options->compute, s->options->threads);
+}
+
+static int open_ffmpeg(struct supervisor *s, struct item *it)
+{
+    if (!s->ffmpeg)
+        return fail(
+            STATUS_UNSUPPORTED,
+            "%.150s; the `ffmpeg` program may read it, but it is not installed (Debian: apt-get install ffmpeg)",
+            it->reply.message);
+    return it->ffmpeg.pid ? STATUS_OK : ffmpeg_start(&it->ffmpeg, s->ffmpeg, it->input);
+}
+
+static int send_item(struct supervisor *s, struct item *it)
+{
+    const struct task_request r = {.magic = TASK_MAGIC,
+                                   .kind = it->lease->task,
+                                   .flags = it->wants_ffmpeg ? TASK_STREAM : 0,
+                                   .params_bytes = it->lease->params_bytes,
+                                   .item_params_bytes = it->params_bytes,
+                                   .id = it->token};
+    /* A noop has no input; its place in the row of descriptors is taken by the result once more. */
+    const int input = it->wants_ffmpeg ? it->ffmpeg.output : it->input >= 0 ? it->input : it->result_fd;
+    const int fds[TASK_FDS] = {input, it->result_fd, it->array_fd};
+    return task_send_request(s->child.socket, &r, it->lease->params, it->params, fds);
+}
+
+/* Takes the first item of the queue; true when it was sent or is over. */
+static bool dispatch_one(struct supervisor *s)
+{
+    struct item *it = s->queue;
+    if (!it)
+        return false;
+    if (!it->aborted && (s->alone_runs || (it->alone && s->running) || s->running >= s->most_running))
+        return false;
+    s->queue = it->next;
+    if (!s->queue)
+        s->queue_tail = &s->queue;
+    it->next = NULL;
+    int code = STATUS_OK;
+    if (it->aborted) {
+        it->stage = STAGE_OVER;
+    } else if (it->wants_ffmpeg && (code = open_ffmpeg(s, it))) {
+        item_fail(it, code);
+    } else if ((code = send_item(s, it)) == STATUS_BUSY) {
+        supervisor_enqueue(s, it, true);
+        return false;
+    } else if (code) { /* the child has just died; its end is on its way to us */
+        supervisor_enqueue(s, it, true);
+        return false;
+    } else {
+        it->stage = STAGE_RUNNING;
+        it->started = false;
+        it->started_ms = it->sign_ms = supervisor_now_ms();
+        s->running++;
+        s->alone_runs = it->alone;
+        return true;
+    }
+    item_release(it);
+    supervisor_item_over(s, it);
+    return true;
+}
+
+void child_side_dispatch(struct supervisor *s)
+{
+    while (s->child.pid > 0 && dispatch_one(s))
+        ;
+}
+
+static struct item *find_running(struct supervisor *s, uint64_t id)
+{
+    EACH_ITEM(s, l, it)
+    if (it->stage == STAGE_RUNNING && it->token == id)
+        return it;
+    return NULL;
+}
+
+static void no_longer_running(struct supervisor *s, struct item *it)
+{
+    s->running--;
+    if (it->alone)
+        s->alone_runs = false;
+}
+
+/* libsndfile does not know the format: once more, through ffmpeg. */
+static void try_ffmpeg(struct supervisor *s, struct item *it)
+{
+    it->wants_ffmpeg = true;
+    if (ftruncate(it->result_fd, 0) || (it->array_fd >= 0 && ftruncate(it->array_fd, 0)))
+        log_warn("cannot empty an item's outputs");
+    it->stage = STAGE_WAITING;
+    supervisor_enqueue(s, it, true);
+}
+
+static void on_reply(struct supervisor *s, const struct task_reply *r)
+{
+    struct item *it = find_running(s, r->id);
+    if (!it)
+        return;
+    it->sign_ms = supervisor_now_ms();
+    if (r->event == TASK_STARTED) {
+        it->started = true;
+        it->started_ms = it->sign_ms;
+        return;
+    }
+    if (r->event == TASK_PROGRESS) {
+        it->progress = r->progress;
+        return;
+    }
+    it->seconds = (double)(it->sign_ms - it->started_ms) / 1000;
+    it->reply = *r;
+    no_longer_running(s, it);
+    if (r->event == TASK_FAILED && r->wants_ffmpeg && !it->wants_ffmpeg && !it->aborted) {
+        try_ffmpeg(s, it);
+        return;
+    }
+    it->stage = STAGE_FINISHING;
+    it->work.run = item_finish;
+    pool_submit(s->pool, &it->work);
+}
+
+void child_side_receive(struct supervisor *s)
+{
+    struct task_reply r;
+    for (int i = 0; i < 256 && s->child.pid > 0; i++) {
+        const int code = task_receive_reply(s->child.socket, &r);
+        if (code == STATUS_TIMEOUT)
+            return;
+        if (code) {
+            child_side_died(s);
+            return;
+        }
+        on_reply(s, &r);
+    }
+}
+
+/* Everything that the child had not begun goes back into the queue as it was. What it had begun is suspect: a single
+ * suspect is guilty, several are tried again one by one. */
+void child_side_died(struct supervisor *s)
+{
+    char how[96], why[TASK_MESSAGE];
+    const bool ours = s->killed_for[0] != '\0';
+    int suspects = 0;
+    EACH_ITEM(s, l, it)
+    suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
+    child_end(&s->child, ours ? NULL : how, sizeof how);
+    snprintf(why, sizeof why, "the compute process was %s", ours ? s->killed_for : how);
+    if (!ours)
+        log_warn("%s; %d items had been begun", why, suspects);
+    const bool cancelled = ours && strstr(s->killed_for, "cancelled");
+    EACH_ITEM(s, l, it)
+    {
+        if (it->stage != STAGE_RUNNING)
+            continue;
+        no_longer_running(s, it);
+        const int ended = ffmpeg_end(&it->ffmpeg);
+        (void)ended; /* it lost its reader */
+        it->stage = STAGE_WAITING;
+        if (it->aborted || (suspects == 1 && it->started && !cancelled)) {
+            item_fail(it, fail(STATUS_INTERNAL, "%s", why));
+            it->failure = FAILURE_CRASH;
+            item_release(it);
+            supervisor_item_over(s, it);
+            continue;
+        }
+        it->alone = it->alone || (it->started && !cancelled);
+        supervisor_enqueue(s, it, true);
+    }
+    s->killed_for[0] = '\0';
+    s->quick_deaths =
+        supervisor_now_ms() - s->child_started_ms < QUICK_DEATH_MS && suspects == 0 ? s->quick_deaths + 1 : 0;
+    if (s->quick_deaths >= QUICK_DEATHS_MOST || child_side_start(s)) {
+        log_error("the compute child cannot be started: %s", s->quick_deaths ? how : status_message());
+        s->stop = true;
+    }
+}
+
+void child_side_watch(struct supervisor *s)
+{
+    const int64_t now = supervisor_now_ms();
+    if (now < s->next_watch_ms || s->child.pid <= 0)
+        return;
+    s->next_watch_ms = now + WATCH_MS;
+    const size_t resident = child_resident_bytes(s->child.pid);
+    if (resident > s->options->memory_bytes) {
+        snprintf(s->killed_for, sizeof s->killed_for, "stopped at its limit of %zu MiB of memory",
+                 s->options->memory_bytes >> 20);
+        log_warn("the compute process has %zu MiB resident: killed", resident >> 20);
+        child_side_died(s);
+        return;
+    }
+    EACH_ITEM(s, l, it)
+    if (it->stage == STAGE_RUNNING && it->started && now - it->sign_ms > s->options->stall_ms) {
+        /* The hung item is known: it alone is to blame. */
+        EACH_ITEM(s, other_lease, other)
+        if (other != it && other->stage == STAGE_RUNNING)
+            other->started = false;
+        snprintf(s->killed_for, sizeof s->killed_for, "stopped after %lld s without progress",
+                 (long long)(s->options->stall_ms / 1000));
+        log_warn("an item makes no progress: the compute process is killed");
+        child_side_died(s);
+        return;
+    }
+}

@@ -1,0 +1,72 @@
+/* supervisor_state - what the files of the supervisor share: scheduler side (supervisor_uplink.c), child side
+ * (supervisor_child.c), and the loop (supervisor.c). */
+#ifndef SUPERVISOR_STATE_H
+#define SUPERVISOR_STATE_H
+#include "channel.h"
+#include "item.h"
+#include "supervisor.h"
+
+enum { LEASES_MOST = 2, CREDITS_MOST = 128, REPORTS_MOST = 64 };
+
+/* A report that has not been answered: sent again until it is. */
+struct pending_report {
+    struct wire_buffer body;
+    uint32_t seq;
+    int64_t sent_ms;
+    struct pending_report *next;
+};
+
+struct supervisor {
+    const struct supervisor_options *options;
+    struct places places;
+    struct pool *pool;
+    void *zmq, *socket;
+    int signal_fd;
+    uint32_t seq;
+
+    bool engaged, stop;
+    uint64_t epoch;
+    int64_t beat_ms, next_beat_ms, heard_ms, ready_ms;
+    bool take_waits;
+    uint32_t credits;
+    struct pending_report *reports;
+
+    struct lease *leases;
+    struct item *queue, **queue_tail; /* for the child, in order */
+    struct child child;
+    int running, most_running;
+    bool alone_runs;
+    int64_t next_watch_ms, child_started_ms;
+    int quick_deaths;
+    char killed_for[96]; /* why we killed the child, for the message */
+    const char *ffmpeg;  /* program, NULL: none found */
+};
+
+int64_t supervisor_now_ms(void);
+
+/* Scheduler side. */
+void uplink_ready(struct supervisor *s);
+void uplink_beat(struct supervisor *s);
+void uplink_take(struct supervisor *s);
+void uplink_receive(struct supervisor *s);
+void uplink_report(struct supervisor *s, struct lease *l);
+void uplink_resend(struct supervisor *s);
+void uplink_leave(struct supervisor *s);
+
+/* Child side. */
+int child_side_start(struct supervisor *s) MUST_USE;
+void child_side_dispatch(struct supervisor *s);
+void child_side_receive(struct supervisor *s);
+void child_side_watch(struct supervisor *s);
+void child_side_died(struct supervisor *s);
+
+/* The loop's own. */
+void supervisor_enqueue(struct supervisor *s, struct item *it, bool first);
+void supervisor_item_over(struct supervisor *s, struct item *it);
+
+/* for (each item of each lease) */
+#define EACH_ITEM(s, l, it) \
+    for (struct lease *l = (s)->leases; l; l = l->next) \
+        for (struct item *it = l->items; it < l->items + l->count; it++)
+
+#endif

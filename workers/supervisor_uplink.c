@@ -1,0 +1,294 @@
+/* The supervisor towards the scheduler: PROTOCOL.md section 5. */
+#include "log.h"
+#include "supervisor_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RESEND_MS = 2000, LEASE_AIM_MS = 250 };
+
+static void send_message(struct supervisor *s, enum message_type type, const struct wire_schema *schema,
+                         const void *body)
+{
+    if (channel_send(s->socket, NULL, type, ++s->seq, schema, body))
+        log_debug("cannot send to the scheduler: %s", status_message()); /* a beat later everything is said again */
+}
+
+void uplink_ready(struct supervisor *s)
+{
+    struct wire_buffer kinds = {0}, held = {0};
+    char host[48] = "host", name[LIMIT_NAME];
+    uint32_t tokens = 0;
+    gethostname(host, sizeof host - 1);
+    snprintf(name, sizeof name, "%s/cpu", host);
+    int code = wire_append_str(&kinds, KIND_ANALYZE);
+    code = code ? code : wire_append_str(&kinds, KIND_FEATURES);
+    code = code ? code : wire_append_str(&kinds, KIND_NOOP);
+    EACH_ITEM(s, l, it)
+    if (!l->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
+        tokens++;
+    const struct message_ready ready = {.name = wire_str(name),
+                                        .pid = (uint64_t)getpid(),
+                                        .device = wire_str("cpu"),
+                                        .threads = (uint64_t)s->options->threads,
+                                        .kinds = wire_list_of(&kinds, 3),
+                                        .version = wire_str(WAVEMILL_VERSION),
+                                        .held = wire_list_of(&held, tokens)};
+    if (!code)
+        send_message(s, MESSAGE_READY, &ready_schema, &ready);
+    s->ready_ms = supervisor_now_ms();
+    wire_free(&kinds);
+    wire_free(&held);
+}
+
+void uplink_beat(struct supervisor *s)
+{
+    struct wire_buffer entries = {0};
+    uint32_t count = 0;
+    int code = STATUS_OK;
+    EACH_ITEM(s, l, it)
+    if (!l->reported && !it->aborted && !code) {
+        const struct message_beat_entry e = {.token = it->token, .progress = it->progress};
+        code = wire_encode(&beat_entry_schema, &e, &entries);
+        count++;
+    }
+    if (!code && count)
+        send_message(s, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&entries, count)});
+    else
+        send_message(s, MESSAGE_PING, &empty_schema, &(struct message_empty){0});
+    wire_free(&entries);
+}
+
+void uplink_take(struct supervisor *s)
+{
+    int open = 0;
+    for (const struct lease *l = s->leases; l; l = l->next)
+        open += !l->reported;
+    if (!s->engaged || s->take_waits || s->stop || open >= LEASES_MOST)
+        return;
+    send_message(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = s->credits});
+    s->take_waits = true;
+}
+
+/* Leases are sized so that one takes about LEASE_AIM_MS: one transaction and one report for each, and results that come
+ * steadily. */
+static void adapt_credits(struct supervisor *s, const struct lease *l)
+{
+    const int64_t took = supervisor_now_ms() - l->granted_ms;
+    const double rate = (double)l->count / (double)(took > 0 ? took : 1);
+    double wanted = rate * LEASE_AIM_MS;
+    const double most = 4.0 * s->credits;
+    wanted = wanted > most ? most : wanted < s->credits / 2.0 ? s->credits / 2.0 : wanted;
+    s->credits = wanted < s->options->threads ? (uint32_t)s->options->threads
+                 : wanted > CREDITS_MOST      ? CREDITS_MOST
+                                              : (uint32_t)wanted;
+}
+
+void uplink_report(struct supervisor *s, struct lease *l)
+{
+    struct wire_buffer entries = {0};
+    uint32_t count = 0;
+    int code = STATUS_OK;
+    for (size_t i = 0; i < l->count && !code; i++) {
+        const struct item *it = &l->items[i];
+        if (it->aborted)
+            continue;
+        const struct message_report_entry e = {
+            .token = it->token,
+            .failure = it->code ? it->failure : FAILURE_NONE,
+            .message = it->code ? wire_str(it->message) : (struct wire_slice){0},
+            .result =
+                it->code ? (struct wire_slice){0} : (struct wire_slice){it->result.data, (uint32_t)it->result.bytes}};
+        code = wire_encode(&report_entry_schema, &e, &entries);
+        count++;
+    }
+    struct pending_report *r = count && !code ? calloc(1, sizeof *r) : NULL;
+    if (r) {
+        code = wire_encode(&report_schema, &(struct message_report){wire_list_of(&entries, count)}, &r->body);
+        r->next = s->reports;
+        s->reports = r;
+    }
+    wire_free(&entries);
+    if (code || (count && !r))
+        log_error("a report of %u items is lost for want of memory; their leases will run out", count);
+    l->reported = true;
+    adapt_credits(s, l);
+    uplink_resend(s);
+}
+
+/* A report is its encoded body; sending takes a schema, so this wraps the bytes. */
+static int send_report(struct supervisor *s, struct pending_report *r)
+{
+    struct message_report body;
+    const int code = wire_decode(&report_schema, r->body.data, r->body.bytes, &body);
+    return code ? code : channel_send(s->socket, NULL, MESSAGE_REPORT, r->seq, &report_schema, &body);
+}
+
+void uplink_resend(struct supervisor *s)
+{
+    const int64_t now = supervisor_now_ms();
+    for (struct pending_report *r = s->reports; r; r = r->next) {
+        if (!s->engaged || (r->seq && now - r->sent_ms < RESEND_MS))
+            continue;
+        if (!r->seq)
+            r->seq = ++s->seq;
+        r->sent_ms = now;
+        if (send_report(s, r))
+            log_warn("cannot send a report now: %s", status_message());
+    }
+}
+
+static void forget_report(struct supervisor *s, uint32_t seq)
+{
+    for (struct pending_report **at = &s->reports; *at; at = &(*at)->next)
+        if ((*at)->seq == seq) {
+            struct pending_report *r = *at;
+            *at = r->next;
+            wire_free(&r->body);
+            free(r);
+            return;
+        }
+}
+
+void uplink_leave(struct supervisor *s)
+{
+    send_message(s, MESSAGE_LEAVE, &empty_schema, &(struct message_empty){0});
+    while (s->reports)
+        forget_report(s, s->reports->seq);
+}
+
+static struct item *find_token(struct supervisor *s, uint64_t token)
+{
+    EACH_ITEM(s, l, it)
+    if (it->token == token)
+        return it;
+    return NULL;
+}
+
+/* The scheduler has taken the item back. What the child has begun is ended with it; its neighbours begin again. */
+static void abort_item(struct supervisor *s, struct item *it)
+{
+    if (it->aborted || it->stage == STAGE_OVER)
+        return;
+    it->aborted = true;
+    if (it->stage == STAGE_RUNNING) {
+        snprintf(s->killed_for, sizeof s->killed_for, "another item was cancelled");
+        child_side_died(s);
+    }
+}
+
+static void on_engaged(struct supervisor *s, const struct packet *p)
+{
+    struct message_engaged m;
+    if (packet_decode(p, &engaged_schema, &m)) {
+        log_error("scheduler: %s", status_message());
+        return;
+    }
+    s->engaged = true;
+    s->epoch = m.epoch;
+    s->beat_ms = m.beat_ms ? (int64_t)m.beat_ms : 1000;
+    s->take_waits = false;
+    EACH_ITEM(s, l, it)
+    {
+        struct wire_list resumed = m.resumed;
+        uint64_t token;
+        bool good = l->reported;
+        while (!good && wire_next_uint(&resumed, &token))
+            good = token == it->token;
+        if (!good)
+            abort_item(s, it);
+    }
+    log_info("engaged as worker %llu, epoch %llu", (unsigned long long)m.worker, (unsigned long long)m.epoch);
+    uplink_resend(s);
+}
+
+static void on_grant(struct supervisor *s, const struct packet *p)
+{
+    struct message_grant m;
+    struct lease *l = NULL;
+    s->take_waits = false;
+    if (packet_decode(p, &grant_schema, &m) || lease_create(&m, &s->places, &l)) {
+        log_error("grant: %s", status_message()); /* not held: the leases run out and are granted again */
+        return;
+    }
+    l->granted_ms = supervisor_now_ms();
+    l->next = s->leases;
+    s->leases = l;
+    for (size_t i = 0; i < l->count; i++) {
+        struct item *it = &l->items[i];
+        if (it->stage == STAGE_OVER) {
+            supervisor_item_over(s, it);
+            continue;
+        }
+        it->work.run = item_prepare;
+        pool_submit(s->pool, &it->work);
+    }
+}
+
+static void on_verdicts(struct supervisor *s, const struct packet *p)
+{
+    struct message_verdicts m;
+    struct message_verdict v;
+    if (packet_decode(p, &verdicts_schema, &m)) {
+        log_error("verdicts: %s", status_message());
+        return;
+    }
+    while (wire_next(&m.verdicts, &verdict_schema, &v)) {
+        struct item *it = v.verdict == VERDICT_ABORT ? find_token(s, v.token) : NULL;
+        if (it)
+            abort_item(s, it);
+    }
+}
+
+static void on_error(struct supervisor *s, const struct packet *p)
+{
+    struct message_error m;
+    char text[LIMIT_MESSAGE + 1];
+    if (packet_decode(p, &error_schema, &m))
+        return;
+    wire_copy(m.message, text, sizeof text);
+    if (m.code == ERROR_SESSION) {
+        s->engaged = false;
+        uplink_ready(s);
+        return;
+    }
+    log_error("the scheduler refuses a message: %s: %s", wire_error_name(m.code), text);
+    forget_report(s, p->header.seq);
+}
+
+void uplink_receive(struct supervisor *s)
+{
+    for (int i = 0; i < 256; i++) {
+        struct packet p;
+        const int code = channel_receive(s->socket, &p);
+        if (code == STATUS_TIMEOUT)
+            return;
+        if (code) {
+            log_error("scheduler: %s", status_message());
+            continue;
+        }
+        s->heard_ms = supervisor_now_ms();
+        switch (p.header.type) {
+        case MESSAGE_ENGAGED:
+            on_engaged(s, &p);
+            break;
+        case MESSAGE_GRANT:
+            on_grant(s, &p);
+            break;
+        case MESSAGE_VERDICTS:
+            on_verdicts(s, &p);
+            break;
+        case MESSAGE_COMMITS:
+            forget_report(s, p.header.seq);
+            break;
+        case MESSAGE_ERROR:
+            on_error(s, &p);
+            break;
+        default:
+            break; /* PONG */
+        }
+        packet_release(&p);
+    }
+}
