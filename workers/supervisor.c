@@ -23,6 +23,7 @@ int64_t supervisor_now_ms(void)
 
 void supervisor_enqueue(struct supervisor *s, struct item *it, bool first)
 {
+    it->queued = true;
     if (first) {
         it->next = s->queue;
         s->queue = it;
@@ -38,11 +39,11 @@ void supervisor_enqueue(struct supervisor *s, struct item *it, bool first)
 /* An equal file that is being computed now, or was and is not committed yet. */
 static struct item *find_leader(struct supervisor *s, const struct item *of)
 {
-    EACH_ITEM(s, l, it)
-    if (it != of && !it->leader && !it->aborted && l->stores && !l->force && item_same_work(it, of) &&
-        (it->stage == STAGE_RUNNING || it->stage == STAGE_FINISHING || (it->stage == STAGE_WAITING && it->next) ||
-         (it->stage == STAGE_WAITING && s->queue_tail == &it->next) || (it->stage == STAGE_OVER && it->put_record)))
-        return it;
+    EACH_ITEM (s, l, it)
+        if (it != of && !it->leader && !it->aborted && l->stores && !l->force && item_same_work(it, of) &&
+            (it->queued || it->stage == STAGE_RUNNING || it->stage == STAGE_FINISHING ||
+             (it->stage == STAGE_OVER && it->put_record)))
+            return it;
     return NULL;
 }
 
@@ -57,14 +58,14 @@ static void route(struct supervisor *s, struct item *it)
     it->leader = leader;
     if (leader->stage != STAGE_OVER)
         return; /* moved on when the leader is over */
+    it->stage = STAGE_FINISHING;
     it->work.run = item_follow;
     pool_submit(s->pool, &it->work);
 }
 
 static void release_followers(struct supervisor *s, struct item *leader)
 {
-    EACH_ITEM(s, l, it)
-    {
+    EACH_ITEM (s, l, it) {
         if (it->leader != leader || it->stage != STAGE_WAITING)
             continue;
         if (leader->put_record && !leader->code) {
@@ -81,9 +82,9 @@ static void release_followers(struct supervisor *s, struct item *leader)
 /* A lease whose records others still wait to read stays until they have. */
 static bool is_followed(struct supervisor *s, const struct lease *lease)
 {
-    EACH_ITEM(s, l, it)
-    if (it->leader && it->leader->lease == lease && l != lease && it->stage != STAGE_OVER)
-        return true;
+    EACH_ITEM (s, l, it)
+        if (it->leader && it->leader->lease == lease && l != lease && it->stage != STAGE_OVER)
+            return true;
     return false;
 }
 

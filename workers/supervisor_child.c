@@ -50,6 +50,7 @@ static bool dispatch_one(struct supervisor *s)
     if (!s->queue)
         s->queue_tail = &s->queue;
     it->next = NULL;
+    it->queued = false;
     int code = STATUS_OK;
     if (it->aborted) {
         it->stage = STAGE_OVER;
@@ -82,9 +83,9 @@ void child_side_dispatch(struct supervisor *s)
 
 static struct item *find_running(struct supervisor *s, uint64_t id)
 {
-    EACH_ITEM(s, l, it)
-    if (it->stage == STAGE_RUNNING && it->token == id)
-        return it;
+    EACH_ITEM (s, l, it)
+        if (it->stage == STAGE_RUNNING && it->token == id)
+            return it;
     return NULL;
 }
 
@@ -154,15 +155,14 @@ void child_side_died(struct supervisor *s)
     char how[96], why[TASK_MESSAGE];
     const bool ours = s->killed_for[0] != '\0';
     int suspects = 0;
-    EACH_ITEM(s, l, it)
-    suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
+    EACH_ITEM (s, l, it)
+        suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
     child_end(&s->child, ours ? NULL : how, sizeof how);
     snprintf(why, sizeof why, "the compute process was %s", ours ? s->killed_for : how);
     if (!ours)
         log_warn("%s; %d items had been begun", why, suspects);
     const bool cancelled = ours && strstr(s->killed_for, "cancelled");
-    EACH_ITEM(s, l, it)
-    {
+    EACH_ITEM (s, l, it) {
         if (it->stage != STAGE_RUNNING)
             continue;
         no_longer_running(s, it);
@@ -202,16 +202,16 @@ void child_side_watch(struct supervisor *s)
         child_side_died(s);
         return;
     }
-    EACH_ITEM(s, l, it)
-    if (it->stage == STAGE_RUNNING && it->started && now - it->sign_ms > s->options->stall_ms) {
-        /* The hung item is known: it alone is to blame. */
-        EACH_ITEM(s, other_lease, other)
-        if (other != it && other->stage == STAGE_RUNNING)
-            other->started = false;
-        snprintf(s->killed_for, sizeof s->killed_for, "stopped after %lld s without progress",
-                 (long long)(s->options->stall_ms / 1000));
-        log_warn("an item makes no progress: the compute process is killed");
-        child_side_died(s);
-        return;
-    }
+    EACH_ITEM (s, l, it)
+        if (it->stage == STAGE_RUNNING && it->started && now - it->sign_ms > s->options->stall_ms) {
+            /* The hung item is known: it alone is to blame. */
+            EACH_ITEM (s, other_lease, other)
+                if (other != it && other->stage == STAGE_RUNNING)
+                    other->started = false;
+            snprintf(s->killed_for, sizeof s->killed_for, "stopped after %lld s without progress",
+                     (long long)(s->options->stall_ms / 1000));
+            log_warn("an item makes no progress: the compute process is killed");
+            child_side_died(s);
+            return;
+        }
 }

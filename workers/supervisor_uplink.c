@@ -26,9 +26,9 @@ void uplink_ready(struct supervisor *s)
     int code = wire_append_str(&kinds, KIND_ANALYZE);
     code = code ? code : wire_append_str(&kinds, KIND_FEATURES);
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
-    EACH_ITEM(s, l, it)
-    if (!l->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
-        tokens++;
+    EACH_ITEM (s, l, it)
+        if (!l->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
+            tokens++;
     const struct message_ready ready = {.name = wire_str(name),
                                         .pid = (uint64_t)getpid(),
                                         .device = wire_str("cpu"),
@@ -48,12 +48,12 @@ void uplink_beat(struct supervisor *s)
     struct wire_buffer entries = {0};
     uint32_t count = 0;
     int code = STATUS_OK;
-    EACH_ITEM(s, l, it)
-    if (!l->reported && !it->aborted && !code) {
-        const struct message_beat_entry e = {.token = it->token, .progress = it->progress};
-        code = wire_encode(&beat_entry_schema, &e, &entries);
-        count++;
-    }
+    EACH_ITEM (s, l, it)
+        if (!l->reported && !it->aborted && !code) {
+            const struct message_beat_entry e = {.token = it->token, .progress = it->progress};
+            code = wire_encode(&beat_entry_schema, &e, &entries);
+            count++;
+        }
     if (!code && count)
         send_message(s, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&entries, count)});
     else
@@ -161,9 +161,9 @@ void uplink_leave(struct supervisor *s)
 
 static struct item *find_token(struct supervisor *s, uint64_t token)
 {
-    EACH_ITEM(s, l, it)
-    if (it->token == token)
-        return it;
+    EACH_ITEM (s, l, it)
+        if (it->token == token)
+            return it;
     return NULL;
 }
 
@@ -190,8 +190,7 @@ static void on_engaged(struct supervisor *s, const struct packet *p)
     s->epoch = m.epoch;
     s->beat_ms = m.beat_ms ? (int64_t)m.beat_ms : 1000;
     s->take_waits = false;
-    EACH_ITEM(s, l, it)
-    {
+    EACH_ITEM (s, l, it) {
         struct wire_list resumed = m.resumed;
         uint64_t token;
         bool good = l->reported;
