@@ -1,0 +1,134 @@
+/* cli - what the commands of `wavemill` share: exit codes, options, output. */
+#ifndef CLI_H
+#define CLI_H
+#include "client.h"
+#include "kinds.h"
+#include "progress.h"
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_SOME_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_SCHEDULER = 3,
+    EXIT_NO_DEVICE = 4,
+    EXIT_INTERNAL = 5,
+    EXIT_INTERRUPTED = 130
+};
+
+enum { OUTPUT_SCHEMA = 1 }; /* of the JSON that commands print; raised when a name changes its meaning */
+
+enum output_format { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_CSV };
+
+/* Options that many commands have. cli_common handles one of them; commands append CLI_COMMON_OPTIONS to theirs. */
+struct common {
+    enum output_format format;
+    enum progress_kind progress;
+    bool quiet, dry_run;
+    const char *serve[16]; /* options for a scheduler that has to be started */
+    int serve_count;
+    int64_t timeout_ms;
+};
+
+enum {
+    OPT_JSON = 1000,
+    OPT_CSV,
+    OPT_PROGRESS,
+    OPT_QUIET,
+    OPT_DRY_RUN,
+    OPT_DEVICE,
+    OPT_THREADS,
+    OPT_MEMORY,
+    OPT_TIMEOUT,
+    OPT_HELP
+};
+
+#define CLI_COMMON_OPTIONS \
+    {"json", no_argument, NULL, OPT_JSON}, {"csv", no_argument, NULL, OPT_CSV}, \
+        {"progress", required_argument, NULL, OPT_PROGRESS}, {"quiet", no_argument, NULL, OPT_QUIET}, \
+        {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"device", required_argument, NULL, OPT_DEVICE}, \
+        {"threads", required_argument, NULL, OPT_THREADS}, {"memory-limit", required_argument, NULL, OPT_MEMORY}, \
+        {"timeout", required_argument, NULL, OPT_TIMEOUT}, {"help", no_argument, NULL, OPT_HELP}, \
+    { \
+        0 \
+    }
+
+extern const char cli_common_help[];
+
+/* -1: handled, go on; else the exit code to return at once (OPT_HELP prints `help`). */
+int cli_common(int option, struct common *c, const char *command, const char *help);
+
+/* Parses a whole number; on failure says so and returns false. */
+bool cli_number(const char *command, const char *option, const char *text, double least, double most, double *out);
+
+/* Prints "wavemill COMMAND: message" to stderr; returns `code`. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_failed(const char *command, int status); /* with the thread's message; returns the exit code for it */
+
+extern volatile sig_atomic_t cli_interrupted; /* set by SIGINT and SIGTERM */
+int cli_connect(const struct common *c, bool start, struct client **out);
+
+/* Absolute form of a path as the user gave it; NULL when out of memory. Free it. */
+char *cli_absolute(const char *path);
+
+/* Is this the name of a file with sound? By ending, whatever its case. */
+bool cli_is_audio_name(const char *name);
+
+/* The files that the arguments name: files as they are, folders walked in order of name (files that end like audio,
+ * hidden ones and links to folders left out). Names that cannot be looked at are kept: the worker says why. */
+struct walk {
+    char **paths; /* as given, joined */
+    size_t count, capacity;
+};
+int walk_add(struct walk *w, const char *path) MUST_USE;
+void walk_free(struct walk *w);
+
+/* ---- output ---- */
+
+/* A JSON string of a path's bytes: those that are not UTF-8 become U+FFFD, and *exact is then false. */
+json_t *output_path(const char *path, bool *exact);
+void output_json_line(json_t *line); /* prints, flushes, releases */
+
+/* {"schema", "tool_version", "input": {path ...}} */
+json_t *output_begin(const char *path);
+/* Adds input and provenance members of a result. */
+void output_provenance(json_t *line, const struct kind_provenance *p);
+json_t *output_number(double v); /* null for what is not finite */
+void output_csv_text(const char *text);
+/* Text for a terminal: control characters as '?', cut in front to `width` columns. */
+void output_fit(const char *text, int width, char *out, size_t capacity);
+/* A failed item, in the command's format. */
+void output_failure(const struct common *c, const char *path, uint64_t failure, const char *message);
+
+/* ---- a job over files, watched to its end ---- */
+
+struct batch {
+    const struct common *common;
+    const char *command, *kind;
+    struct wire_slice params;
+    const struct walk *files;
+    const struct wire_slice *item_params; /* [files], or NULL */
+    int64_t priority;
+    /* One result that was committed. */
+    int (*show)(struct batch *b, const char *path, struct wire_slice result);
+    void *context;
+    uint64_t done, failed, from_store;
+    double seconds;
+};
+
+/* Submits, prints outcomes as they come, and cancels on interrupt. Returns an exit code. */
+int batch_run(struct batch *b);
+
+/* ---- commands ---- */
+int cmd_analyze(int argc, char **argv);
+int cmd_features(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_jobs(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_store(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+#endif

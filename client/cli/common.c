@@ -1,0 +1,159 @@
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char cli_common_help[] = "Output:\n"
+                               "  --json             one JSON object per item on stdout, flushed as it is finished\n"
+                               "  --csv              comma-separated values with a header line\n"
+                               "  --progress KIND    bar, json or none, on stderr (default: bar on a terminal)\n"
+                               "  --quiet            no summary, no progress\n"
+                               "  --dry-run          say what would be done, do nothing\n"
+                               "Work (for a scheduler that this command has to start):\n"
+                               "  --device DEV       auto or cpu\n"
+                               "  --threads N        files computed at once (default: the processors)\n"
+                               "  --memory-limit MB  resident memory of the compute process\n"
+                               "  --timeout S        how long to wait for the scheduler's answers (default 10)\n";
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fprintf(stderr, "wavemill %s: %s\n`wavemill %s --help` tells how\n", command, text, command);
+    return EXIT_USAGE;
+}
+
+int cli_failed(const char *command, int status)
+{
+    if (status == STATUS_CANCELLED)
+        return EXIT_INTERRUPTED;
+    fprintf(stderr, "wavemill %s: %s\n", command, status_message());
+    switch (status) {
+    case STATUS_NOT_FOUND:
+    case STATUS_TIMEOUT:
+    case STATUS_BUSY:
+    case STATUS_VERSION:
+        return EXIT_NO_SCHEDULER;
+    case STATUS_DEVICE:
+        return EXIT_NO_DEVICE;
+    case STATUS_ARGUMENT:
+        return EXIT_USAGE;
+    default:
+        return EXIT_INTERNAL;
+    }
+}
+
+bool cli_number(const char *command, const char *option, const char *text, double least, double most, double *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    if (*text && !*end && !errno && *out >= least && *out <= most)
+        return true;
+    cli_usage(command, "%s %s: not a number from %.10g to %.10g", option, text, least, most);
+    return false;
+}
+
+static int set_progress(struct common *c, const char *command, const char *text)
+{
+    if (strcmp(text, "bar") == 0)
+        c->progress = PROGRESS_BAR;
+    else if (strcmp(text, "json") == 0)
+        c->progress = PROGRESS_JSON;
+    else if (strcmp(text, "none") == 0)
+        c->progress = PROGRESS_NONE;
+    else
+        return cli_usage(command, "--progress %s: there are bar, json, none", text);
+    return -1;
+}
+
+static int pass_to_serve(struct common *c, const char *option, const char *value)
+{
+    if (c->serve_count + 3 < (int)(sizeof c->serve / sizeof *c->serve)) {
+        c->serve[c->serve_count++] = option;
+        c->serve[c->serve_count++] = value;
+    }
+    return -1;
+}
+
+static int set_device(struct common *c, const char *command, const char *text)
+{
+    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0)
+        return pass_to_serve(c, "--device", text);
+    if (strncmp(text, "cuda", 4) != 0 && strcmp(text, "emulated") != 0)
+        return cli_usage(command, "--device %s: there are auto and cpu", text);
+    fprintf(stderr, "wavemill %s: device %s is not available: this build computes on the cpu\n", command, text);
+    return EXIT_NO_DEVICE;
+}
+
+int cli_common(int option, struct common *c, const char *command, const char *help)
+{
+    double number;
+    switch (option) {
+    case OPT_JSON:
+        c->format = OUTPUT_JSON;
+        return -1;
+    case OPT_CSV:
+        c->format = OUTPUT_CSV;
+        return -1;
+    case OPT_PROGRESS:
+        return set_progress(c, command, optarg);
+    case OPT_QUIET:
+        c->quiet = true;
+        if (c->progress == PROGRESS_AUTO)
+            c->progress = PROGRESS_NONE;
+        return -1;
+    case OPT_DRY_RUN:
+        c->dry_run = true;
+        return -1;
+    case OPT_DEVICE:
+        return set_device(c, command, optarg);
+    case OPT_THREADS:
+        return cli_number(command, "--threads", optarg, 1, 256, &number) ? pass_to_serve(c, "--threads", optarg)
+                                                                         : EXIT_USAGE;
+    case OPT_MEMORY:
+        return cli_number(command, "--memory-limit", optarg, 64, 1 << 20, &number)
+                   ? pass_to_serve(c, "--memory-limit", optarg)
+                   : EXIT_USAGE;
+    case OPT_TIMEOUT:
+        if (!cli_number(command, "--timeout", optarg, 0.001, 86400, &number))
+            return EXIT_USAGE;
+        c->timeout_ms = (int64_t)(number * 1000);
+        return -1;
+    case OPT_HELP:
+        fputs(help, stdout);
+        fputs(cli_common_help, stdout);
+        return EXIT_DONE;
+    default: /* getopt has said what it does not know */
+        fprintf(stderr, "`wavemill %s --help` tells how\n", command);
+        return EXIT_USAGE;
+    }
+}
+
+int cli_connect(const struct common *c, bool start, struct client **out)
+{
+    return client_open(&(struct client_options){.name = "wavemill",
+                                                .start = start,
+                                                .serve_options = c->serve,
+                                                .timeout_ms = c->timeout_ms,
+                                                .interrupted = &cli_interrupted},
+                       out);
+}
+
+char *cli_absolute(const char *path)
+{
+    if (path[0] == '/')
+        return strdup(path);
+    char *folder = getcwd(NULL, 0), *out = NULL;
+    if (!folder || asprintf(&out, "%s/%s", folder, path) < 0)
+        out = NULL;
+    free(folder);
+    return out;
+}
