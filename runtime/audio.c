@@ -94,9 +94,12 @@ static void name_codec(int format, char out[AUDIO_CODEC_BYTES])
     snprintf(out, AUDIO_CODEC_BYTES, "%s%s", major, minor);
 }
 
-/* libsndfile's texts end with full stops and line breaks. */
+/* libsndfile's texts begin with "Error : " and end with full stops and line breaks. */
 static void tidy(const char *text, char *out, size_t capacity)
 {
+    static const char prefix[] = "Error : ";
+    if (strncmp(text, prefix, sizeof prefix - 1) == 0)
+        text += sizeof prefix - 1;
     snprintf(out, capacity, "%s", text);
     size_t n = strlen(out);
     while (n && strchr(".\n\r ", out[n - 1]))
@@ -106,13 +109,12 @@ static void tidy(const char *text, char *out, size_t capacity)
 static int open_failed(const struct audio *a)
 {
     char reason[160];
-    const int error = sf_error(NULL);
     tidy(sf_strerror(NULL), reason, sizeof reason);
     if (a->read_error)
         return fail(STATUS_IO, "cannot read: %s", strerror(a->read_error));
     if (strstr(reason, "hannel count"))
         return fail(STATUS_FORMAT, "%s", reason);
-    return fail(STATUS_UNSUPPORTED, "%s (libsndfile error %d)", reason, error);
+    return fail(STATUS_UNSUPPORTED, "%s", reason);
 }
 
 int audio_open(int fd, struct audio **out)

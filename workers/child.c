@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -131,34 +132,26 @@ int ffmpeg_find(char *out, size_t capacity)
     return fail(STATUS_NOT_FOUND, "there is no ffmpeg on PATH");
 }
 
-int ffmpeg_start(struct ffmpeg *f, const char *program, int input)
+int ffmpeg_start(struct ffmpeg *f, const char *program, int input, const char *name)
 {
     /* Containers and codecs of sound only: a playlist or a text that claims to be video must not make it open files. */
     static char formats[] = "mov,mp4,m4a,3gp,3g2,mj2,aac,ogg,flac,matroska,webm,asf,caf,wav,w64,aiff,au,mp3,ape,wv,tta,"
                             "dsf,ac3,eac3,dts,amr,amrnb,amrwb,mpc,mpc8,tak,loas,latm,truehd,mlp,aa,aax,gsm,voc,xwma,"
                             "swf,flv,avi,mpeg,mpegts";
-    char *const argv[] = {(char *)(uintptr_t)program,
-                          "-nostdin",
-                          "-hide_banner",
-                          "-loglevel",
-                          "error",
-                          "-protocol_whitelist",
-                          "file,pipe",
-                          "-format_whitelist",
-                          formats,
-                          "-i",
-                          "file:/dev/fd/3",
-                          "-map",
-                          "0:a:0",
-                          "-vn",
-                          "-sn",
-                          "-dn",
-                          "-c:a",
-                          "pcm_f32be",
-                          "-f",
-                          "au",
-                          "pipe:1",
-                          NULL};
+    const size_t n = strlen(name);
+    const bool flac = n > 5 && strcasecmp(name + n - 5, ".flac") == 0;
+    const char *argv[32] = {
+        program,     "-nostdin",          "-hide_banner", "-loglevel", "error", "-protocol_whitelist",
+        "file,pipe", "-format_whitelist", formats};
+    static const char *const rest[] = {"-i",  "file:/dev/fd/3", "-map",      "0:a:0", "-vn", "-sn",
+                                       "-dn", "-c:a",           "pcm_f32be", "-f",    "au",  "pipe:1"};
+    int count = 9;
+    if (flac) {
+        argv[count++] = "-f";
+        argv[count++] = "flac";
+    }
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        argv[count++] = rest[i];
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC))
         return fail(STATUS_IO, "pipe: %s", strerror(errno));
@@ -177,7 +170,7 @@ int ffmpeg_start(struct ffmpeg *f, const char *program, int input)
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        become(fds, 4, argv);
+        become(fds, 4, (char *const *)(uintptr_t)argv);
     }
     const int error = errno;
     close(pipe_fds[1]);
@@ -204,14 +197,17 @@ static void last_line(int fd, char *out, size_t capacity)
     while (n && (unsigned char)text[n - 1] <= ' ')
         n--;
     text[n] = '\0';
-    const char *line = strrchr(text, '\n');
-    snprintf(out, capacity, "%s", line ? line + 1 : text);
+    static const char name[] = "file:/dev/fd/3: "; /* what ffmpeg knows the input by says nothing to the user */
+    const char *line = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
+    if (strncmp(line, name, sizeof name - 1) == 0)
+        line += sizeof name - 1;
+    snprintf(out, capacity, "%s", line);
     for (char *p = out; *p; p++)
         if ((unsigned char)*p < ' ' || (unsigned char)*p == 0x7f)
             *p = ' ';
 }
 
-int ffmpeg_end(struct ffmpeg *f)
+int ffmpeg_end(struct ffmpeg *f, bool suspected)
 {
     if (f->pid <= 0)
         return STATUS_OK;
@@ -227,11 +223,11 @@ int ffmpeg_end(struct ffmpeg *f)
     if (!over) {
         kill(f->pid, SIGKILL);
         waitpid(f->pid, &state, 0);
-    } else if (WIFEXITED(state) && WEXITSTATUS(state) != 0) {
+    } else if (WIFEXITED(state) && (WEXITSTATUS(state) != 0 || suspected)) {
         /* One that died because nobody reads its pipe any more has nothing to say of the file. */
         char line[200];
         last_line(f->message, line, sizeof line);
-        if (!strstr(line, "Broken pipe"))
+        if (!strstr(line, "Broken pipe") && (*line || !suspected))
             code = fail(STATUS_FORMAT, "ffmpeg: %s", *line ? line : "failed without a word");
     }
     if (f->message >= 0)

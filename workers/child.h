@@ -4,6 +4,7 @@
 #define CHILD_H
 #include "status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -33,10 +34,12 @@ struct ffmpeg {
 /* Is there an ffmpeg on PATH? */
 int ffmpeg_find(char *out, size_t capacity) MUST_USE; /* STATUS_NOT_FOUND */
 
-/* Decodes the first audio track of `input` (borrowed). It may open no network and no playlist. */
-int ffmpeg_start(struct ffmpeg *f, const char *program, int input) MUST_USE;
+/* Decodes the first audio track of `input` (borrowed). It may open no network and no playlist. `name` is the file's: a
+ * FLAC file that begins with rubbish is known by its ending only. */
+int ffmpeg_start(struct ffmpeg *f, const char *program, int input, const char *name) MUST_USE;
 
-/* Ends and reaps it. STATUS_FORMAT with the last line it printed when it failed by itself. */
-int ffmpeg_end(struct ffmpeg *f) MUST_USE;
+/* Ends and reaps it. STATUS_FORMAT with the last line it printed when it failed by itself, or, `suspected` of having
+ * decoded nothing, when it printed one at all. */
+int ffmpeg_end(struct ffmpeg *f, bool suspected) MUST_USE;
 
 #endif

@@ -53,9 +53,11 @@ static int serve_one(struct exec *ex, void *buffer)
     return code;
 }
 
-static void *thread_main(void *arg)
+/* The filter is closed when all threads are through with what starting takes. */
+static pthread_barrier_t begun, closed;
+
+static void work(struct exec *ex)
 {
-    struct exec *ex = arg;
     void *buffer = malloc(sizeof(struct task_request) + TASK_PARAMS_MAX);
     int code = buffer ? STATUS_OK : STATUS_NOMEM;
     while (!code)
@@ -63,6 +65,13 @@ static void *thread_main(void *arg)
     free(buffer);
     if (code != STATUS_NOT_FOUND)
         log_error("task conversation ended: %s", status_message());
+}
+
+static void *thread_main(void *arg)
+{
+    pthread_barrier_wait(&begun);
+    pthread_barrier_wait(&closed);
+    work(arg);
     return NULL;
 }
 
@@ -81,16 +90,23 @@ int main(int argc, char **argv)
     int started = 0;
     for (int i = 0; i < threads && !code; i++)
         code = exec_create(&(struct exec_options){.threads = 1, .arena_bytes = ARENA, .ops = &ops_cpu}, &ex[i]);
+    pthread_barrier_init(&begun, NULL, (unsigned)threads);
+    pthread_barrier_init(&closed, NULL, (unsigned)threads);
     for (; started < threads - 1 && !code; started++)
-        if (pthread_create(&ids[started], NULL, thread_main, ex[started + 1]))
+        if (pthread_create(&ids[started], NULL, thread_main, ex[started + 1])) {
             code = fail(STATUS_NOMEM, "cannot start thread %d", started + 1);
-    if (!code)
+            break;
+        }
+    if (!code) {
+        pthread_barrier_wait(&begun);
         code = sandbox_close();
+    }
     if (code) {
         log_error("%s", status_message());
         _exit(5);
     }
-    thread_main(ex[0]);
+    pthread_barrier_wait(&closed);
+    work(ex[0]);
     for (int i = 0; i < started; i++)
         pthread_join(ids[i], NULL);
     for (int i = 0; i < threads; i++)

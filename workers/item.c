@@ -43,7 +43,7 @@ void item_release(struct item *it)
         unlink(it->temporary);
     free(it->temporary);
     it->temporary = NULL;
-    const int ignored = ffmpeg_end(&it->ffmpeg);
+    const int ignored = ffmpeg_end(&it->ffmpeg, false);
     (void)ignored;
 }
 
@@ -419,7 +419,7 @@ static int finish(struct item *it)
     if (!code && it->lease->task != TASK_NOOP)
         code = check_unchanged(it);
     if (!code)
-        code = ffmpeg_end(&it->ffmpeg);
+        code = ffmpeg_end(&it->ffmpeg, false);
     if (!code)
         code = encode_result(it, map, it->reply.result_bytes, false);
     if (!code && it->lease->task != TASK_NOOP)
@@ -437,8 +437,9 @@ void item_finish(struct pool_work *w)
     if (it->reply.event == TASK_FAILED) {
         code = fail((enum status)it->reply.code, "%s", it->reply.message);
         /* What ffmpeg has to say is nearer to the cause than that its stream was short. */
-        const int heard = ffmpeg_end(&it->ffmpeg);
-        code = heard ? heard : fail((enum status)it->reply.code, "%s", it->reply.message);
+        const int heard = ffmpeg_end(&it->ffmpeg, true);
+        code = heard ? status_context(heard, "libsndfile: %.100s", it->refusal)
+                     : fail((enum status)it->reply.code, "%s", it->reply.message);
     } else {
         code = finish(it);
     }

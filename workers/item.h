@@ -69,6 +69,7 @@ struct item {
     bool alone;    /* run it with nothing beside it */
     bool in_store; /* served from the store */
     bool wants_ffmpeg;
+    char refusal[128];   /* why libsndfile does not read it */
     struct item *leader; /* an equal file that is being computed */
     int64_t started_ms, sign_ms;
     double progress;

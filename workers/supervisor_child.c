@@ -21,7 +21,7 @@ static int open_ffmpeg(struct supervisor *s, struct item *it)
             STATUS_UNSUPPORTED,
             "%.150s; the `ffmpeg` program may read it, but it is not installed (Debian: apt-get install ffmpeg)",
             it->reply.message);
-    return it->ffmpeg.pid ? STATUS_OK : ffmpeg_start(&it->ffmpeg, s->ffmpeg, it->input);
+    return it->ffmpeg.pid ? STATUS_OK : ffmpeg_start(&it->ffmpeg, s->ffmpeg, it->input, it->path);
 }
 
 static int send_item(struct supervisor *s, struct item *it)
@@ -100,6 +100,7 @@ static void no_longer_running(struct supervisor *s, struct item *it)
 static void try_ffmpeg(struct supervisor *s, struct item *it)
 {
     it->wants_ffmpeg = true;
+    snprintf(it->refusal, sizeof it->refusal, "%s", it->reply.message);
     if (ftruncate(it->result_fd, 0) || (it->array_fd >= 0 && ftruncate(it->array_fd, 0)))
         log_warn("cannot empty an item's outputs");
     it->stage = STAGE_WAITING;
@@ -166,7 +167,7 @@ void child_side_died(struct supervisor *s)
         if (it->stage != STAGE_RUNNING)
             continue;
         no_longer_running(s, it);
-        const int ended = ffmpeg_end(&it->ffmpeg);
+        const int ended = ffmpeg_end(&it->ffmpeg, false);
         (void)ended; /* it lost its reader */
         it->stage = STAGE_WAITING;
         if (it->aborted || (suspects == 1 && it->started && !cancelled)) {
