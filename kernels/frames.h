@@ -16,8 +16,9 @@
  *                first piece of exactly W/2 samples, which no sensible cut makes
  *   limits       1 <= hop_samples <= 2^40; start + samples <= 2^48; a batch has at most 2^34 frames
  *   errors       the inline functions have none and want checked parameters; frames_check: STATUS_ARGUMENT,
- * STATUS_SHAPE source       librosa 0.11 util.frame and its centring; librosa refuses a signal that is too short for
- * one frame where we give 0 frames, and np.pad reflects several times where we refuse */
+ *                STATUS_SHAPE
+ *   source       librosa 0.11 util.frame and its centring; librosa refuses a signal that is too short for one frame
+ *                where we give 0 frames, and np.pad reflects several times where we refuse */
 #ifndef FRAMES_H
 #define FRAMES_H
 #include "ragged.h"

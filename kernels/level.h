@@ -12,8 +12,9 @@
  *   ownership    borrows all; no workspace; y is host memory
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
  *   determinism  bitwise on one backend and ISA, whatever else is in the batch
- *   accuracy     sums: error <= 1e-12 of the sum of magnitudes against oracle_level in long double; peak exact;
- * asserted in test_level.c source       none needed */
+ *   accuracy     sums: error <= 1e-12 of the sum of magnitudes against a sum in long double; peak exact; asserted in
+ *                test_level.c
+ *   source       none needed */
 #ifndef LEVEL_H
 #define LEVEL_H
 #include "ragged.h"

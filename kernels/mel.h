@@ -10,7 +10,7 @@
  *   units        x linear, full scale 1.0; y in units of |X|^power, or dB relative to 1.0; frequencies in Hz
  *   limits       those of stft; 1 <= mels <= 4096; 0 <= fmin < fmax <= rate/2 (fmax 0: rate/2); 0 < rate <= 1e9;
  *                0 < power <= 8. A band so narrow that no bin falls into it is allowed (librosa warns): its values are
- *                0, or -100 dB
+ *                0, or -100 dB. Bands whose corners are equal in double are refused
  *   not finite   a frame with a NaN or an infinity among its n_fft samples is NaN in every band; no other frame changes
  *   ownership    borrows all; scratch of stft_work_bytes() from exec's arena, given back; the plan stays in exec
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)

@@ -10,7 +10,7 @@
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
  *   determinism  bitwise on the CPU, whatever else is in the batch
  *   accuracy     bit-equal to numpy on the layout below; relative error <= 1e-6 of the mean magnitude against
- *                oracle_mixdown in double; asserted in parity_librosa.py and test_level.c
+ *                a mean in double; asserted in parity_librosa.py and test_level.c
  *   source       librosa 0.11 to_mono of what librosa.load reads: np.mean over axis 0 of a [C][N] view of interleaved
  *                f32 */
 #ifndef MIXDOWN_H

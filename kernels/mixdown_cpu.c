@@ -9,7 +9,7 @@ static float sum_of(const float *v, int32_t n)
         const int32_t half = n / 2 / 8 * 8;
         return sum_of(v, half) + sum_of(v + half, n - half);
     }
-    float sum = -0.0f; /* numpy's identity: a sum of negative zeros keeps its sign */
+    float sum = 0;
     int32_t i = 0;
     if (n >= 8) {
         float r[8];
@@ -24,13 +24,18 @@ static float sum_of(const float *v, int32_t n)
     return sum;
 }
 
+static float mean_of(const float *v, int32_t channels)
+{
+    return (0.0f + sum_of(v, channels)) / (float)channels; /* as numpy: the mean of negative zeros is 0, not -0 */
+}
+
 int mixdown_cpu(struct exec *ex, const struct ragged *x, struct ragged *y)
 {
     (void)ex;
     const float *const in = x->data;
     float *const out = y->data;
     for (int64_t i = 0; i < x->total; i++)
-        out[i] = x->channels == 1 ? in[i] : sum_of(in + i * x->channels, x->channels) / (float)x->channels;
+        out[i] = x->channels == 1 ? in[i] : mean_of(in + i * x->channels, x->channels);
     return STATUS_OK;
 }
 

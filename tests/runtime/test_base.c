@@ -12,14 +12,10 @@ TEST(status_names_and_classes)
         const char *name;
         enum failure_class failure;
     } cases[] = {
-        {STATUS_OK, "ok", FAILURE_NONE},
-        {STATUS_ARGUMENT, "argument", FAILURE_INPUT},
-        {STATUS_NOMEM, "nomem", FAILURE_RESOURCE},
-        {STATUS_DEVICE, "device", FAILURE_DEVICE},
-        {STATUS_IO, "io", FAILURE_TRANSIENT},
-        {STATUS_UNSUPPORTED, "unsupported", FAILURE_INPUT},
-        {-999, "unknown", FAILURE_INTERNAL},
-        {7, "unknown", FAILURE_INTERNAL},
+        {STATUS_OK, "ok", FAILURE_NONE},           {STATUS_ARGUMENT, "argument", FAILURE_INPUT},
+        {STATUS_NOMEM, "nomem", FAILURE_RESOURCE}, {STATUS_DEVICE, "device", FAILURE_DEVICE},
+        {STATUS_IO, "io", FAILURE_TRANSIENT},      {STATUS_UNSUPPORTED, "unsupported", FAILURE_INPUT},
+        {-999, "unknown", FAILURE_INTERNAL},       {7, "unknown", FAILURE_INTERNAL},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         CHECK(strcmp(status_name(cases[c].code), cases[c].name) == 0);

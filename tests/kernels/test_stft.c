@@ -1,0 +1,105 @@
+#include "oracle.h"
+#include "subject.h"
+
+enum { BINS_MOST = 300 }; /* of a large frame; the direct sum is slow */
+
+static const struct {
+    struct stft_params p;
+    int64_t samples;
+    const char *reason;
+} cases[] = {
+    {{{2048, 512, true}, 0, WINDOW_HANN, PAD_ZERO}, 10000, "librosa's defaults"},
+    {{{2048, 512, false}, 0, WINDOW_HANN, PAD_ZERO}, 10000, "not centred"},
+    {{{2048, 512, true}, 0, WINDOW_HANN, PAD_REFLECT}, 10000, "reflected"},
+    {{{2048, 512, true}, 0, WINDOW_HANN, PAD_REFLECT}, 1025, "the shortest signal that reflects"},
+    {{{16, 1, true}, 0, WINDOW_HANN, PAD_ZERO}, 50, "smallest transform and hop"},
+    {{{16, 5, true}, 0, WINDOW_HANN, PAD_ZERO}, 1, "one sample"},
+    {{{17, 3, true}, 0, WINDOW_HAMMING, PAD_REFLECT}, 100, "odd, prime, reflected"},
+    {{{17, 40, true}, 0, WINDOW_HAMMING, PAD_REFLECT}, 300, "hop above n_fft"},
+    {{{100, 33, true}, 0, WINDOW_BLACKMAN, PAD_ZERO}, 1000, "radix 5"},
+    {{{255, 64, true}, 0, WINDOW_BARTLETT, PAD_ZERO}, 2000, "odd, Bluestein"},
+    {{{400, 160, true}, 399, WINDOW_HANN, PAD_REFLECT}, 4000, "win_length one less: odd remainder on the right"},
+    {{{512, 128, false}, 1, WINDOW_HANN, PAD_ZERO}, 2000, "window of one sample"},
+    {{{512, 128, false}, 2, WINDOW_BARTLETT, PAD_ZERO}, 2000, "window of two samples"},
+    {{{512, 700, false}, 401, WINDOW_HAMMING, PAD_ZERO}, 5000, "odd window in an even frame, gaps"},
+    {{{513, 128, true}, 400, WINDOW_BLACKMAN, PAD_ZERO}, 2000, "even window in an odd frame"},
+    {{{1153, 288, true}, 0, WINDOW_RECTANGULAR, PAD_ZERO}, 5000, "prime, no window"},
+    {{{4096, 1024, true}, 0, WINDOW_HANN, PAD_ZERO}, 9000, "power of two"},
+    {{{2 * 4093, 2048, true}, 0, WINDOW_HANN, PAD_REFLECT}, 9000, "twice a prime"},
+    {{{65521, 30000, true}, 0, WINDOW_HANN, PAD_ZERO}, 70000, "largest prime"},
+    {{{65535, 30000, true}, 0, WINDOW_HANN, PAD_ZERO}, 70000, "largest odd"},
+    {{{65536, 40000, true}, 0, WINDOW_HANN, PAD_REFLECT}, 70000, "largest"},
+};
+
+static double worst_of(struct exec *ex, const struct stft_params *p, int64_t samples, uint64_t seed)
+{
+    const struct subject s = {SUBJECT_STFT, {.stft = *p}};
+    const int64_t bins = stft_bins(p), step = bins > BINS_MOST ? bins / BINS_MOST : 1, count = (bins - 1) / step + 1;
+    float *const x = malloc((size_t)samples * sizeof *x), *const got = malloc((size_t)count * 2 * sizeof *got);
+    double *const want = malloc((size_t)count * 2 * sizeof *want), worst = 0;
+    subject_noise(&seed, x, samples);
+    struct guarded g = subject_row(ex, &s, x, samples, (struct piece){0, true, true});
+    const int64_t frames = oracle_frames(&p->frame, samples);
+    CHECK(g.n == frames * bins * 2);
+    for (int64_t t = 0; t < frames; t++) {
+        oracle_stft(p, x, samples, t, 0, step, count, want);
+        for (int64_t k = 0; k < count; k++)
+            memcpy(got + 2 * k, g.data + (t * bins + k * step) * 2, 2 * sizeof *got);
+        worst = compare_worst(worst, compare_l2(got, want, 2 * count));
+    }
+    guarded_close(&g);
+    free(x), free(got), free(want);
+    return worst;
+}
+
+TEST(frames_match_oracle)
+{
+    struct exec *ex = subject_exec();
+    double worst = 0;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const double error = worst_of(ex, &cases[c].p, cases[c].samples, 21 + c);
+        if (!(error <= 1e-6))
+            printf("    case %zu (%s): %.1e\n", c, cases[c].reason, error);
+        worst = compare_worst(worst, error);
+    }
+    printf("    worst %.1e\n", worst);
+    CHECK_AT_MOST(worst, 1e-6);
+    exec_destroy(&ex);
+}
+
+TEST(a_frame_that_is_not_finite_is_nan_alone)
+{
+    struct exec *ex = subject_exec();
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (enum subject_op op = SUBJECT_STFT; op <= SUBJECT_CENTROID; op++)
+        for (size_t i = 0; i < 3; i++) {
+            struct subject s = {op, {.stft = {.frame = {16, 16, false}}, .mels = 40, .rate_hz = 8000, .power = 2}};
+            float x[48];
+            uint64_t seed = 31;
+            subject_noise(&seed, x, 48);
+            x[16] = bad[i]; /* where the window is zero */
+            struct guarded g = subject_row(ex, &s, x, 48, (struct piece){0, true, true});
+            const int64_t floats = subject_floats(&s);
+            CHECK(g.n == 3 * floats);
+            for (int64_t k = 0; k < g.n; k++)
+                CHECK((k / floats == 1) == !!isnan(g.data[k]));
+            guarded_close(&g);
+        }
+    exec_destroy(&ex);
+}
+
+TEST(work_fits_what_is_documented)
+{
+    struct exec *ex = subject_exec();
+    static const int64_t sizes[] = {16, 17, 2048, 65521, 65536};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const struct subject s = {SUBJECT_STFT, {.stft = {.frame = {sizes[i], sizes[i], true}}}};
+        const float x[1] = {1};
+        exec_arena(ex)->high = 0;
+        struct guarded g = subject_row(ex, &s, x, 1, (struct piece){0, true, true});
+        CHECK(exec_arena(ex)->high > 0 && exec_arena(ex)->high <= stft_work_bytes(&s.mel.stft));
+        CHECK(exec_arena(ex)->used == 0);
+        guarded_close(&g);
+    }
+    exec_destroy(&ex);
+}

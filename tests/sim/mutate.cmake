@@ -1,0 +1,16 @@
+# cmake -DNAME=name -DFROM=x.c -DTO=y.c -P mutate.cmake - copies a file with the bug of that name in mutants.cmake.
+# The text must stand there exactly once, so that a mutant cannot quietly become the sound program.
+function(mutant name file find replace)
+    if(NOT name STREQUAL NAME)
+        return()
+    endif()
+    file(READ ${FROM} text)
+    string(FIND "${text}" "${find}" first)
+    string(FIND "${text}" "${find}" last REVERSE)
+    if(first EQUAL -1 OR NOT first EQUAL last)
+        message(FATAL_ERROR "${FROM}: mutant ${name} wants this there once: ${find}")
+    endif()
+    string(REPLACE "${find}" "${replace}" text "${text}")
+    file(WRITE ${TO} "${text}")
+endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/mutants.cmake)
