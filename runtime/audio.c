@@ -190,8 +190,11 @@ static int judge_end(struct audio *a)
     }
     if (a->claim.what == CLAIM_NO_END)
         return fail(STATUS_FORMAT, "truncated: the Ogg stream has no end (%.3f s decoded)", decoded);
+    if (a->info.frames == 0 && a->exact_claim && a->claimed_frames > 0)
+        return fail(STATUS_UNSUPPORTED, "the decoder gives none of its %.3f s", seconds(a, (double)a->claimed_frames));
     if (a->info.frames == 0)
-        return fail(STATUS_FORMAT, "it holds no samples");
+        return a->file ? fail(STATUS_FORMAT, "it holds no samples")
+                       : fail(STATUS_FORMAT, "ffmpeg decodes no samples from it");
     if (a->claimed_frames < 0 || a->claimed_frames == a->info.frames)
         return STATUS_OK;
     if (a->exact_claim && a->info.frames < a->claimed_frames)

@@ -3,8 +3,9 @@
 #include <string.h>
 
 static const char *const feature_names[] = {
-    [FEATURE_SUMMARY] = "summary", [FEATURE_STFT] = "stft", [FEATURE_MEL] = "mel", [FEATURE_LOGMEL] = "logmel",
-    [FEATURE_RMS] = "rms",         [FEATURE_PEAK] = "peak", [FEATURE_ZCR] = "zcr", [FEATURE_CENTROID] = "centroid",
+    [FEATURE_SUMMARY] = "summary", [FEATURE_STFT] = "stft",         [FEATURE_MEL] = "mel",
+    [FEATURE_LOGMEL] = "logmel",   [FEATURE_RMS] = "rms",           [FEATURE_PEAK] = "peak",
+    [FEATURE_ZCR] = "zcr",         [FEATURE_CENTROID] = "centroid", [FEATURE_REFUSAL] = "refusal",
 };
 enum { FEATURE_COUNT = sizeof feature_names / sizeof *feature_names };
 
@@ -15,7 +16,7 @@ const char *feature_name(enum feature_kind kind)
 
 int feature_parse(const char *name, enum feature_kind *out)
 {
-    for (int k = FEATURE_STFT; k < FEATURE_COUNT; k++)
+    for (int k = FEATURE_STFT; k <= FEATURE_CENTROID; k++)
         if (strcmp(name, feature_names[k]) == 0) {
             *out = (enum feature_kind)k;
             return STATUS_OK;

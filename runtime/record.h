@@ -22,7 +22,8 @@ enum feature_kind {
     FEATURE_RMS = 5,
     FEATURE_PEAK = 6,
     FEATURE_ZCR = 7,
-    FEATURE_CENTROID = 8
+    FEATURE_CENTROID = 8,
+    FEATURE_REFUSAL = 15 /* why a file cannot be read: so that it is not tried at every run */
 };
 
 const char *feature_name(enum feature_kind kind);                     /* "stft"; "unknown" */

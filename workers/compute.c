@@ -43,6 +43,7 @@ static int serve_one(struct exec *ex, void *buffer)
         const int result = run_job(&j);
         reply.event = result ? TASK_FAILED : TASK_DONE;
         reply.code = result;
+        reply.wants_ffmpeg = result == STATUS_UNSUPPORTED && !(j.request->flags & TASK_STREAM);
         if (result)
             snprintf(reply.message, sizeof reply.message, "%s", status_message());
         code = task_send_reply(TASK_SOCKET, &reply);

@@ -138,6 +138,38 @@ static int know_by_hash(struct item *it)
 
 static int serve_record(struct item *it, const struct record *r);
 
+static struct store_key refusal_key(const struct item *it)
+{
+    struct store_key key = it->key;
+    uint8_t parts[2 + sizeof key.params + sizeof it->lease->places->decoders] = {(uint8_t)(key.kind >> 8),
+                                                                                 (uint8_t)key.kind};
+    memcpy(parts + 2, key.params, sizeof key.params);
+    memcpy(parts + 2 + sizeof key.params, it->lease->places->decoders, sizeof it->lease->places->decoders);
+    hash_short(parts, sizeof parts, key.params);
+    key.kind = FEATURE_REFUSAL;
+    return key;
+}
+
+/* The same decoders have refused the same bytes before: the same words again, without reading them. */
+static int recall_refusal(struct item *it)
+{
+    const struct store_key key = refusal_key(it);
+    struct store_value value;
+    struct message_error m;
+    char text[TASK_MESSAGE];
+    if (store_get(it->lease->places->store, &key, &value))
+        return STATUS_NOT_FOUND;
+    int code = wire_decode(&error_schema, value.record.result, value.record.result_bytes, &m);
+    if (!code) {
+        wire_copy(m.message, text, sizeof text);
+        code = fail((enum status) - (int)m.code, "%s", text);
+    } else {
+        code = STATUS_NOT_FOUND;
+    }
+    store_release(&value);
+    return code == STATUS_OK ? STATUS_NOT_FOUND : code;
+}
+
 /* Served from the store, or STATUS_NOT_FOUND. */
 static int ask_store(struct item *it)
 {
@@ -148,6 +180,8 @@ static int ask_store(struct item *it)
     int code = store_get(l->places->store, &it->key, &value);
     if (code == STATUS_DAMAGED || code == STATUS_VERSION)
         return STATUS_NOT_FOUND; /* quarantined, or made by another version: computed again */
+    if (code == STATUS_NOT_FOUND)
+        return recall_refusal(it);
     if (code)
         return code;
     code = serve_record(it, &value.record);
@@ -430,6 +464,29 @@ static int finish(struct item *it)
     return code;
 }
 
+/* Keeps the reason why these bytes cannot be read. */
+static void remember_refusal(struct item *it)
+{
+    const struct message_error m = {.code = (uint64_t)-it->code, .message = wire_str(it->message)};
+    struct wire_buffer b = {0};
+    struct record r = {.kind = FEATURE_REFUSAL};
+    free(it->record);
+    it->record = NULL;
+    if (wire_encode(&error_schema, &m, &b) == STATUS_OK) {
+        r.result = b.data;
+        r.result_bytes = (uint32_t)b.bytes;
+        snprintf(r.code_version, sizeof r.code_version, "%s", WAVEMILL_VERSION);
+        snprintf(r.device, sizeof r.device, "cpu");
+        it->record_bytes = record_bytes(&r);
+        it->record = malloc(it->record_bytes);
+        if (it->record)
+            record_encode(&r, it->record);
+        it->put_record = it->record != NULL;
+        it->key = refusal_key(it);
+    }
+    wire_free(&b);
+}
+
 void item_finish(struct pool_work *w)
 {
     struct item *it = item_of(w);
@@ -438,14 +495,17 @@ void item_finish(struct pool_work *w)
         code = fail((enum status)it->reply.code, "%s", it->reply.message);
         /* What ffmpeg has to say is nearer to the cause than that its stream was short. */
         const int heard = ffmpeg_end(&it->ffmpeg, true);
-        code = heard ? status_context(heard, "libsndfile: %.100s", it->refusal)
-                     : fail((enum status)it->reply.code, "%s", it->reply.message);
+        code = heard ? heard : fail((enum status)it->reply.code, "%s", it->reply.message);
+        if (it->wants_ffmpeg)
+            code = status_context(code, "libsndfile: %.100s", it->refusal);
     } else {
         code = finish(it);
     }
     if (code) {
         it->put_record = false;
         item_fail(it, code);
+        if (it->has_key && (code == STATUS_FORMAT || code == STATUS_UNSUPPORTED))
+            remember_refusal(it);
     }
     it->stage = STAGE_OVER;
     item_release(it);

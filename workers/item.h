@@ -48,6 +48,7 @@ struct lease {
 struct places {
     struct store *store;
     const char *objects;
+    uint8_t decoders[16]; /* what decodes here: another version, or an ffmpeg that was installed, may read more */
 };
 
 struct item {

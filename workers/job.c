@@ -28,9 +28,7 @@ int job_open_audio(struct job *j, struct audio **out)
 {
     if (j->request->flags & TASK_STREAM)
         return audio_open_stream(j->fds[TASK_FD_INPUT], out);
-    const int code = audio_open(j->fds[TASK_FD_INPUT], out);
-    j->reply->wants_ffmpeg = code == STATUS_UNSUPPORTED;
-    return code;
+    return audio_open(j->fds[TASK_FD_INPUT], out);
 }
 
 int job_write_result(struct job *j, const struct wire_schema *schema, const void *result)

@@ -27,7 +27,7 @@ void job_beat(struct job *j, double progress);
 
 struct audio;
 
-/* Opens the task's input: a file, or the stream that ffmpeg writes. Sets reply->wants_ffmpeg when only ffmpeg can. */
+/* Opens the task's input: a file, or the stream that ffmpeg writes. */
 int job_open_audio(struct job *j, struct audio **out) MUST_USE;
 
 /* Writes the encoded result map into the task's memfd. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,7 +41,7 @@ void supervisor_enqueue(struct supervisor *s, struct item *it, bool first)
 static struct item *find_leader(struct supervisor *s, const struct item *of)
 {
     EACH_ITEM (s, l, it)
-        if (it != of && !it->leader && !it->aborted && l->stores && !l->force && item_same_work(it, of) &&
+        if (it != of && !it->leader && !it->aborted && !it->code && l->stores && !l->force && item_same_work(it, of) &&
             (it->queued || it->stage == STAGE_RUNNING || it->stage == STAGE_FINISHING ||
              (it->stage == STAGE_OVER && it->put_record)))
             return it;
@@ -237,6 +238,17 @@ static void shut(struct supervisor *s)
         close(s->signal_fd);
 }
 
+static void name_decoders(struct supervisor *s)
+{
+    char text[512];
+    struct stat program = {0};
+    if (s->ffmpeg)
+        stat(s->ffmpeg, &program);
+    snprintf(text, sizeof text, "%s %s %lld", WAVEMILL_VERSION, s->ffmpeg ? s->ffmpeg : "",
+             (long long)program.st_mtim.tv_sec);
+    hash_short(text, strlen(text), s->places.decoders);
+}
+
 int supervisor_run(const struct supervisor_options *options)
 {
     static char ffmpeg[4096];
@@ -250,6 +262,7 @@ int supervisor_run(const struct supervisor_options *options)
     s.places.objects = options->objects;
     s.heard_ms = supervisor_now_ms();
     s.ffmpeg = ffmpeg_find(ffmpeg, sizeof ffmpeg) == STATUS_OK ? ffmpeg : NULL;
+    name_decoders(&s);
     raise_descriptor_limit();
     int code = open_signals(&s);
     if (!code)

@@ -59,6 +59,15 @@ static void say_report(struct sim *s, int n)
         send_from(s, n, m);
 }
 
+/* A token of another worker, at times: it has no right to it. */
+static uint64_t strange_token(struct sim *s, int n)
+{
+    const struct sim_worker *other = &s->workers[sim_random(s, SIM_WORKERS)];
+    if (s->calm || !sim_chance(s, 5) || other == &s->workers[n] || !other->held_count)
+        return 0;
+    return other->held[0];
+}
+
 static void say_beat(struct sim *s, int n)
 {
     const struct sim_worker *w = &s->workers[n];
@@ -67,15 +76,19 @@ static void say_beat(struct sim *s, int n)
         m.tokens[m.count] = w->held[m.count];
     for (uint32_t i = 0; i < w->done_count && m.count < SIM_HELD; i++)
         m.tokens[m.count++] = w->done[i];
+    const uint64_t strange = strange_token(s, n);
+    if (strange && m.count < SIM_HELD)
+        m.tokens[m.count++] = strange;
     send_from(s, n, m);
 }
 
 static void give_back(struct sim *s, int n)
 {
     struct sim_worker *w = &s->workers[n];
+    const uint64_t strange = strange_token(s, n);
     if (!w->held_count)
         return;
-    const struct sim_message m = {.type = SIM_RETURN, .count = 1, .tokens = {w->held[0]}};
+    const struct sim_message m = {.type = SIM_RETURN, .count = strange ? 2 : 1, .tokens = {w->held[0], strange}};
     forget_token(w, w->held[0]);
     send_from(s, n, m);
 }

@@ -81,6 +81,14 @@ static void tokens_to(struct wire_buffer *b, const struct sim_message *m)
         EXPECT(wire_append_uint(b, m->tokens[i]) == STATUS_OK, "no memory");
 }
 
+static bool names(const struct sim_message *m, uint64_t token)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < m->count; i++)
+        named |= m->tokens[i] == token;
+    return named;
+}
+
 static void on_ready(struct sim *s, const struct sim_message *m)
 {
     struct wire_buffer kinds = {0}, held = {0};
@@ -114,6 +122,11 @@ static void on_ready(struct sim *s, const struct sim_message *m)
     if (!w)
         w = shadow_worker(&s->shadow, 0);
     EXPECT(w, "too many workers for the shadow");
+    for (size_t k = 0; k < s->shadow.count; k++)
+        for (uint32_t i = 0; i < s->shadow.jobs[k].count; i++)
+            EXPECT(s->shadow.jobs[k].items[i].state != ITEM_LEASED || s->shadow.jobs[k].items[i].owner != a->worker ||
+                       names(m, s->shadow.jobs[k].items[i].token),
+                   "a lease goes on that its worker does not hold");
     *w = (struct shadow_worker){.id = a->worker, .kinds = m->kind, .heard_ms = s->now_ms};
     bind_number(s, a->worker, m->link);
     wire_free(&kinds);
@@ -215,6 +228,16 @@ static struct wire_list items_of(struct wire_buffer *b, uint32_t count)
     return wire_list_of(b, count);
 }
 
+/* What an ADD must be answered with: an error, or 0. */
+static int add_verdict(struct sim *s, const struct sim_message *m)
+{
+    const struct shadow_job *j = shadow_find(&s->shadow, m->job);
+    if (!j)
+        return ERROR_NOT_FOUND;
+    const bool repeated = m->first + m->count <= j->count;
+    return repeated || (m->first == j->count && j->state == JOB_OPEN) ? 0 : ERROR_STATE;
+}
+
 static void on_client(struct sim *s, const struct sim_message *m)
 {
     struct wire_buffer b = {0};
@@ -227,6 +250,7 @@ static void on_client(struct sim *s, const struct sim_message *m)
                                           .items = items_of(&b, m->count)};
     const struct message_add add = {.job = m->job, .first = m->first, .sealed = m->sealed, .items = submit.items};
     const struct message_job_ref ref = {m->job};
+    const int wanted = m->type == SIM_ADD ? add_verdict(s, m) : 0;
     if (m->type == SIM_SUBMIT) {
         e.type = QUEUE_SUBMIT;
         e.submit = &submit;
@@ -241,6 +265,9 @@ static void on_client(struct sim *s, const struct sim_message *m)
     }
     apply(s, &e);
     wire_free(&b);
+    const struct queue_action *a = s->actions.list;
+    const int got = s->actions.count && a->type == QUEUE_REFUSED ? (int)a->error : 0;
+    EXPECT(m->type != SIM_ADD || got == wanted, "ADD answered with error %d, not %d", got, wanted);
 }
 
 /* ---- answers ---- */
@@ -259,7 +286,7 @@ static void answer(struct sim *s, const struct queue_action *a, const struct sim
         m.count = a->count < SIM_HELD ? (uint32_t)a->count : SIM_HELD;
     m.link = unasked ? link_of(s, a->worker) : to->link;
     m.actor = unasked ? (int)(m.link % 8) : to->actor;
-    m.sealed = to && to->type >= SIM_SUBMIT; /* for a client */
+    m.sealed = !unasked && to->type >= SIM_SUBMIT; /* for a client */
     for (uint32_t i = 0; i < m.count; i++) {
         m.tokens[i] = s->actions.entries[a->first + i].token;
         m.values[i] = s->actions.entries[a->first + i].verdict;

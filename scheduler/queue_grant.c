@@ -1,0 +1,178 @@
+/* Which item goes to whom. Nothing here can fail half-way: what memory does not allow is left for a later tick. */
+#include "queue_state.h"
+
+static bool has_crashed(const struct item *item, const struct worker *w)
+{
+    for (int i = 0; i < CRASHED_KEPT; i++)
+        if (item->crashed[i] == (uint32_t)w->id)
+            return true;
+    return false;
+}
+
+/* A worker gets an item that it crashed on only when there is no live worker with that kind that did not. */
+static bool may_try(const struct queue *q, const struct job *j, const struct item *item, const struct worker *w)
+{
+    if (!has_crashed(item, w))
+        return true;
+    uint32_t crashed = 0;
+    for (int i = 0; i < CRASHED_KEPT && item->crashed[i]; i++) {
+        const struct worker *other = worker_find(q, item->crashed[i]);
+        crashed += other && kind_is_of(j->kind, other);
+    }
+    return crashed >= j->kind->live;
+}
+
+static uint32_t chain_take_after(struct job *j, struct chain *c, uint32_t before)
+{
+    uint32_t *link = before ? &j->items[before - 1].next : &c->first;
+    const uint32_t taken = *link;
+    *link = j->items[taken - 1].next;
+    if (c->last == taken)
+        c->last = before;
+    return taken;
+}
+
+/* Takes the first item of the crashed chain that the worker may try: index + 1, or 0. With `look` only looks. */
+static uint32_t crashed_take(const struct queue *q, struct job *j, const struct worker *w, bool look)
+{
+    uint32_t before = 0, at = j->crashed.first;
+    for (int i = 0; at && i < SCAN_MAX; i++) {
+        if (may_try(q, j, &j->items[at - 1], w))
+            return look ? at : chain_take_after(j, &j->crashed, before);
+        before = at;
+        at = j->items[at - 1].next;
+    }
+    return 0;
+}
+
+static bool has_new(const struct job *j)
+{
+    return j->again.first || j->fresh < j->item_count;
+}
+
+static bool has_tried(const struct queue *q, struct job *j, const struct worker *w)
+{
+    return j->retry.first || crashed_take(q, j, w, true);
+}
+
+static uint32_t take_new(struct job *j)
+{
+    return j->again.first ? chain_take_after(j, &j->again, 0) : ++j->fresh;
+}
+
+static size_t grant_bytes(const struct item *item)
+{
+    struct message_item m;
+    item_spec(item, &m);
+    return 64 + m.path.bytes + m.object.bytes + m.params.bytes;
+}
+
+/* Leases the item; lease and table places are there already. */
+static void lease_item(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l)
+{
+    struct item *item = &j->items[index];
+    tokens_remove(&q->tokens, item->token);
+    item->token = q->epoch << 40 | ++q->counter;
+    tokens_put(&q->tokens, item->token, j, index);
+    item->state = ITEM_LEASED;
+    item->attempts++;
+    item->settled = false;
+    item->lease = l;
+    *l = (struct lease){.timer = {.at_ms = q->now_ms + q->lease_ms},
+                        .job = j,
+                        .worker = w,
+                        .next = w->leases,
+                        .token = item->token,
+                        .index = index};
+    if (w->leases)
+        w->leases->previous = l;
+    w->leases = l;
+    w->leased++;
+    j->leased++;
+    j->queued--;
+    j->attempts++;
+    (void)!heap_insert(&q->timers, l); /* reserved */
+    queue_record(
+        q,
+        &(struct journal_record){
+            .type = JOURNAL_GRANTED, .job = j->id, .index = index, .attempts = item->attempts, .token = item->token});
+}
+
+/* Index + 1 of the next item of this grant, 0: no more. Items that were tried before come alone. */
+static uint32_t next_item(const struct queue *q, struct job *j, struct worker *w, bool tried)
+{
+    if (!tried)
+        return has_new(j) ? take_new(j) : 0;
+    return j->retry.first ? chain_take_after(j, &j->retry, 0) : crashed_take(q, j, w, false);
+}
+
+static void grant_items(struct queue *q, struct worker *w, struct job *j)
+{
+    const bool tried = has_tried(q, j, w) && (j->retry_first || !has_new(j));
+    const uint32_t most = tried ? 1 : w->credits < j->queued ? w->credits : j->queued;
+    struct queue_action *a = NULL;
+    size_t bytes = 256 + j->params.bytes;
+    if (actions_reserve(q, 1, most) || heap_reserve(&q->timers, most) || tokens_reserve(&q->tokens, most))
+        q->starved = true;
+    for (uint32_t n = 0; n < most && !q->starved && bytes < GRANT_BYTES; n++) {
+        struct lease *l = memory_resize(&q->memory, NULL, sizeof *l);
+        const uint32_t at = l ? next_item(q, j, w, tried) : 0;
+        if (!at) {
+            q->starved |= !l;
+            memory_free(&q->memory, l);
+            break;
+        }
+        a = a ? a : actions_add(q, QUEUE_GRANT);
+        lease_item(q, w, j, at - 1, l);
+        bytes += grant_bytes(&j->items[at - 1]);
+        actions_entry(q, a, (struct queue_entry){l->token, at - 1, j->items[at - 1].attempts, 0});
+    }
+    if (!a)
+        return;
+    a->job = j->id;
+    a->worker = w->id;
+    j->retry_first = !tried;
+    kind_update(j);
+    worker_unpark(q, w);
+}
+
+static bool can_grant(const struct queue *q, struct job *j, const struct worker *w)
+{
+    return has_new(j) || has_tried(q, j, w);
+}
+
+/* Answers the TAKE of a waiting worker from the best job it can have something of. */
+static void grant_worker(struct queue *q, struct worker *w)
+{
+    struct job *best = NULL;
+    for (uint32_t i = 0; i < w->kind_count; i++) {
+        const struct kind *k = w->kinds[i];
+        for (uint32_t r = 0; r < k->ready_count; r++) {
+            struct job *j = k->ready[r];
+            const bool behind =
+                best && (best->priority > j->priority || (best->priority == j->priority && best->id < j->id));
+            if (behind)
+                break;
+            if (can_grant(q, j, w)) {
+                best = j;
+                break;
+            }
+        }
+    }
+    if (best)
+        grant_items(q, w, best);
+}
+
+void grant_all(struct queue *q)
+{
+    q->starved = false;
+    for (uint32_t i = 0; i < q->kind_count; i++) {
+        const struct kind *k = q->kinds[i];
+        struct worker *after;
+        for (struct worker *w = q->first_waiting; w && k->waiting && k->ready_count; w = after) {
+            after = w->after;
+            if (kind_is_of(k, w))
+                grant_worker(q, w);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+"""`wavemill features` against librosa 0.11, through the whole way: command, queue, worker, store, .npy file.
+
+    test_features.py [--data DIR] [--files N]
+
+Each case is one file and one parameter set; the file is decoded by soundfile on the other side. Fails above relative L2
+1e-6 (stft), 1e-5 (mel, logmel, centroid, rms, zcr); prints the worst of each kind. Every array is asked for twice: the second
+comes from the store (but for stft) and must be equal to the last bit."""
+import argparse
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import librosa
+import numpy as np
+import soundfile
+
+BIN = os.path.join(os.environ.get("WAVEMILL_BIN", "build/bin"), "wavemill")
+LIMITS = {"stft": 1e-6, "mel": 1e-5, "logmel": 1e-5, "centroid": 1e-5, "rms": 1e-5, "zcr": 1e-5}
+ENDINGS = (".wav", ".flac", ".ogg", ".aiff", ".mp3")
+
+# kind, options of the command, how librosa says the same
+CASES = [
+    ("stft", [], {}),
+    ("stft", ["--n-fft", "512", "--hop", "100"], {"n_fft": 512, "hop_length": 100}),
+    ("stft", ["--n-fft", "1153", "--hop", "331"], {"n_fft": 1153, "hop_length": 331}),
+    ("stft", ["--n-fft", "4096", "--win-length", "2000", "--window", "hamming", "--pad", "reflect"],
+     {"n_fft": 4096, "win_length": 2000, "window": "hamming", "pad_mode": "reflect", "hop_length": 512}),
+    ("stft", ["--n-fft", "1000", "--hop", "1500", "--window", "blackman", "--no-center"],
+     {"n_fft": 1000, "hop_length": 1500, "window": "blackman", "center": False}),
+    ("mel", [], {}),
+    ("mel", ["--n-mels", "40", "--fmin", "50", "--fmax", "4000", "--htk", "--no-norm"],
+     {"n_mels": 40, "fmin": 50, "fmax": 4000, "htk": True, "norm": None}),
+    ("logmel", [], {}),
+    ("logmel", ["--top-db", "none", "--n-mels", "64", "--n-fft", "1024", "--hop", "256"],
+     {"n_mels": 64, "n_fft": 1024, "hop_length": 256, "top_db": None}),
+    ("centroid", [], {}),
+    ("rms", ["--n-fft", "1024", "--hop", "300"], {"frame_length": 1024, "hop_length": 300}),
+    ("zcr", [], {}),
+]
+
+
+def reference(kind: str, y: np.ndarray, rate: int, options: dict) -> np.ndarray:
+    options = dict(options)
+    if kind == "stft":
+        options.setdefault("n_fft", 2048)
+        options.setdefault("hop_length", 512)
+        return librosa.stft(y, **options)
+    if kind == "mel":
+        return librosa.feature.melspectrogram(y=y, sr=rate, **options)
+    if kind == "logmel":
+        top_db = options.pop("top_db", 80.0)
+        return librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=rate, **options), top_db=top_db)
+    if kind == "centroid":
+        return librosa.feature.spectral_centroid(y=y, sr=rate, **options)
+    if kind == "rms":
+        return librosa.feature.rms(y=y, **options)
+    return librosa.feature.zero_crossing_rate(y, **options)
+
+
+def features(path: str, kind: str, options: list[str], out: str) -> tuple[np.ndarray, bool]:
+    done = subprocess.run([BIN, "features", path, "--kind", kind, "--out", out, *options], capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        sys.exit(f"FAIL {kind} {path}: exit {done.returncode}: {done.stderr}")
+    return np.load(out), "from the store" in done.stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("WAVEMILL_TEST_DATA", "tests/data"))
+    parser.add_argument("--files", type=int, default=1000)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    paths = sorted(p for p in glob.glob(os.path.join(arguments.data, "**", "*"), recursive=True) if p.endswith(ENDINGS))
+    worst = dict.fromkeys(LIMITS, 0.0)
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["WAVEMILL_HOME"] = home
+        server = subprocess.Popen([BIN, "serve"], stderr=subprocess.DEVNULL)
+        out = os.path.join(home, "x.npy")
+        for path in paths[: arguments.files]:
+            try:
+                samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                continue
+            y = librosa.to_mono(samples.T)
+            for kind, options, same in CASES:
+                if kind == "stft" and len(y) <= 2100 and ("--no-center" in options or "reflect" in options):
+                    continue  # too short for librosa
+                if same.get("fmax", 0) > rate / 2:
+                    continue
+                want = reference(kind, y, rate, same)
+                got, _ = features(path, kind, options, out)
+                again, stored = features(path, kind, options, out)
+                error = float("inf")
+                dtype = np.complex64 if kind == "stft" else np.float32
+                if got.shape == want.shape and got.dtype == dtype and got.flags.f_contiguous:
+                    difference = np.linalg.norm(got.astype(np.complex128) - want)
+                    error = float(difference / max(float(np.linalg.norm(want)), 1e-30)) if difference else 0.0
+                good = error <= LIMITS[kind] and np.array_equal(got, again) and stored == (kind != "stft")
+                worst[kind] = max(worst[kind], error)
+                passed += good
+                failed += not good
+                if not good:
+                    print(f"FAIL {os.path.basename(path)} {kind} {options}: relative L2 {error:.2e}, shapes {got.shape} "
+                          f"{want.shape}, stored {stored}", flush=True)
+        server.terminate()
+        server.wait()
+    for kind, error in worst.items():
+        print(f"{kind:9s} worst relative L2 {error:.2e}, limit {LIMITS[kind]:.0e}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed != 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    main()
