@@ -3,7 +3,7 @@
 add_library(wavemill_flags INTERFACE)
 target_compile_options(wavemill_flags INTERFACE
     -Wall -Wextra -Werror -Wformat=2 -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
-    -Wno-format-truncation # snprintf is called here to cut
+    $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> # snprintf is called here to cut
     -fno-omit-frame-pointer -ffp-contract=off)
 target_compile_definitions(wavemill_flags INTERFACE _GNU_SOURCE WAVEMILL_VERSION="${PROJECT_VERSION}")
 target_link_options(wavemill_flags INTERFACE -Wl,--as-needed)

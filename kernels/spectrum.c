@@ -94,7 +94,7 @@ static bool load(const struct stft_params *p, const double *window, const float 
 int spectrum_each(struct exec *ex, const struct stft_params *p, const struct spectrum_plan *plan,
                   const struct ragged *x, struct ragged *y, spectrum_emit *emit, const void *context)
 {
-    const int64_t bins = stft_bins(p), floats = y->channels * (y->dtype == DTYPE_C64 ? 2 : 1);
+    const int64_t bins = stft_bins(p), floats = (int64_t)y->channels * (y->dtype == DTYPE_C64 ? 2 : 1);
     struct arena *const arena = exec_arena(ex);
     const size_t mark = arena_mark(arena);
     double *frame;

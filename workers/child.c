@@ -114,10 +114,8 @@ size_t child_resident_bytes(pid_t pid)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    unsigned long long size = 0, resident = 0;
-    if (sscanf(text, "%llu %llu", &size, &resident) != 2)
-        return 0;
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+    const char *second = strchr(text, ' '); /* total, then resident, in pages */
+    return second ? (size_t)strtoull(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 int ffmpeg_find(char *out, size_t capacity)

@@ -12,9 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TASK_SOCKET = 3, ARENA = 64 << 20 };
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 static int run_job(struct job *j)
 {
@@ -40,7 +48,9 @@ static int serve_one(struct exec *ex, void *buffer)
     j.reply = &reply;
     code = task_send_reply(TASK_SOCKET, &reply);
     if (!code) {
+        const double began = now_s();
         const int result = run_job(&j);
+        reply.seconds = now_s() - began;
         reply.event = result ? TASK_FAILED : TASK_DONE;
         reply.code = result;
         reply.wants_ffmpeg = result == STATUS_UNSUPPORTED && !(j.request->flags & TASK_STREAM);
@@ -80,7 +90,7 @@ int main(int argc, char **argv)
 {
     enum { THREADS_MAX = 256 };
     log_init("wavemill-compute", LOG_WARN_);
-    const int threads = argc > 1 ? atoi(argv[1]) : 1;
+    const int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     if (threads < 1 || threads > THREADS_MAX) {
         log_error("usage: wavemill-compute THREADS, started by wavemill-worker");
         return 2;

@@ -12,6 +12,7 @@ struct means {
     int64_t frames;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): `out` is written through the ragged batch that holds it */
 static int add_frames(struct job *j, const struct centroid_params *c, struct stream_piece *p, float *out,
                       struct means *m)
 {

@@ -56,10 +56,7 @@ static bool dispatch_one(struct supervisor *s)
         it->stage = STAGE_OVER;
     } else if (it->wants_ffmpeg && (code = open_ffmpeg(s, it))) {
         item_fail(it, code);
-    } else if ((code = send_item(s, it)) == STATUS_BUSY) {
-        supervisor_enqueue(s, it, true);
-        return false;
-    } else if (code) { /* the child has just died; its end is on its way to us */
+    } else if (send_item(s, it)) { /* its socket is full, or it has just died, which we shall hear */
         supervisor_enqueue(s, it, true);
         return false;
     } else {
@@ -122,7 +119,7 @@ static void on_reply(struct supervisor *s, const struct task_reply *r)
         it->progress = r->progress;
         return;
     }
-    it->seconds = (double)(it->sign_ms - it->started_ms) / 1000;
+    it->seconds = r->seconds;
     it->reply = *r;
     no_longer_running(s, it);
     if (r->event == TASK_FAILED && r->wants_ffmpeg && !it->wants_ffmpeg && !it->aborted) {

@@ -65,8 +65,10 @@ void supervisor_enqueue(struct supervisor *s, struct item *it, bool first);
 void supervisor_item_over(struct supervisor *s, struct item *it);
 
 /* for (each item of each lease) */
+/* NOLINTBEGIN(bugprone-macro-parentheses): l and it are names that the macro declares */
 #define EACH_ITEM(s, l, it) \
     for (struct lease *l = (s)->leases; l; l = l->next) \
         for (struct item *it = l->items; it < l->items + l->count; it++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

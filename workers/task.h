@@ -41,7 +41,7 @@ struct task_reply {
     uint32_t result_bytes;
     uint32_t dtype, bins; /* of the array */
     uint64_t frames;
-    double progress;
+    double progress, seconds; /* seconds: of the whole task */
     char message[TASK_MESSAGE];
 };
 

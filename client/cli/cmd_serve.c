@@ -259,7 +259,7 @@ int cmd_serve(int argc, char **argv)
             break;
         case READY:
             ready = optarg;
-            s.ready_fd = atoi(optarg);
+            s.ready_fd = (int)strtol(optarg, NULL, 10);
             break;
         default:
             code = cli_common(o, &common, "serve", help);
