@@ -105,7 +105,7 @@ void watch_changed(struct broker *b, uint64_t job)
 {
     for (struct watch *w = b->by_job[job % WATCH_BUCKETS]; w; w = w->next)
         if (w->what.job == job) {
-            w->until_ms = INT64_MIN; /* first in the heap: due at the next flush */
+            w->until_ms = 0; /* first in the heap: due at the next flush */
             heap_update(&b->watches, w->position);
         }
 }

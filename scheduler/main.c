@@ -32,6 +32,7 @@ static const char help[] =
 
 struct arguments {
     struct broker_options broker;
+    struct journal_memory journal;
     const char *log;
     long long ready_fd;
 };
@@ -163,9 +164,8 @@ static int open_log(const char *path)
 static int serve(struct arguments *a)
 {
     struct broker *b = NULL;
-    struct journal_memory journal;
-    journal_memory_init(&journal);
-    a->broker.journal = &journal.journal;
+    journal_memory_init(&a->journal);
+    a->broker.journal = &a->journal.journal;
     close_inherited(a->ready_fd);
     raise_descriptors();
     a->broker.stop_fd = open_signals();

@@ -99,6 +99,10 @@ void peers_remove(struct peers *t, struct peer *p)
 
 void peers_free(struct peers *t)
 {
-    while (t->oldest)
-        peers_remove(t, t->oldest);
+    struct peer *newer;
+    for (struct peer *p = t->oldest; p; p = newer) {
+        newer = p->newer;
+        free(p);
+    }
+    *t = (struct peers){0};
 }

@@ -1,25 +1,25 @@
 #include "queue_state.h"
 
+/* Room for `more` behind `count` elements; NULL: none, else the block that now holds them. */
+static void *reserve(const struct memory *m, void *block, size_t *capacity, size_t count, size_t more, size_t bytes)
+{
+    if (block && count + more <= *capacity)
+        return block;
+    const size_t wanted = 2 * count + more;
+    void *grown = memory_resize(m, block, wanted * bytes);
+    if (grown)
+        *capacity = wanted;
+    return grown;
+}
+
 int actions_reserve(struct queue *q, size_t actions, size_t entries)
 {
     struct queue_actions *a = q->out;
-    if (a->count + actions > a->capacity) {
-        const size_t capacity = 2 * a->count + actions;
-        struct queue_action *grown = memory_resize(&q->memory, a->list, capacity * sizeof *grown);
-        if (!grown)
-            return fail(STATUS_NOMEM, "%zu actions", capacity);
-        a->list = grown;
-        a->capacity = capacity;
-    }
-    if (a->entry_count + entries > a->entry_capacity) {
-        const size_t capacity = 2 * a->entry_count + entries;
-        struct queue_entry *grown = memory_resize(&q->memory, a->entries, capacity * sizeof *grown);
-        if (!grown)
-            return fail(STATUS_NOMEM, "%zu entries", capacity);
-        a->entries = grown;
-        a->entry_capacity = capacity;
-    }
-    return STATUS_OK;
+    void *list = reserve(&q->memory, a->list, &a->capacity, a->count, actions, sizeof *a->list);
+    a->list = list ? list : a->list;
+    void *more = reserve(&q->memory, a->entries, &a->entry_capacity, a->entry_count, entries, sizeof *a->entries);
+    a->entries = more ? more : a->entries;
+    return list && more ? STATUS_OK : fail(STATUS_NOMEM, "%zu actions, %zu entries", actions, entries);
 }
 
 struct queue_action *actions_add(struct queue *q, enum queue_action_type type)

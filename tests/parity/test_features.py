@@ -84,7 +84,7 @@ def main() -> None:
         for path in paths[: arguments.files]:
             try:
                 samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError:
+            except (soundfile.LibsndfileError, ValueError):  # unreadable, or of unknown length
                 continue
             y = librosa.to_mono(samples.T)
             for kind, options, same in CASES:

@@ -22,7 +22,7 @@ static double seconds(void)
 
 static uint64_t resident(struct peer_end *client)
 {
-    struct message_server m;
+    struct message_server m = {0};
     const bool good = peer_send(client, MESSAGE_STATS, &empty_schema, &(struct message_empty){0}) &&
                       peer_receive(client, WAIT_MS) == MESSAGE_SERVER && peer_decode(client, &server_schema, &m);
     return good ? m.resident_bytes : 0;
@@ -35,7 +35,7 @@ static bool add_items(struct peer_end *client, uint64_t job, uint64_t first, uin
     for (uint32_t i = 0; i < count && good; i++) {
         char path[80];
         snprintf(path, sizeof path, "/srv/recordings/2026/a-folder-of-music/some-record/%07llu.wav",
-                 (unsigned long long)(first + i));
+                 (unsigned long long)first + i);
         good = wire_encode(&item_schema, &(struct message_item){.path = wire_str(path)}, &b) == STATUS_OK;
     }
     const struct message_add m = {.job = job, .first = first, .items = wire_list_of(&b, count), .sealed = sealed};
@@ -51,9 +51,9 @@ static bool work(struct peer_end *worker, uint64_t items, uint64_t credits)
     struct wire_buffer b = {0};
     bool good = peer_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){credits});
     for (uint64_t done = 0; good && done < items;) {
-        struct message_grant grant;
-        struct message_lease lease;
-        struct message_verdicts commits;
+        struct message_grant grant = {0};
+        struct message_lease lease = {0};
+        struct message_verdicts commits = {0};
         const int type = peer_receive(worker, WAIT_MS);
         if (type == MESSAGE_COMMITS) {
             good = peer_decode(worker, &verdicts_schema, &commits);

@@ -63,7 +63,7 @@ static struct wire_list items_of(struct wire_buffer *b, uint64_t first, uint32_t
     char path[LIMIT_PATH + 1];
     for (uint32_t i = 0; i < count; i++) {
         memset(path, 'p', sizeof path);
-        const int n = snprintf(path, sizeof path, "/music/%08llu", (unsigned long long)(first + i));
+        const int n = snprintf(path, sizeof path, "/music/%08llu", (unsigned long long)first + i);
         const struct message_item m = {.path = {(const uint8_t *)path, path_bytes ? path_bytes : (uint32_t)n}};
         REQUIRE(wire_encode(&item_schema, &m, b) == STATUS_OK);
     }

@@ -1,7 +1,6 @@
 /* The broker in this process, on a thread of its own, with real sockets and raw peers. */
 #include "broker.h"
 #include "peer.h"
-#include "peers.h"
 #include "test.h"
 
 #include <math.h>
@@ -65,7 +64,7 @@ static bool take(struct peer_end *p, uint64_t credits)
 /* The leases of the GRANT that comes next; how many. */
 static uint32_t granted(struct peer_end *p, struct message_lease *leases, uint32_t most)
 {
-    struct message_grant m;
+    struct message_grant m = {0};
     uint32_t n = 0;
     if (peer_receive(p, 2000) != MESSAGE_GRANT || p->packet.header.seq != p->seq || !peer_decode(p, &grant_schema, &m))
         return 0;
@@ -87,8 +86,8 @@ static bool report(struct peer_end *p, uint64_t token, uint64_t failure)
 
 static uint64_t verdict(struct peer_end *p, enum message_type type, uint64_t token)
 {
-    struct message_verdicts m;
-    struct message_verdict v;
+    struct message_verdicts m = {0};
+    struct message_verdict v = {0};
     if (peer_receive(p, 2000) != (int)type || !peer_decode(p, &verdicts_schema, &m) || m.verdicts.count != 1 ||
         !wire_next(&m.verdicts, &verdict_schema, &v) || v.token != token)
         return 0;
@@ -103,8 +102,8 @@ static bool watch(struct peer_end *p, uint64_t job, uint64_t cursor, uint64_t wa
 
 static bool page(struct peer_end *p, int wait_ms, uint32_t count, uint64_t state)
 {
-    struct message_page m;
-    struct message_job job;
+    struct message_page m = {0};
+    struct message_job job = {0};
     return peer_receive(p, wait_ms) == MESSAGE_PAGE && peer_decode(p, &page_schema, &m) &&
            wire_next(&m.job, &job_schema, &job) && m.outcomes.count == count && job.state == state;
 }
@@ -113,7 +112,7 @@ TEST(hello_comes_first)
 {
     struct server s = {0};
     struct peer_end client, worker;
-    struct message_welcome first, second;
+    struct message_welcome first = {0}, second = {0};
     server_start(&s, (struct broker_options){0});
     CHECK(peer_open(&client, "run", "client") && peer_open(&worker, "run", "worker"));
     CHECK(send_empty(&client, MESSAGE_PING) && peer_gets_error(&client, ERROR_SESSION));
@@ -223,7 +222,7 @@ TEST(noise_on_both_sockets_harms_nobody)
             ;
     }
     const uint64_t job = peer_submit(&client, "noop", 1, true);
-    struct message_lease lease;
+    struct message_lease lease = {0};
     CHECK(job && take(&worker, 1) && granted(&worker, &lease, 1) == 1);
     CHECK(report(&worker, lease.token, 0) && verdict(&worker, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
     /* A frame above the limit ends the connection it came over, and nothing else. */
@@ -243,11 +242,11 @@ TEST(a_job_over_the_wire)
 {
     struct server s = {0};
     struct peer_end client, worker;
-    struct message_lease leases[8];
-    struct message_job job;
-    struct message_jobs jobs;
-    struct message_server stats;
-    struct message_accepted accepted;
+    struct message_lease leases[8] = {0};
+    struct message_job job = {0};
+    struct message_jobs jobs = {0};
+    struct message_server stats = {0};
+    struct message_accepted accepted = {0};
     struct wire_buffer items = {0};
     server_start(&s, (struct broker_options){0});
     open_both(&client, &worker);
@@ -295,7 +294,7 @@ TEST(a_watch_waits_is_replaced_and_ends)
 {
     struct server s = {0};
     struct peer_end client, other, worker;
-    struct message_lease lease;
+    struct message_lease lease = {0};
     server_start(&s, (struct broker_options){0});
     open_both(&client, &worker);
     CHECK(peer_open(&other, "run", "client") && peer_hello(&other, NULL));
@@ -331,7 +330,7 @@ TEST(sessions_end_by_silence)
 {
     struct server s = {0};
     struct peer_end client, silent;
-    struct message_job job;
+    struct message_job job = {0};
     server_start(&s, (struct broker_options){.session_timeout_ms = 300});
     CHECK(peer_open(&client, "run", "client") && peer_hello(&client, NULL));
     CHECK(peer_open(&silent, "run", "client") && peer_hello(&silent, NULL));
@@ -358,7 +357,7 @@ TEST(workers_beat_return_and_die)
 {
     struct server s = {0};
     struct peer_end client, worker, other;
-    struct message_lease lease, again;
+    struct message_lease lease = {0}, again = {0};
     struct wire_buffer b = {0};
     server_start(&s, (struct broker_options){.lease_ms = 400, .beat_ms = 100});
     open_both(&client, &worker);
@@ -397,7 +396,7 @@ TEST(a_grant_to_a_lost_connection_goes_back)
 {
     struct server s = {0};
     struct peer_end client, worker, other;
-    struct message_lease lease;
+    struct message_lease lease = {0};
     server_start(&s, (struct broker_options){0});
     open_both(&client, &worker);
     CHECK(take(&worker, 1) && send_empty(&worker, MESSAGE_PING) && peer_receive(&worker, 2000) == MESSAGE_PONG);
@@ -418,8 +417,8 @@ TEST(a_process_that_connects_again_is_the_same_worker)
 {
     struct server s = {0};
     struct peer_end client, worker, again;
-    struct message_engaged first, second;
-    struct message_lease lease;
+    struct message_engaged first = {0}, second = {0};
+    struct message_lease lease = {0};
     struct wire_buffer kinds = {0}, held = {0};
     server_start(&s, (struct broker_options){0});
     open_both(&client, &worker);
@@ -486,26 +485,4 @@ TEST(a_broker_needs_its_folder)
     options.lease_ms = -1;
     CHECK_CODE(broker_create(&options, &b), STATUS_ARGUMENT);
     CHECK(b == NULL);
-}
-
-TEST(peers_have_a_limit)
-{
-    static struct peers t;
-    struct peer *p = NULL;
-    struct channel_peer id = {.bytes = 5};
-    for (uint32_t i = 0; i < PEERS_MAX; i++) {
-        memcpy(id.id, &i, sizeof i);
-        REQUIRE(peers_add(&t, &id, i + 1, (int64_t)i, &p) == STATUS_OK);
-    }
-    CHECK_CODE(peers_add(&t, &id, 9999, 0, &p), STATUS_BUSY);
-    CHECK(t.oldest->number == 1);
-    peers_touch(&t, t.oldest, 99999);
-    CHECK(t.oldest->number == 2 && t.newest->number == 1);
-    CHECK(peers_numbered(&t, 4000)->number == 4000 && !peers_numbered(&t, 9999));
-    peers_remove(&t, peers_numbered(&t, 4000));
-    CHECK(!peers_numbered(&t, 4000) && t.count == PEERS_MAX - 1);
-    id.bytes = 4;
-    CHECK(!peers_find(&t, &id));
-    peers_free(&t);
-    CHECK(t.count == 0 && !t.oldest && !t.newest);
 }

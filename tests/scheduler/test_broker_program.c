@@ -63,8 +63,8 @@ TEST(program_serves_and_ends_on_sigterm)
 {
     struct stat s;
     struct peer_end client, worker;
-    struct message_engaged engaged;
-    struct message_grant grant;
+    struct message_engaged engaged = {0};
+    struct message_grant grant = {0};
     const struct program p = start(NULL);
     CHECK(p.said[0] == 'R');
     CHECK(stat("run", &s) == 0 && (s.st_mode & 0777) == 0700);
@@ -84,7 +84,7 @@ TEST(program_serves_and_ends_on_sigterm)
 
 TEST(program_is_alone_and_its_epoch_grows)
 {
-    struct message_welcome first, second;
+    struct message_welcome first = {0}, second = {0};
     struct peer_end client;
     const struct program p = start(NULL);
     CHECK(p.said[0] == 'R');

@@ -1,5 +1,6 @@
 #include "blocks.h"
 #include "heap.h"
+#include "peers.h"
 #include "test.h"
 #include "tokens.h"
 
@@ -137,4 +138,26 @@ TEST(tokens_find_what_was_put)
     }
     CHECK(tokens_find(&t, 0) == NULL);
     tokens_free(&t);
+}
+
+TEST(peers_have_a_limit)
+{
+    static struct peers t;
+    struct peer *p = NULL;
+    struct channel_peer id = {.bytes = 5};
+    for (uint32_t i = 0; i < PEERS_MAX; i++) {
+        memcpy(id.id, &i, sizeof i);
+        REQUIRE(peers_add(&t, &id, i + 1, (int64_t)i, &p) == STATUS_OK);
+    }
+    CHECK_CODE(peers_add(&t, &id, 9999, 0, &p), STATUS_BUSY);
+    CHECK(t.oldest->number == 1);
+    peers_touch(&t, t.oldest, 99999);
+    CHECK(t.oldest->number == 2 && t.newest->number == 1);
+    CHECK(peers_numbered(&t, 4000)->number == 4000 && !peers_numbered(&t, 9999));
+    peers_remove(&t, peers_numbered(&t, 4000));
+    CHECK(!peers_numbered(&t, 4000) && t.count == PEERS_MAX - 1);
+    id.bytes = 4;
+    CHECK(!peers_find(&t, &id));
+    peers_free(&t);
+    CHECK(t.count == 0 && !t.oldest && !t.newest);
 }

@@ -60,7 +60,7 @@ TEST(outcomes_are_read_by_cursor)
     struct wire_buffer b = {0};
     uint32_t count = 0;
     uint64_t next = 0;
-    struct message_outcome m;
+    struct message_outcome m = {0};
     rig_open(&r, NULL);
     const uint64_t w = rig_ready(&r, 0, "w", 1, "noop", NULL, 0);
     const uint64_t job = rig_submit(&r, (struct rig_job){.items = 3});
@@ -170,7 +170,7 @@ TEST(failure_classes)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct rig r;
         struct wire_buffer b = {0};
-        struct message_outcome m;
+        struct message_outcome m = {0};
         uint32_t count = 0;
         uint64_t next = 0;
         rig_open(&r, NULL);
@@ -250,7 +250,7 @@ TEST(a_lease_that_always_ends_makes_the_item_dead)
 {
     struct rig r;
     struct wire_buffer b = {0};
-    struct message_outcome m;
+    struct message_outcome m = {0};
     uint32_t count = 0;
     uint64_t next = 0;
     rig_open(&r, NULL);

@@ -8,7 +8,7 @@
 TEST(finished_jobs_are_kept_for_an_hour)
 {
     struct rig r;
-    struct message_job m;
+    struct message_job m = {0};
     rig_open(&r, NULL);
     CHECK(queue_next_deadline_ms(r.queue) == INT64_MAX);
     const uint64_t first = rig_submit(&r, (struct rig_job){.items = 0});
@@ -23,7 +23,7 @@ TEST(finished_jobs_are_kept_for_an_hour)
 TEST(or_until_a_thousand_later_ones_have_finished)
 {
     struct rig r;
-    struct message_job m;
+    struct message_job m = {0};
     struct queue_stats stats;
     rig_open(&r, NULL);
     r.unchecked = true;
@@ -132,7 +132,7 @@ TEST(lists_go_on_by_id)
     struct wire_buffer b = {0};
     uint32_t count = 0;
     bool more = false;
-    struct message_job m;
+    struct message_job m = {0};
     rig_open(&r, NULL);
     r.unchecked = true;
     for (int i = 0; i < 1200; i++)
@@ -161,7 +161,7 @@ TEST(workers_are_named)
 {
     struct rig r;
     struct wire_buffer b = {0};
-    struct message_worker m;
+    struct message_worker m = {0};
     uint32_t count = 0;
     rig_open(&r, NULL);
     const uint64_t w = rig_ready(&r, 0, "host/cpu", 42, "noop", NULL, 0);
@@ -199,7 +199,7 @@ TEST(events_of_nobody_are_refused)
     longest[100] = '\0';
     CHECK(rig_ready(&r, 0, "w", 1, longest, NULL, 0)); /* no job can have such a kind */
     struct wire_slice kind, params;
-    struct message_item item;
+    struct message_item item = {0};
     CHECK_OK(queue_spec(r.queue, 1, &kind, &params));
     CHECK(kind.bytes == 4 && params.bytes == 6);
     CHECK_OK(queue_item(r.queue, 1, 0, &item));

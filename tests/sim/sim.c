@@ -68,7 +68,7 @@ static void pass_time(struct sim *s)
 {
     s->now_ms += (int64_t)sim_random(s, 40);
     if (!s->calm && sim_random(s, 300) == 0)
-        s->now_ms += (int64_t)sim_random(s, 3 * SIM_LEASE_MS);
+        s->now_ms += (int64_t)sim_random(s, 3 * (uint64_t)SIM_LEASE_MS);
     if (!s->calm && sim_random(s, 5000) == 0)
         s->now_ms += QUEUE_KEEP_MS;
 }

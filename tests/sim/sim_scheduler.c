@@ -133,7 +133,7 @@ static void on_ready(struct sim *s, const struct sim_message *m)
     wire_free(&held);
 }
 
-static void on_beat(struct sim *s, const struct sim_message *m, struct queue_event *e)
+static void on_beat(struct sim *s, const struct sim_message *m, struct queue_event e)
 {
     struct wire_buffer b = {0};
     for (uint32_t i = 0; i < m->count; i++)
@@ -142,8 +142,8 @@ static void on_beat(struct sim *s, const struct sim_message *m, struct queue_eve
                            &b) == STATUS_OK,
                "no memory");
     const struct message_beat beat = {wire_list_of(&b, m->count)};
-    e->beat = &beat;
-    apply(s, e);
+    e.beat = &beat;
+    apply(s, &e);
     wire_free(&b);
 }
 
@@ -157,7 +157,7 @@ static void note_crash(struct shadow_item *item)
     item->crashed[0] = item->owner;
 }
 
-static void on_report(struct sim *s, const struct sim_message *m, struct queue_event *e)
+static void on_report(struct sim *s, const struct sim_message *m, struct queue_event e)
 {
     struct wire_buffer b = {0};
     int wanted[SIM_HELD];
@@ -171,16 +171,16 @@ static void on_report(struct sim *s, const struct sim_message *m, struct queue_e
             if (m->tokens[k] == m->tokens[i] && wanted[k] == COMMIT_COMMITTED)
                 wanted[i] = COMMIT_DUPLICATE;
         struct shadow_item *item = shadow_token(&s->shadow, m->tokens[i]);
-        if (wanted[i] == COMMIT_COMMITTED && e->worker) {
+        if (wanted[i] == COMMIT_COMMITTED && e.worker) {
             item->settled = true;
             if (m->values[i] == FAILURE_CRASH)
                 note_crash(item);
         }
     }
     const struct message_report report = {wire_list_of(&b, m->count)};
-    e->report = &report;
+    e.report = &report;
     /* An item that is granted again within the event is no longer settled: put_granted clears it. */
-    apply(s, e);
+    apply(s, &e);
     wire_free(&b);
     if (s->actions.list[0].type != QUEUE_COMMITS)
         return;
@@ -205,9 +205,9 @@ static void on_worker(struct sim *s, const struct sim_message *m)
     if (m->type == SIM_READY) {
         on_ready(s, m);
     } else if (m->type == SIM_BEAT) {
-        on_beat(s, m, &e);
+        on_beat(s, m, e);
     } else if (m->type == SIM_REPORT) {
-        on_report(s, m, &e);
+        on_report(s, m, e);
     } else {
         tokens_to(&b, m);
         const struct message_take take = {m->count};
@@ -284,9 +284,9 @@ static void answer(struct sim *s, const struct queue_action *a, const struct sim
         m.first = a->count;
     else
         m.count = a->count < SIM_HELD ? (uint32_t)a->count : SIM_HELD;
-    m.link = unasked ? link_of(s, a->worker) : to->link;
-    m.actor = unasked ? (int)(m.link % 8) : to->actor;
-    m.sealed = !unasked && to->type >= SIM_SUBMIT; /* for a client */
+    m.link = unasked || !to ? link_of(s, a->worker) : to->link;
+    m.actor = unasked || !to ? (int)(m.link % 8) : to->actor;
+    m.sealed = !unasked && to && to->type >= SIM_SUBMIT; /* for a client */
     for (uint32_t i = 0; i < m.count; i++) {
         m.tokens[i] = s->actions.entries[a->first + i].token;
         m.values[i] = s->actions.entries[a->first + i].verdict;

@@ -80,9 +80,12 @@ static void put_job(struct shadow *s, const struct journal_record *r)
 static void put_item(struct shadow_job *j, const struct journal_record *r)
 {
     EXPECT(r->index == j->count && j->state == JOB_OPEN, "item %u of job %d out of order", r->index, (int)j->id);
-    j->items = realloc(j->items, (j->count + 1) * sizeof *j->items);
-    j->order = realloc(j->order, (j->count + 1) * sizeof *j->order);
-    EXPECT(j->items && j->order, "no memory");
+    struct shadow_item *items = realloc(j->items, (j->count + 1) * sizeof *items);
+    EXPECT(items, "no memory");
+    j->items = items;
+    uint32_t *order = realloc(j->order, (j->count + 1) * sizeof *order);
+    EXPECT(order, "no memory");
+    j->order = order;
     j->items[j->count++] = (struct shadow_item){.state = ITEM_QUEUED};
 }
 
@@ -176,6 +179,18 @@ static void put_removed(struct shadow *s, struct shadow_job *j)
     s->count--;
 }
 
+static void put_of_item(struct shadow *s, struct shadow_job *j, const struct journal_record *r)
+{
+    EXPECT(r->index < j->count, "a record of item %u, which is not there", r->index);
+    struct shadow_item *item = &j->items[r->index];
+    if (r->type == JOURNAL_GRANTED)
+        put_granted(s, j, item, r);
+    else if (r->type == JOURNAL_QUEUED)
+        put_queued(s, item, r);
+    else
+        put_outcome(s, j, item, r);
+}
+
 static void put(struct journal *journal, const struct journal_record *r)
 {
     struct shadow *s = (struct shadow *)journal;
@@ -186,22 +201,9 @@ static void put(struct journal *journal, const struct journal_record *r)
     }
     struct shadow_job *j = shadow_find(s, r->job);
     EXPECT(j, "a record of job %d, which is not there", (int)r->job);
-    if (r->type == JOURNAL_ITEM) {
-        put_item(j, r);
-        return;
-    }
-    const bool of_item = r->type == JOURNAL_GRANTED || r->type == JOURNAL_QUEUED || r->type == JOURNAL_OUTCOME;
-    EXPECT(!of_item || r->index < j->count, "a record of item %u, which is not there", r->index);
-    struct shadow_item *item = of_item ? &j->items[r->index] : NULL;
     switch (r->type) {
-    case JOURNAL_GRANTED:
-        put_granted(s, j, item, r);
-        break;
-    case JOURNAL_QUEUED:
-        put_queued(s, item, r);
-        break;
-    case JOURNAL_OUTCOME:
-        put_outcome(s, j, item, r);
+    case JOURNAL_ITEM:
+        put_item(j, r);
         break;
     case JOURNAL_SEALED:
         EXPECT(j->state == JOB_OPEN, "sealed twice");
@@ -213,8 +215,11 @@ static void put(struct journal *journal, const struct journal_record *r)
     case JOURNAL_FINISHED:
         put_finished(j);
         break;
-    default:
+    case JOURNAL_REMOVED:
         put_removed(s, j);
+        break;
+    default:
+        put_of_item(s, j, r);
     }
 }
 
