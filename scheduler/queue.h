@@ -17,8 +17,9 @@
 #include "memory.h"
 
 enum {
-    QUEUE_JOBS_MAX = 1000,     /* unfinished */
-    QUEUE_ITEMS_MAX = 4000000, /* of all jobs that are kept */
+    QUEUE_JOBS_MAX = 1000,      /* unfinished */
+    QUEUE_ITEMS_MAX = 4000000,  /* of all jobs that are kept */
+    QUEUE_ITEMS_KEEP = 3000000, /* above that, finished jobs go before their time, the oldest first */
     QUEUE_WORKERS_MAX = 4096,
     QUEUE_KINDS_MAX = 1024,         /* different ones, of jobs and workers together */
     QUEUE_KEEP_JOBS = 1000,         /* finished jobs that are kept ... */

@@ -291,5 +291,7 @@ void job_retire(struct queue *q)
     while (q->first_finished &&
            (q->finished > QUEUE_KEEP_JOBS || (q->now_ms - q->first_finished->finished_ms >= QUEUE_KEEP_MS)))
         retire_first(q);
+    if (q->first_finished && !q->removed && q->item_count > QUEUE_ITEMS_KEEP)
+        retire_first(q);
     reap(q);
 }

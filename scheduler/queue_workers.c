@@ -267,6 +267,19 @@ static void resume(struct queue *q, struct worker *w, struct wire_list held)
         lease_move(named.leases, w);
 }
 
+/* A process with the name of a live worker stands in its place: the old one has died without a word, and what it held
+ * need not wait for its lease to run out. Its time is over at the next tick. */
+static void succeed(struct queue *q, const struct worker *w)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        struct worker *old = q->workers[i];
+        if (old == w || !old->pid || !w->pid || old->pid == w->pid || !w->name[0] || strcmp(old->name, w->name) != 0)
+            continue;
+        old->timer.at_ms = q->now_ms;
+        heap_update(&q->timers, old->timer.position);
+    }
+}
+
 int worker_ready(struct queue *q, const struct queue_event *e)
 {
     const struct message_ready *m = e->ready;
@@ -285,6 +298,7 @@ int worker_ready(struct queue *q, const struct queue_event *e)
     wire_copy(m->name, w->name, sizeof w->name);
     wire_copy(m->device, w->device, sizeof w->device);
     touch(q, w);
+    succeed(q, w);
     resume(q, w, m->held);
     return STATUS_OK;
 }

@@ -43,6 +43,8 @@ struct shadow_worker {
     int kinds;        /* bits */
     uint32_t credits; /* of a waiting TAKE */
     int64_t heard_ms;
+    int actor;    /* its name */
+    uint64_t pid; /* of its process */
 };
 
 struct shadow {
@@ -110,6 +112,7 @@ struct sim_worker {
     bool alive;
     uint64_t link;   /* connection; a new one after each death */
     uint64_t number; /* as the worker knows it; 0: not engaged */
+    uint64_t pid;    /* a new one when it died and remembers nothing */
     int kinds;
     uint32_t held_count, done_count;
     uint64_t held[SIM_HELD];

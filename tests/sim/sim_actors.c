@@ -27,7 +27,7 @@ static void connect_again(struct sim *s, struct sim_worker *w, int n)
 static void say_ready(struct sim *s, int n)
 {
     struct sim_worker *w = &s->workers[n];
-    struct sim_message m = {.type = SIM_READY, .kind = w->kinds, .job = (uint64_t)n + 1};
+    struct sim_message m = {.type = SIM_READY, .kind = w->kinds, .job = w->pid + 1};
     for (; m.count < w->held_count; m.count++)
         m.tokens[m.count] = w->held[m.count];
     for (uint32_t i = 0; i < w->done_count && m.count < SIM_HELD; i++)
@@ -99,8 +99,10 @@ static void misbehave(struct sim *s, int n)
     switch (sim_random(s, 4)) {
     case 0: /* dies without a word, and may remember when it comes back */
         w->alive = false;
-        if (sim_chance(s, 50))
+        if (sim_chance(s, 50)) {
             w->held_count = w->done_count = 0;
+            w->pid++;
+        }
         break;
     case 1: /* says goodbye */
         send_from(s, n, (struct sim_message){.type = SIM_LEAVE});

@@ -99,7 +99,9 @@ static void on_ready(struct sim *s, const struct sim_message *m)
             count++;
         }
     tokens_to(&held, m);
-    const struct message_ready ready = {.name = wire_str("w"),
+    char name[16];
+    snprintf(name, sizeof name, "w%d", m->actor);
+    const struct message_ready ready = {.name = wire_str(name),
                                         .pid = m->job,
                                         .kinds = wire_list_of(&kinds, count),
                                         .held = wire_list_of(&held, m->count)};
@@ -108,8 +110,9 @@ static void on_ready(struct sim *s, const struct sim_message *m)
     /* The same process on a new connection, if it holds a token of its old self: the rule of PROTOCOL.md's READY. */
     for (uint32_t i = 0; !s->shadow.from && i < m->count; i++) {
         const struct shadow_item *item = shadow_token(&s->shadow, m->tokens[i]);
-        const uint64_t link = item && item->state == ITEM_LEASED ? link_of(s, item->owner) : 0;
-        if (link && link % 8 == (uint64_t)m->actor)
+        const struct shadow_worker *owner =
+            item && item->state == ITEM_LEASED ? shadow_worker(&s->shadow, item->owner) : NULL;
+        if (owner && owner->actor == m->actor && owner->pid == m->job)
             s->shadow.from = item->owner;
     }
     struct shadow_worker *w = s->shadow.from ? shadow_worker(&s->shadow, s->shadow.from) : NULL;
@@ -127,7 +130,14 @@ static void on_ready(struct sim *s, const struct sim_message *m)
             EXPECT(s->shadow.jobs[k].items[i].state != ITEM_LEASED || s->shadow.jobs[k].items[i].owner != a->worker ||
                        names(m, s->shadow.jobs[k].items[i].token),
                    "a lease goes on that its worker does not hold");
-    *w = (struct shadow_worker){.id = a->worker, .kinds = m->kind, .heard_ms = s->now_ms};
+    *w = (struct shadow_worker){
+        .id = a->worker, .kinds = m->kind, .heard_ms = s->now_ms, .actor = m->actor, .pid = m->job};
+    /* Another process with its name: the old one's time is over. */
+    for (size_t k = 0; k < sizeof s->shadow.workers / sizeof *s->shadow.workers; k++) {
+        struct shadow_worker *old = &s->shadow.workers[k];
+        if (old->id && old != w && old->actor == w->actor && old->pid != w->pid)
+            old->heard_ms = s->now_ms - SIM_LEASE_MS;
+    }
     bind_number(s, a->worker, m->link);
     wire_free(&kinds);
     wire_free(&held);
