@@ -492,7 +492,6 @@ void item_finish(struct pool_work *w)
     struct item *it = item_of(w);
     int code = STATUS_OK;
     if (it->reply.event == TASK_FAILED) {
-        code = fail((enum status)it->reply.code, "%s", it->reply.message);
         /* What ffmpeg has to say is nearer to the cause than that its stream was short. */
         const int heard = ffmpeg_end(&it->ffmpeg, true);
         code = heard ? heard : fail((enum status)it->reply.code, "%s", it->reply.message);

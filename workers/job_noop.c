@@ -22,14 +22,26 @@ static void sleep_ms(uint64_t ms)
 static int allocate(struct job *j)
 {
     enum { STEP = 16 << 20 };
+    struct block {
+        struct block *before;
+        char filler[STEP];
+    } *last = NULL;
     for (;;) {
-        char *block = malloc(STEP);
+        struct block *block = malloc(sizeof *block);
         if (!block)
-            return fail(STATUS_NOMEM, "noop: out of memory");
-        memset(block, 1, STEP);
+            break;
+        memset(block->filler, 1, STEP);
+        block->before = last;
+        last = block;
         job_beat(j, 0);
         sleep_ms(1);
     }
+    while (last) {
+        struct block *block = last;
+        last = block->before;
+        free(block);
+    }
+    return fail(STATUS_NOMEM, "noop: out of memory");
 }
 
 static int act(struct job *j, uint64_t action)

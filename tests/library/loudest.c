@@ -1,5 +1,5 @@
-/* loudest - a small program that uses libwavemill as any service would: analyses the files it is given and names the one
- * with the highest RMS. Built by tests/library/test_library.py against an installed tree. */
+/* loudest - a small program that uses libwavemill as any service would: analyses the files it is given and names the
+ * one with the highest RMS. Built by tests/library/test_library.py against an installed tree. */
 #include <client.h>
 #include <kinds.h>
 #include <stdio.h>

@@ -15,6 +15,7 @@ mutant(duplicate_unknown queue_workers.c "item && item->settled ? COMMIT_DUPLICA
 mutant(beat_of_another queue_workers.c "l && l->worker == w;\n        if (good)" "l != NULL;\n        if (good)")
 mutant(beat_unheard queue_workers.c "        if (good) {\n            lease_extend(q, l);" "        if (good) {")
 mutant(tick_late queue.c "t->at_ms <= q->now_ms" "t->at_ms < q->now_ms")
+mutant(succession_forgotten queue_workers.c "        old->timer.at_ms = q->now_ms;" "        old->timer.at_ms += 0;")
 mutant(take_forgotten queue_workers.c "park(q, w, (uint32_t)e->take->credits)" "park(q, w, (uint32_t)e->take->credits + 1)")
 mutant(resume_keeps_all queue_workers.c "    while (w->leases)\n        item_lapse(q, w->leases);\n    while (named" "    while (named")
 mutant(retired_too_early queue_jobs.c "j->state == JOB_ACTIVE && j->queued == 0" "j->queued == 0")

@@ -375,6 +375,8 @@ void shadow_time(struct shadow *s, const struct queue *q)
             EXPECT(s->jobs[i].items[k].state != ITEM_LEASED || s->jobs[i].items[k].until_ms > s->now_ms,
                    "a lease goes on after its end");
     }
+    for (size_t i = 0; i < sizeof s->workers / sizeof *s->workers; i++)
+        EXPECT(!s->workers[i].id || s->workers[i].heard_ms + SIM_LEASE_MS > s->now_ms, "a worker stays after its time");
     queue_stats(q, &stats);
     EXPECT(queue_next_deadline_ms(q) > s->now_ms || stats.items > items, "a tick left something behind");
 }
