@@ -113,7 +113,7 @@ static int write_piece(struct job *j, const struct feature *f, struct stream_pie
     if (bytes > STREAM_OUT_MAX)
         return fail(STATUS_NOMEM, "the frames at the end of the signal need %zu MiB: n_fft is too large for this hop",
                     bytes >> 20);
-    if (bytes > o->capacity) {
+    if (!o->buffer || bytes > o->capacity) {
         free(o->buffer);
         o->capacity = 0;
         if (!(o->buffer = malloc(bytes)))
