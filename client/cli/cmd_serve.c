@@ -24,7 +24,16 @@ static const char help[] =
     "  --no-workers       the scheduler only\n"
     "  --stall-ms N       time without progress after which an item counts as hung (default: 120000)\n";
 
-enum { ARGUMENTS = 24, SCHEDULER = 0, WORKER = 1, CHILDREN = 2, QUICK_MS = 2000, QUICK_MOST = 5, STOP_MS = 5000 };
+enum {
+    ARGUMENTS = 24,
+    SCHEDULER = 0,
+    WORKER = 1,
+    CHILDREN = 2,
+    QUICK_MS = 2000,
+    QUICK_MOST = 5,
+    STOP_MS = 5000,
+    LINGER_WAIT_MS = 3000
+};
 
 struct service {
     struct paths paths;
@@ -195,10 +204,16 @@ static int serve_by_hand(struct service *s, int *exit_code)
     int code = start_lock(&s->paths, &options, 10000, &lock);
     if (code)
         return code;
-    if (start_is_running(&s->paths)) {
+    /* One that a command started may only be waiting for its last second to pass; it needs the lock to leave. */
+    for (const int64_t end = now_ms() + LINGER_WAIT_MS; start_is_running(&s->paths);) {
         close(lock);
-        *exit_code = EXIT_NO_SCHEDULER;
-        return fail(STATUS_BUSY, "a scheduler runs for %s already", s->paths.home);
+        if (cli_interrupted || now_ms() > end) {
+            *exit_code = EXIT_NO_SCHEDULER;
+            return fail(STATUS_BUSY, "a scheduler runs for %s already", s->paths.home);
+        }
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+        if ((code = start_lock(&s->paths, &options, 10000, &lock)))
+            return code;
     }
     int ready[2];
     if (pipe(ready)) {

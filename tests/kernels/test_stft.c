@@ -35,7 +35,7 @@ static double worst_of(struct exec *ex, const struct stft_params *p, int64_t sam
 {
     const struct subject s = {SUBJECT_STFT, {.stft = *p}};
     const int64_t bins = stft_bins(p), step = bins > BINS_MOST ? bins / BINS_MOST : 1, count = (bins - 1) / step + 1;
-    float *const x = malloc((size_t)samples * sizeof *x), *const got = malloc((size_t)count * 2 * sizeof *got);
+    float *const x = malloc((size_t)samples * sizeof *x), *const got = calloc((size_t)count * 2, sizeof *got);
     double *const want = calloc((size_t)count * 2, sizeof *want), worst = 0;
     subject_noise(&seed, x, samples);
     struct guarded g = subject_row(ex, &s, x, samples, (struct piece){0, true, true});

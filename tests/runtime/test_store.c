@@ -206,14 +206,15 @@ TEST(two_processes_share_it)
 /* Changes one byte of a value, behind the store's back. */
 static void damage(const char *table, size_t at)
 {
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi dbi;
-    MDB_cursor *c;
-    MDB_val key, value;
+    MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
+    MDB_dbi dbi = 0;
+    MDB_cursor *c = NULL;
+    MDB_val key = {0}, value = {0};
     CHECK(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0 && mdb_env_open(env, "f", 0, 0600) == 0);
     CHECK(mdb_txn_begin(env, NULL, 0, &txn) == 0 && mdb_dbi_open(txn, table, 0, &dbi) == 0);
     CHECK(mdb_cursor_open(txn, dbi, &c) == 0 && mdb_cursor_get(c, &key, &value, MDB_FIRST) == 0);
+    REQUIRE(value.mv_size > at);
     unsigned char *bent = malloc(value.mv_size);
     memcpy(bent, value.mv_data, value.mv_size);
     bent[at] ^= 1;

@@ -1,0 +1,186 @@
+"""Installs to a prefix, moves it, and runs every command that exists, chained on real audio."""
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import journey
+import numpy as np
+from journey import AUDIO, DATA, Home
+
+KINDS = {"stft": (1025, np.complex64), "mel": (128, np.float32), "logmel": (128, np.float32), "rms": (1, np.float32),
+         "peak": (1, np.float32), "zcr": (1, np.float32), "centroid": (1, np.float32)}
+
+
+def installed_and_moved() -> None:
+    """The whole journey, from programs that were moved after their installation."""
+    prefix = tempfile.mkdtemp(prefix="wavemill-prefix-")
+    try:
+        subprocess.run(["cmake", "--install", os.path.dirname(journey.BIN), "--prefix", os.path.join(prefix, "a")], check=True,
+                       stdout=subprocess.DEVNULL)
+        os.rename(os.path.join(prefix, "a"), os.path.join(prefix, "b"))
+        with Home(os.path.join(prefix, "b", "bin")) as h:
+            help_text = h.run("--help").stdout.decode()
+            commands = re.findall(r"^  (\w+) ", help_text, re.M)
+            assert commands == ["analyze", "features", "serve", "jobs", "cancel", "store", "doctor"], commands
+            for command in commands:
+                assert h.run(command, "--help").stdout.startswith(b"usage: wavemill " + command.encode())
+            assert h.run("--version").stdout.startswith(b"wavemill 0.")
+            doctor = h.lines("doctor")[0]["findings"]
+            assert doctor["wavemill-compute"]["mend"] is None and "none running" in doctor["scheduler"]["value"]
+
+            table = h.run("analyze", DATA)
+            assert table.stdout.count(b"\n") == len(AUDIO) + 1, table.stdout
+            assert b"features are in " + h.home.encode() in table.stderr
+            again = h.run("analyze", DATA)
+            assert b"all came from the store" in again.stderr
+            lines = h.lines("analyze", DATA)
+            assert all(x["computed"]["from_store"] for x in lines) and len(lines) == len(AUDIO)
+
+            served = h.serve()
+            out = h.path("x.npy")
+            for kind, (bins, dtype) in KINDS.items():
+                h.run("features", os.path.join(DATA, "drums_tabla_stereo_44k.flac"), "--kind", kind, "--out", out)
+                array = np.load(out)
+                assert array.shape == (bins, 1 + 470732 // 512) or array.shape[0] == bins, (kind, array.shape)
+                assert array.dtype == dtype and array.flags.f_contiguous and np.isfinite(array).all()
+            jobs = h.lines("jobs")
+            assert [j["kind"] for j in jobs] == ["features"] * len(KINDS) and all(j["state"] == "done" for j in jobs), jobs
+            assert h.run("jobs").stdout.count(b"\n") == 1 + len(KINDS)
+            assert h.run("jobs", "--csv").stdout.startswith(b"job,state,kind")
+            h.run("cancel", "1")
+            h.run("cancel", "999", code=1)
+            stats = h.lines("store", "stats")[0]
+            assert stats["records_by_feature"]["summary"] == len(AUDIO) and stats["quarantined"] == 0
+            assert b"records" in h.run("store", "stats").stdout
+            assert h.lines("store", "fsck")[0]["damaged_records"] == 0
+            assert b"0 damaged" in h.run("store", "fsck").stdout
+            assert "running: 1 workers" in h.lines("doctor")[0]["findings"]["scheduler"]["value"]
+            served.send_signal(signal.SIGINT)
+            assert served.wait(10) == 0
+    finally:
+        shutil.rmtree(prefix)
+
+
+def output_formats() -> None:
+    files = [os.path.join(DATA, n) for n in ("speech_mono_8k.wav", "music_stereo_44k.mp3")]
+    with Home() as h:
+        quiet = h.run("analyze", "--quiet", *files)
+        assert quiet.stderr == b"" and quiet.stdout.count(b"\n") == 3
+        rows = list(csv.reader(io.StringIO(h.run("analyze", "--csv", *files, "missing.wav", code=1).stdout.decode())))
+        assert len(rows) == 4 and all(len(r) == len(rows[0]) for r in rows), rows
+        assert {r[0] for r in rows[1:]} == {*files, "missing.wav"}
+        assert [r for r in rows if r[0] == "missing.wav"][0][10] == "INPUT"
+        progress = h.run("analyze", "--progress", "json", "--json", *files)
+        states = [json.loads(x) for x in progress.stderr.splitlines() if x.startswith(b"{")]
+        assert states and states[-1]["state"] == "done" and states[-1]["done"] == 2 == states[-1]["total"]
+        dry = h.run("analyze", "--dry-run", DATA)
+        assert dry.stdout.decode().splitlines() == AUDIO
+        line = h.lines("analyze", files[0])[0]
+        assert line["input"]["sample_rate"] == 8000 and line["input"]["duration_s"] == 6.0
+        digest = subprocess.run(["b2sum", "-l", "256", files[0]], capture_output=True, check=True).stdout.split()[0].decode()
+        assert line["input"]["blake2b"] == digest
+        assert line["params"] == {"n_fft": 2048, "hop_length": 512}
+
+
+def exit_codes() -> None:
+    with Home() as h:
+        for arguments in ([], ["nonsense"], ["analyze"], ["analyze", "--n-fft", "7", "x"], ["analyze", "--what"],
+                          ["analyze", "--n-fft", "65537", "x"], ["features", "x.wav", "--kind", "chroma", "--out", "y"],
+                          ["features", "x.wav", "--kind", "mel"], ["features", "x.wav", "--kind", "mel", "--out", "y", "--hop", "0"],
+                          ["features", "a", "b", "--kind", "mel", "--out", "y.npy"], ["jobs", "7"], ["cancel"], ["cancel", "x"],
+                          ["store"], ["store", "what"], ["doctor", "x"], ["serve", "x"], ["analyze", "--progress", "loud", "x"],
+                          ["analyze", os.path.dirname(os.path.abspath(__file__))]):
+            h.run(*arguments, code=2)
+        h.run("jobs", code=3)
+        h.run("cancel", "1", code=3)
+        h.run("analyze", "--device", "cuda", AUDIO[0], code=4)
+        h.run("analyze", "--device", "toaster", AUDIO[0], code=2)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([os.path.join(journey.BIN, "wavemill"), "analyze", AUDIO[0]], stdout=full, stderr=subprocess.PIPE,
+                                  env=h.environment, check=False)
+            assert done.returncode == 5 and b"stdout" in done.stderr
+
+
+def known_by_content() -> None:
+    with Home() as h:
+        one, two, three = h.path("one.wav"), h.path("two.wav"), h.path("three.wav")
+        journey.write_wav(one, seed=1)
+        shutil.copy(one, two)
+        first = h.lines("analyze", one, two)  # equal files: computed once
+        assert sorted(x["computed"]["from_store"] for x in first) == [False, True], first
+        assert first[0]["results"] == first[1]["results"]
+        time.sleep(0.05)
+        os.rename(one, three)  # moved: known again
+        moved = h.lines("analyze", three)[0]
+        assert moved["computed"]["from_store"] and moved["results"] == first[0]["results"]
+        journey.write_wav(two, seed=2)  # changed: computed again
+        changed = h.lines("analyze", two)[0]
+        assert not changed["computed"]["from_store"] and changed["results"] != first[0]["results"]
+        assert not h.lines("analyze", "--force", three)[0]["computed"]["from_store"]
+        assert h.lines("analyze", "--verify", three)[0]["computed"]["from_store"]
+        other = h.lines("analyze", "--n-fft", "1024", three)[0]  # other parameters: another record
+        assert not other["computed"]["from_store"] and other["params"]["n_fft"] == 1024
+
+
+def nothing_is_read_twice() -> None:
+    """The second run reads no file: the bytes that its worker reads are counted, with a store that is warm."""
+    with Home() as h:
+        folder = h.path("sounds")
+        os.mkdir(folder)
+        for i in range(20):
+            journey.write_wav(os.path.join(folder, f"{i}.wav"), samples=50000, seed=i)
+        with open(os.path.join(folder, "bad.wav"), "wb") as f:
+            f.write(b"not audio" * 50000)
+        served = h.serve()
+        time.sleep(0.05)
+        h.run("analyze", folder, code=1)
+        (worker,) = h.processes("wavemill-worker")
+
+        def read_bytes() -> int:
+            with open(f"/proc/{worker}/io", encoding="utf-8") as f:
+                return int(f.readline().split()[1])
+
+        before = read_bytes()
+        lines = h.lines("analyze", folder, code=1)
+        assert sum(x["computed"]["from_store"] for x in lines if "results" in x) == 20
+        assert read_bytes() - before < 50000, f"{read_bytes() - before} bytes were read"
+        served.terminate()
+        assert served.wait(10) == 0
+
+
+def features_files() -> None:
+    with Home() as h:
+        folder = h.path("out")
+        os.mkdir(folder)
+        names = ["speech_mono_8k.wav", "rain_mono_44k.ogg"]
+        files = [os.path.join(DATA, n) for n in names]
+        h.run("features", *files, "--kind", "mel", "--out", folder)
+        assert sorted(os.listdir(folder)) == sorted(f"{n}.mel.npy" for n in names)
+        skipped = h.run("features", *files, "--kind", "mel", "--out", folder, "--skip-existing")
+        assert skipped.stdout == b""
+        first = np.load(os.path.join(folder, f"{names[0]}.mel.npy"))
+        line = h.lines("features", files[0], "--kind", "mel", "--out", h.path("x.npy"))[0]
+        assert line["results"]["shape"] == list(first.shape) and line["computed"]["from_store"]
+        assert np.array_equal(first, np.load(h.path("x.npy")))
+        # a large array is an object; it comes back the same
+        large = [os.path.join(DATA, "music_orchestra_mono_22k.ogg"), "--kind", "logmel", "--hop", "64", "--out"]
+        h.run("features", *large, h.path("a.npy"))
+        h.run("features", *large, h.path("b.npy"))
+        with open(h.path("a.npy"), "rb") as a, open(h.path("b.npy"), "rb") as b:
+            assert a.read() == b.read()
+        assert h.lines("store", "stats")[0]["objects"] == 1
+        for keep in ([], ["--keep"], ["--keep"]):
+            done = h.run("features", files[0], "--kind", "stft", "--out", h.path("s.npy"), *keep)
+        assert b"from the store" in done.stdout
+        assert not [n for n in os.listdir(folder) if n.endswith(".part")]
+
+
+if __name__ == "__main__":
+    journey.main([installed_and_moved, output_formats, exit_codes, known_by_content, nothing_is_read_twice, features_files])

@@ -1,0 +1,205 @@
+"""Killed processes, interrupts, damage, many clients at once: the same results as an undisturbed run, and nothing lost."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import journey
+from journey import DATA, Home, write_wav
+
+FILES, SAMPLES = 120, 60000
+
+
+def sounds(folder: str, count: int = FILES, samples: int = SAMPLES) -> str:
+    """Files of different content; made once per length by cutting one noise at different places."""
+    os.makedirs(folder, exist_ok=True)
+    source = os.path.join(folder, "..", "noise.wav")
+    write_wav(source, samples=samples + 10 * count)
+    with open(source, "rb") as f:
+        noise = f.read()[44:]
+    for i in range(count):
+        write_wav(os.path.join(folder, f"{i:04d}.wav"), data=noise[20 * i : 20 * i + 2 * samples])
+    return folder
+
+
+def results(lines: list[dict]) -> dict[str, dict]:
+    found = {os.path.basename(x["input"]["path"]): x.get("results") for x in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def undisturbed(h: Home, folder: str) -> dict[str, dict]:
+    with Home() as other:
+        return results(other.lines("analyze", folder))
+
+
+def collect(process: subprocess.Popen) -> list[dict]:
+    out, _ = process.communicate(timeout=90)
+    return [journey.check_line(x) for x in out.splitlines()]
+
+
+def kill_soon(h: Home, name: str, times: int, pause: float = 0.05) -> int:
+    """Kills the newest process of that name again and again; returns how many were hit."""
+    hit, end = 0, time.monotonic() + 20
+    while hit < times and time.monotonic() < end:
+        time.sleep(pause)
+        for pid in h.processes(name):
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+                hit += 1
+            except ProcessLookupError:
+                pass
+    return hit
+
+
+def killed_child() -> None:
+    with Home() as h:
+        folder = sounds(h.path("sounds"))
+        want = undisturbed(h, folder)
+        process = h.start("analyze", "--json", "--threads", "2", folder)
+        hit = kill_soon(h, "wavemill-compute", 2)
+        got = results(collect(process))
+        assert hit == 2 and process.returncode == 0 and got == want, (hit, process.returncode)
+        assert h.lines("store", "fsck")[0]["damaged_records"] == 0
+
+
+def killed_worker() -> None:
+    with Home() as h:
+        folder = sounds(h.path("sounds"))
+        want = undisturbed(h, folder)
+        began = time.monotonic()
+        process = h.start("analyze", "--json", folder)
+        hit = kill_soon(h, "wavemill-worker", 2, 0.08)
+        got = results(collect(process))
+        assert hit == 2 and process.returncode == 0 and got == want, (hit, process.returncode)
+        assert time.monotonic() - began < 9, "waited for leases to run out"
+
+
+def killed_scheduler() -> None:
+    """The queue is in memory: its client says so with exit code 3; serve goes on, and the work that was done is kept."""
+    with Home() as h:
+        folder = sounds(h.path("sounds"))
+        served = h.serve()
+        process = h.start("analyze", "--json", "--timeout", "2", folder)
+        assert kill_soon(h, "wavemill-scheduler", 1) == 1
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 3, (process.returncode, errors)
+        assert results(h.lines("analyze", folder)) == undisturbed(h, folder)
+        served.terminate()
+        assert served.wait(10) == 0
+
+
+def interrupted() -> None:
+    with Home() as h:
+        folder = sounds(h.path("sounds"), count=60, samples=400000)
+        process = h.start("analyze", "--json", folder, start_new_session=True)
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert not h.wait_for_end(4)
+        assert h.lines("store", "fsck")[0]["damaged_records"] == 0
+        assert results(h.lines("analyze", folder)) == undisturbed(h, folder)
+
+
+def everything_killed() -> None:
+    """Locks and sockets of the dead are in the way of nobody; what was committed is there."""
+    with Home() as h:
+        folder = sounds(h.path("sounds"))
+        process = h.start("analyze", "--json", folder)
+        for _ in range(30):
+            process.stdout.readline()
+        for pid in h.processes():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it died with its parent
+        process.communicate(timeout=10)
+        lines = h.lines("analyze", folder)
+        assert sum(x["computed"]["from_store"] for x in lines) >= 20
+        assert results(lines) == undisturbed(h, folder)
+
+
+def damaged_record() -> None:
+    with Home() as h:
+        path = h.path("one.wav")
+        write_wav(path)
+        want = h.lines("analyze", path)[0]["results"]
+        assert not h.wait_for_end(4)
+        data = os.path.join(h.home, "features", "data.mdb")
+        with open(data, "r+b") as f:
+            at = f.read().rindex(b"WMR1") + 100
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 4]))
+        found = h.run("store", "fsck", code=1)
+        assert b"damaged: record of file" in found.stdout, found.stdout
+        again = h.lines("analyze", path)[0]
+        assert again["results"] == want and not again["computed"]["from_store"]
+        assert h.lines("store", "fsck")[0]["damaged_records"] == 0
+        assert h.lines("store", "stats")[0]["quarantined"] == 1
+
+
+def eight_at_once() -> None:
+    with Home() as h:
+        processes = [h.start("analyze", "--json", DATA) for _ in range(8)]
+        answers = [results(collect(p)) for p in processes]
+        assert all(p.returncode == 0 for p in processes), [p.returncode for p in processes]
+        assert all(a == answers[0] for a in answers) and len(answers[0]) == len(journey.AUDIO)
+        with open(os.path.join(h.home, "serve.log"), encoding="utf-8") as f:
+            assert f.read().count("started in") == 1
+        began = time.monotonic()
+        assert not h.wait_for_end(5)
+        assert time.monotonic() - began < 3, "the scheduler should leave a second after its last client"
+
+
+def without_network() -> None:
+    with Home() as h:
+        done = subprocess.run(["unshare", "-n", os.path.join(journey.BIN, "wavemill"), "analyze", "--quiet", DATA],
+                              capture_output=True, env=h.environment, check=False)
+        if b"unshare" in done.stderr and os.geteuid() != 0:
+            print("    not tried: only root may make a network namespace here")
+            return
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(b"\n") == len(journey.AUDIO) + 1
+
+
+def first_result_soon() -> None:
+    times = []
+    for _ in range(5):
+        with Home() as h:
+            began = time.monotonic()
+            process = h.start("analyze", "--json", os.path.join(DATA, "speech_mono_16k.wav"))
+            assert process.stdout.readline()
+            times.append(1000 * (time.monotonic() - began))
+            process.communicate(timeout=10)
+    print(f"    nothing running -> first result: {sorted(times)[2]:.0f} ms (median of 5; limit 150)")
+
+
+def a_hang_and_a_limit() -> None:
+    """An item that stands still is stopped, and one that eats memory too; drills are sent through the queue's own door."""
+    import msgpack
+    from wavemill_client import Client
+
+    for action, options, reason in [(3, ("--stall-ms", "300"), "without progress"), (4, ("--memory-limit", "300"), "of memory")]:
+        with Home() as h:
+            served = h.serve(*options)
+            os.environ.pop("XDG_RUNTIME_DIR", None)
+            with Client(h.home) as c:
+                job = c.submit("noop", [b""] * 6, item_params=[{1: action if i == 2 else 0} for i in range(6)])
+                seen = {o[1]: o for o in c.outcomes(job)}
+                assert len(seen) == 6 and all(seen[i][2] == 2 for i in range(6) if i != 2), seen
+                assert seen[2][2] == 3 and seen[2][3] == 6 and reason in seen[2][4] and seen[2][6] == 3, seen[2]
+                assert msgpack.unpackb(seen[0][5], strict_map_key=False)[7] >= 0
+            served.terminate()
+            assert served.wait(10) == 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "foreign"))
+    journey.main([killed_child, killed_worker, killed_scheduler, interrupted, everything_killed, damaged_record, eight_at_once,
+                  without_network, first_result_soon, a_hang_and_a_limit])
