@@ -166,6 +166,10 @@ static int serve(struct arguments *a)
     struct broker *b = NULL;
     journal_memory_init(&a->journal);
     a->broker.journal = &a->journal.journal;
+    if (a->ready_fd >= 0 && fcntl((int)a->ready_fd, F_GETFD) < 0) {
+        log_warn("--ready-fd %lld is not open", a->ready_fd);
+        a->ready_fd = -1; /* the number will soon be somebody else's */
+    }
     close_inherited(a->ready_fd);
     raise_descriptors();
     a->broker.stop_fd = open_signals();

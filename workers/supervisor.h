@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct supervisor_options {
+    long place; /* number of whoever starts it again when it dies: with host and device it makes the worker's name */
     const char *worker_socket;      /* ipc:// address of the scheduler */
     const char *features, *objects; /* folders */
     const char *compute;            /* the child's program */

@@ -22,7 +22,7 @@ void uplink_ready(struct supervisor *s)
     char host[48] = "host", name[LIMIT_NAME];
     uint32_t tokens = 0;
     gethostname(host, sizeof host - 1);
-    snprintf(name, sizeof name, "%s/cpu", host);
+    snprintf(name, sizeof name, "%s/cpu/%ld", host, s->options->place);
     int code = wire_append_str(&kinds, KIND_ANALYZE);
     code = code ? code : wire_append_str(&kinds, KIND_FEATURES);
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);

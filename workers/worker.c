@@ -23,10 +23,22 @@ static const char usage[] =
     "  --threads N        files decoded and computed at once (default: the processors)\n"
     "  --memory-limit MB  resident memory of the compute process (default: 1024, or 96 per thread)\n"
     "  --stall-ms N       time without progress after which an item counts as hung (default: 120000)\n"
+    "  --place N          number that tells workers of one host and device apart (default: the process id); a worker "
+    "that\n"
+    "                     is started again under the same number takes the dead one's place\n"
     "  --version, --help\n"
     "Exit: 0 stopped, 2 usage, 5 internal.\n";
 
-enum { OPTION_HOME = 256, OPTION_DEVICE, OPTION_THREADS, OPTION_MEMORY, OPTION_STALL, OPTION_VERSION, OPTION_PARENT };
+enum {
+    OPTION_HOME = 256,
+    OPTION_DEVICE,
+    OPTION_THREADS,
+    OPTION_MEMORY,
+    OPTION_STALL,
+    OPTION_VERSION,
+    OPTION_PARENT,
+    OPTION_PLACE
+};
 
 static bool parse_number(const char *text, long least, long most, long *out)
 {
@@ -45,12 +57,13 @@ int main(int argc, char **argv)
                                             {"threads", required_argument, NULL, OPTION_THREADS},
                                             {"memory-limit", required_argument, NULL, OPTION_MEMORY},
                                             {"stall-ms", required_argument, NULL, OPTION_STALL},
+                                            {"place", required_argument, NULL, OPTION_PLACE},
                                             {"end-with-parent", no_argument, NULL, OPTION_PARENT},
                                             {"version", no_argument, NULL, OPTION_VERSION},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     const char *home = NULL;
-    long threads = sysconf(_SC_NPROCESSORS_ONLN), memory_mb = 0, stall_ms = 120000;
+    long threads = sysconf(_SC_NPROCESSORS_ONLN), memory_mb = 0, stall_ms = 120000, place = getpid();
     if (threads < 1 || threads > 256)
         threads = threads < 1 ? 1 : 256;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -74,6 +87,9 @@ int main(int argc, char **argv)
             break;
         case OPTION_STALL:
             ok = parse_number(optarg, 100, 86400000, &stall_ms);
+            break;
+        case OPTION_PLACE:
+            ok = parse_number(optarg, 1, 1L << 40, &place);
             break;
         case OPTION_PARENT:
             prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -100,7 +116,8 @@ int main(int argc, char **argv)
         snprintf(compute, sizeof compute, "%s/wavemill-compute", folder);
         if (memory_mb == 0)
             memory_mb = 96 * threads > 1024 ? 96 * threads : 1024;
-        code = supervisor_run(&(struct supervisor_options){.worker_socket = paths.worker_socket,
+        code = supervisor_run(&(struct supervisor_options){.place = place,
+                                                           .worker_socket = paths.worker_socket,
                                                            .features = paths.features,
                                                            .objects = paths.objects,
                                                            .compute = compute,

@@ -42,7 +42,7 @@ struct service {
     pid_t pids[CHILDREN];
     int64_t started_ms[CHILDREN];
     int quick[CHILDREN];
-    bool workers;
+    bool workers, embedded;
     int ready_fd; /* the caller's, for the first scheduler; -1 */
 };
 
@@ -51,6 +51,20 @@ static int64_t now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Removes an option and its value. */
+static void drop_argument(struct service *s, int which, const char *option)
+{
+    const char **list = s->arguments[which];
+    int to = 0;
+    for (int from = 0; list[from]; from++) {
+        if (strcmp(list[from], option) == 0 && list[from + 1])
+            from++;
+        else
+            list[to++] = list[from];
+    }
+    list[to] = NULL;
 }
 
 static int start_one(struct service *s, int which)
@@ -75,9 +89,10 @@ static int start_one(struct service *s, int which)
     }
     s->pids[which] = pid;
     s->started_ms[which] = now_ms();
-    if (which == SCHEDULER && s->ready_fd >= 0) { /* told once */
+    if (which == SCHEDULER && s->ready_fd >= 0) { /* told once: in a second one that number is another descriptor */
         close(s->ready_fd);
         s->ready_fd = -1;
+        drop_argument(s, SCHEDULER, "--ready-fd");
     }
     return STATUS_OK;
 }
@@ -104,6 +119,11 @@ static int on_end(struct service *s, int which, int state, bool *over, int *exit
 {
     s->pids[which] = 0;
     const bool clean = WIFEXITED(state) && WEXITSTATUS(state) == 0;
+    if (which == SCHEDULER && !s->embedded && WIFEXITED(state) && WEXITSTATUS(state) == EXIT_NO_SCHEDULER) {
+        /* Ours died, and a command was quicker to start another: that one leaves with its last client. */
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+        return start_one(s, which);
+    }
     if (which == SCHEDULER && (clean || (WIFEXITED(state) && WEXITSTATUS(state) != 5))) {
         *over = true;
         *exit_code = WEXITSTATUS(state);
@@ -187,6 +207,10 @@ static int prepare(struct service *s, const struct common *c, const char *linger
     argument(s, WORKER, "--home");
     argument(s, WORKER, s->paths.home);
     argument(s, WORKER, "--end-with-parent");
+    static char place[16];
+    snprintf(place, sizeof place, "%d", (int)getpid());
+    argument(s, WORKER, "--place");
+    argument(s, WORKER, place);
     if (stall) {
         argument(s, WORKER, "--stall-ms");
         argument(s, WORKER, stall);
@@ -284,6 +308,7 @@ int cmd_serve(int argc, char **argv)
     }
     if (optind < argc)
         return cli_usage("serve", "what is %s?", argv[optind]);
+    s.embedded = embedded;
     int exit_code = EXIT_DONE;
     int code = prepare(&s, &common, linger, stall, ready);
     if (!code)

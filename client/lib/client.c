@@ -19,6 +19,7 @@ struct client {
     uint32_t seq;
     int64_t beat_ms, said_ms;
     struct packet reply;      /* the last one, which answers point into */
+    bool attaching;           /* between finding a scheduler and its WELCOME */
     uint64_t added_to, added; /* items sent so far to the job that is being filled */
 };
 
@@ -82,7 +83,7 @@ static int await(struct client *c, enum message_type want, int64_t timeout_ms)
             return code;
         if (c->options.interrupted && *c->options.interrupted)
             return fail(STATUS_CANCELLED, "interrupted");
-        if (now_ms() >= end)
+        if (now_ms() >= end || (c->attaching && !start_is_running(&c->paths)))
             return fail(STATUS_TIMEOUT, "the scheduler does not answer");
         keep_session(c);
         zmq_pollitem_t item = {c->socket, 0, ZMQ_POLLIN, 0};
@@ -122,21 +123,47 @@ static int connect_socket(struct client *c)
     return code;
 }
 
-/* With start.lock held from the look for a scheduler to its WELCOME. */
-static int attach(struct client *c)
+static int find_or_start(struct client *c)
 {
-    int lock = -1;
-    int code = start_lock(&c->paths, &c->options, c->options.timeout_ms, &lock);
-    if (code)
-        return code;
+    int code = STATUS_OK;
     if (!start_is_running(&c->paths))
         code = c->options.start
                    ? start_serve(&c->paths, &c->options, c->options.timeout_ms)
                    : fail(STATUS_NOT_FOUND, "no scheduler runs for %s; `wavemill serve` starts one", c->paths.home);
     if (!code)
         code = connect_socket(c);
+    c->attaching = true;
     if (!code)
         code = greet(c);
+    c->attaching = false;
+    return code;
+}
+
+static void disconnect(struct client *c)
+{
+    packet_release(&c->reply);
+    if (c->socket)
+        zmq_close(c->socket);
+    if (c->zmq)
+        zmq_ctx_term(c->zmq);
+    c->zmq = c->socket = NULL;
+}
+
+/* With start.lock held from the look for a scheduler to its WELCOME. One that dies in between, as after a kill, is
+ * followed by another. */
+static int attach(struct client *c)
+{
+    enum { TRIES = 3 };
+    int lock = -1;
+    int code = start_lock(&c->paths, &c->options, c->options.timeout_ms, &lock);
+    if (code)
+        return code;
+    for (int i = 0; i < TRIES; i++) {
+        code = find_or_start(c);
+        if (code != STATUS_TIMEOUT || start_is_running(&c->paths))
+            break;
+        disconnect(c);
+    }
     close(lock);
     return code;
 }
