@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct means {
     double crossings, centroid_hz;
@@ -62,16 +63,7 @@ static int write_summary(struct job *j, const struct audio *a, const struct kind
     struct wire_buffer warnings = {0};
     int code = job_provenance(j, a, &warnings, &from);
     const double frames = (double)info->frames;
-    const struct kind_analyze_result result = {
-        .rate_hz = from.rate_hz,
-        .channels = from.channels,
-        .frames_decoded = from.frames_decoded,
-        .codec = from.codec,
-        .seconds = NAN,
-        .backend = from.backend,
-        .isa = from.isa,
-        .version = from.version,
-        .warnings = from.warnings,
+    struct kind_analyze_result result = {
         .duration_s = frames / info->rate_hz,
         .rms = sqrt(l->sum_squares / frames),
         .peak = l->peak,
@@ -80,6 +72,7 @@ static int write_summary(struct job *j, const struct audio *a, const struct kind
         .n_fft = params->n_fft,
         .hop = params->hop,
     };
+    memcpy(&result, &from, sizeof from); /* every result begins with its provenance */
     if (!code)
         code = job_write_result(j, &kind_analyze_result_schema, &result);
     wire_free(&warnings);

@@ -166,21 +166,13 @@ static int write_result(struct job *j, const struct audio *a, const struct featu
     struct kind_provenance from = {.seconds = NAN};
     struct wire_buffer warnings = {0};
     int code = job_provenance(j, a, &warnings, &from);
-    const struct kind_features_result result = {
-        .rate_hz = from.rate_hz,
-        .channels = from.channels,
-        .frames_decoded = from.frames_decoded,
-        .codec = from.codec,
-        .seconds = NAN,
-        .backend = from.backend,
-        .isa = from.isa,
-        .version = from.version,
-        .warnings = from.warnings,
+    struct kind_features_result result = {
         .feature = wire_str(feature_name(f->kind)),
         .bins = (uint64_t)f->bins,
         .frames = (uint64_t)frames,
         .dtype = wire_str(npy_dtype_name(f->dtype)),
     };
+    memcpy(&result, &from, sizeof from); /* every result begins with its provenance */
     j->reply->dtype = f->dtype;
     j->reply->bins = (uint32_t)f->bins;
     j->reply->frames = (uint64_t)frames;

@@ -143,7 +143,7 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
     b->params = (struct wire_slice){params.data, (uint32_t)params.bytes};
     b->files = files;
     if (b->common->format == OUTPUT_CSV && !b->common->dry_run)
-        puts("path,duration_s,sample_rate,channels,rms,peak,zero_crossing_rate,spectral_centroid_hz,seconds_s,from_"
+        puts("path,duration_s,sample_rate,channels,rms,peak,zero_crossing_rate,spectral_centroid_hz,time_s,from_"
              "store,"
              "error_class,error_message");
     const int exit_code = b->common->dry_run ? dry_run(files) : batch_run(b);

@@ -97,7 +97,7 @@ void output_provenance(json_t *line, const struct kind_provenance *p)
     json_object_set_new(computed, "backend", slice(p->backend));
     json_object_set_new(computed, "isa", slice(p->isa));
     json_object_set_new(computed, "version", slice(p->version));
-    json_object_set_new(computed, "seconds_s", output_number(p->seconds));
+    json_object_set_new(computed, "time_s", output_number(p->seconds));
     json_object_set_new(computed, "from_store", json_boolean(p->from_store));
     json_object_set_new(line, "computed", computed);
 }
