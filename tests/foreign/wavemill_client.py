@@ -136,7 +136,18 @@ class Worker(Peer):
         self.engaged = self.ask(READY, {1: name, 2: pid, 5: kinds}, ENGAGED)
 
     def take(self, credits: int, timeout_s: float = 5) -> dict:
-        return self.ask(TAKE, {1: credits}, GRANT, timeout_s)
+        """Waits for a GRANT; a worker that waits must be heard of all the same."""
+        asked = self.send(TAKE, {1: credits})
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            answer = self.receive(0.1)
+            if answer is None:
+                self.send(PING, {})
+            elif answer[0] == ERROR and answer[1] == asked:
+                raise Refused(answer[2])
+            elif answer[0] == GRANT:
+                return answer[2]
+        raise TimeoutError("no GRANT")
 
     def report(self, entries: list[dict]) -> list[int]:
         return [v[2] for v in self.ask(REPORT, {1: entries}, COMMITS)[1]]
