@@ -78,7 +78,7 @@ class Home:
                 continue
         return found
 
-    def wait_for_end(self, seconds: float = 8) -> list[str]:
+    def wait_for_end(self, seconds: float = 20) -> list[str]:
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:
             time.sleep(0.02)
