@@ -221,6 +221,9 @@ int ffmpeg_end(struct ffmpeg *f, bool suspected)
     if (!over) {
         kill(f->pid, SIGKILL);
         waitpid(f->pid, &state, 0);
+    } else if (WIFSIGNALED(state) &&
+               WTERMSIG(state) != SIGPIPE) { /* what came is a part: not to be taken for the whole */
+        code = fail(STATUS_IO, "ffmpeg was killed by signal %d (%s)", WTERMSIG(state), strsignal(WTERMSIG(state)));
     } else if (WIFEXITED(state) && (WEXITSTATUS(state) != 0 || suspected)) {
         /* One that died because nobody reads its pipe any more has nothing to say of the file. */
         char line[200];

@@ -497,6 +497,10 @@ void item_finish(struct pool_work *w)
         code = heard ? heard : fail((enum status)it->reply.code, "%s", it->reply.message);
         if (it->wants_ffmpeg)
             code = status_context(code, "libsndfile: %.100s", it->refusal);
+        /* Half of one file and half of another: whatever the decoder said, it is not true of the bytes that were
+         * hashed. */
+        if (it->has_key && check_unchanged(it))
+            code = STATUS_IO;
     } else {
         code = finish(it);
     }

@@ -46,8 +46,9 @@ int sandbox_give_up_privileges(void)
         return call_failed("PR_SET_PDEATHSIG");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return call_failed("PR_SET_NO_NEW_PRIVS");
-    for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) == 1; c++)
-        if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) && errno != EPERM) /* not ours to drop: then we have none either */
+    for (int c = 0, there; (there = prctl(PR_CAPBSET_READ, c, 0, 0, 0)) >= 0; c++) /* -1: the kernel knows no more */
+        if (there && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) &&
+            errno != EPERM) /* not ours to drop: then we have none either */
             return call_failed("PR_CAPBSET_DROP");
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0}, {0}};

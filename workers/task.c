@@ -76,8 +76,12 @@ int task_receive_request(int socket, void *buffer, const struct task_request **r
     take_fds(&message, fds);
     const struct task_request *r = buffer;
     if ((size_t)n < sizeof *r || r->magic != TASK_MAGIC ||
-        (size_t)n != sizeof *r + (size_t)r->params_bytes + r->item_params_bytes)
+        (size_t)n != sizeof *r + (size_t)r->params_bytes + r->item_params_bytes) {
+        for (int i = 0; i < TASK_FDS; i++)
+            if (fds[i] >= 0)
+                close(fds[i]);
         return fail(STATUS_FORMAT, "task request of %zd bytes is not of this build", n);
+    }
     *request = r;
     *params = (const uint8_t *)(r + 1);
     return STATUS_OK;
