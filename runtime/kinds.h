@@ -43,8 +43,8 @@ enum { LIMIT_FEATURE_NAME = 32, LIMIT_WARNINGS = 8 };
 /* An item's own parameters of kind `features`: where the .npy goes. */
 #define FEATURES_ITEM_FIELDS(F, S) F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL)
 
-/* What every result says of its input and of how it was made: the first fields of each result, so that its struct begins
- * as struct kind_provenance does. */
+/* What every result says of its input and of how it was made: the first fields of each result, so that its struct
+ * begins as struct kind_provenance does. */
 #define PROVENANCE_FIELDS(F, S) \
     F(S, 1, BIN, OPTIONAL, hash, 32, NULL) \
     F(S, 2, UINT, OPTIONAL, rate_hz, 0, NULL) \

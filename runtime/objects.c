@@ -50,14 +50,33 @@ static void flush_folder(const char *folder)
     }
 }
 
+/* An object of that name is there: *sound when its bytes are right; otherwise it is put aside, never deleted. */
+static int look_at_twin(const char *folder, const struct hash *h, const char *path, bool *sound)
+{
+    char aside[PATHS_MAX + 144];
+    int fd = -1;
+    uint64_t bytes = 0;
+    const int code = objects_open(folder, h, true, &fd, &bytes);
+    *sound = code == STATUS_OK;
+    if (*sound)
+        close(fd);
+    if (code != STATUS_DAMAGED)
+        return code;
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    return rename(path, aside) ? fail(STATUS_IO, "objects: %s: %s", aside, strerror(errno)) : STATUS_OK;
+}
+
 static int settle(const char *folder, const char *temporary, int fd, struct hash *h)
 {
     char path[PATHS_MAX + 128], parent[PATHS_MAX + 128];
+    bool sound = false;
     int code = hash_file(fd, h, NULL);
     if (code)
         return code;
     object_path(folder, h, path, sizeof path);
-    if (access(path, F_OK) == 0)
+    if (access(path, F_OK) == 0 && (code = look_at_twin(folder, h, path, &sound)))
+        return code;
+    if (sound)
         return unlink(temporary) ? fail(STATUS_IO, "objects: %s: %s", temporary, strerror(errno)) : STATUS_OK;
     snprintf(parent, sizeof parent, "%s", path);
     *strrchr(parent, '/') = '\0';

@@ -1,6 +1,7 @@
 /* objects - content-addressed files: objects/HH/HASH holds the bytes whose BLAKE2b-256 is HASH.
  *
- * Written beside their place, flushed, then renamed: a name never stands for half a file. Equal contents are kept once.
+ * Written beside their place, flushed, then renamed: a name never stands for half a file. Equal contents are kept once;
+ * one that is found damaged then is put aside as HASH.damaged and written anew.
  *   errors    STATUS_IO with the system's reason; STATUS_NOT_FOUND; STATUS_DAMAGED when the bytes do not match the name
  */
 #ifndef OBJECTS_H

@@ -12,8 +12,8 @@
 int paths_make(const char *folder)
 {
     char path[PATHS_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s", folder) >= sizeof path)
-        return fail(STATUS_ARGUMENT, "path too long: %.100s...", folder);
+    if (!*folder || (size_t)snprintf(path, sizeof path, "%s", folder) >= sizeof path)
+        return fail(STATUS_ARGUMENT, "path empty or too long: %.100s...", folder);
     for (char *p = path + 1;; p++) {
         if (*p != '/' && *p != '\0')
             continue;

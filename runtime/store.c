@@ -171,6 +171,11 @@ static void key_bytes(const struct store_key *k, unsigned char out[KEY_BYTES])
     memcpy(out + HASH_BYTES + 2, k->params, sizeof k->params);
 }
 
+static unsigned key_kind(const unsigned char raw[KEY_BYTES])
+{
+    return (unsigned)raw[HASH_BYTES] << 8 | raw[HASH_BYTES + 1];
+}
+
 static void stat_key(const struct stat *f, unsigned char out[STAT_KEY_BYTES])
 {
     const uint64_t part[5] = {f->st_dev, f->st_ino, (uint64_t)f->st_size,
@@ -213,23 +218,14 @@ int store_find_stat(struct store *s, const struct stat *file, struct hash *out)
     return code;
 }
 
-/* Moves a record to quarantine: key there = time found | key here. */
-static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size_t bytes)
+/* One try to move an entry to quarantine: STATUS_OK with LMDB's error, which may be that the map is full. */
+static int move_entry(struct store *s, MDB_dbi table, MDB_val key, MDB_val to, int *error)
 {
-    if (s->read_only)
-        return STATUS_OK;
-    unsigned char moved[8 + KEY_BYTES] = {0};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    memcpy(moved, &ns, 8);
-    memcpy(moved + 8, key_data, bytes < KEY_BYTES ? bytes : KEY_BYTES);
     MDB_txn *txn = NULL;
     const int code = begin(s, true, &txn);
     if (code)
         return code;
-    MDB_val key = {bytes, (void *)(uintptr_t)key_data}, value,
-            to = {8 + (bytes < KEY_BYTES ? bytes : KEY_BYTES), moved};
+    MDB_val value;
     int e = mdb_get(txn, table, &key, &value);
     if (!e) {
         void *copy = malloc(value.mv_size ? value.mv_size : 1);
@@ -245,11 +241,38 @@ static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size
     }
     if (e && e != MDB_NOTFOUND) {
         end(s, txn);
-        return lmdb_fail(s, e, "quarantine");
+    } else {
+        e = mdb_txn_commit(txn);
+        pthread_rwlock_unlock(&s->growth);
     }
-    e = mdb_txn_commit(txn);
-    pthread_rwlock_unlock(&s->growth);
-    return e ? lmdb_fail(s, e, "quarantine") : STATUS_OK;
+    *error = e;
+    return STATUS_OK;
+}
+
+/* Moves a record to quarantine: key there = time found | key here. */
+static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size_t bytes)
+{
+    if (s->read_only)
+        return STATUS_OK;
+    unsigned char moved[8 + KEY_BYTES] = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    memcpy(moved, &ns, 8);
+    memcpy(moved + 8, key_data, bytes < KEY_BYTES ? bytes : KEY_BYTES);
+    const MDB_val key = {bytes, (void *)(uintptr_t)key_data};
+    const MDB_val to = {8 + (bytes < KEY_BYTES ? bytes : KEY_BYTES), moved};
+    for (int tries = 0; tries < COMMIT_TRIES; tries++) {
+        int e = 0;
+        int code = move_entry(s, table, key, to, &e);
+        if (code || !e)
+            return code;
+        if (e != MDB_MAP_FULL)
+            return lmdb_fail(s, e, "quarantine");
+        if ((code = grow(s)))
+            return code;
+    }
+    return fail(STATUS_NOMEM, "store %s: no room", s->folder);
 }
 
 int store_get(struct store *s, const struct store_key *k, struct store_value *out)
@@ -364,7 +387,7 @@ int store_stats(struct store *s, struct store_stats *out)
         if (key.mv_size != KEY_BYTES)
             continue;
         const unsigned char *k = key.mv_data;
-        const unsigned kind = (unsigned)k[HASH_BYTES] << 8 | k[HASH_BYTES + 1];
+        const unsigned kind = key_kind(k);
         out->files += out->records == 0 || memcmp(last, k, HASH_BYTES) != 0;
         memcpy(last, k, HASH_BYTES);
         out->records++;
@@ -420,6 +443,9 @@ static int check_table(struct store *s, MDB_txn *txn, bool of_stat, struct bad_k
                                              : fail(STATUS_DAMAGED, "a key of %zu bytes", key.mv_size);
             if (key.mv_size == KEY_BYTES)
                 hash_hex(key.mv_data, hex);
+            if (!found && r.kind != key_kind(key.mv_data))
+                found =
+                    fail(STATUS_DAMAGED, "a record of kind %u under a key of kind %u", r.kind, key_kind(key.mv_data));
         }
         if (found != STATUS_DAMAGED)
             continue;
