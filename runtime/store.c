@@ -263,13 +263,10 @@ static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size
     const MDB_val key = {bytes, (void *)(uintptr_t)key_data};
     const MDB_val to = {8 + (bytes < KEY_BYTES ? bytes : KEY_BYTES), moved};
     for (int tries = 0; tries < COMMIT_TRIES; tries++) {
-        int e = 0;
-        int code = move_entry(s, table, key, to, &e);
+        int e = 0, code = move_entry(s, table, key, to, &e);
         if (code || !e)
             return code;
-        if (e != MDB_MAP_FULL)
-            return lmdb_fail(s, e, "quarantine");
-        if ((code = grow(s)))
+        if ((code = e == MDB_MAP_FULL ? grow(s) : lmdb_fail(s, e, "quarantine")))
             return code;
     }
     return fail(STATUS_NOMEM, "store %s: no room", s->folder);

@@ -19,11 +19,26 @@ static struct item *item_of(struct pool_work *w)
     return (struct item *)((char *)w - offsetof(struct item, work));
 }
 
+/* Names of files are bytes, and a text may be cut within a letter; messages are UTF-8. */
+static void make_utf8(char *text)
+{
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = 1;
+        while (n < 4 && n < left && !wire_is_utf8(text, n))
+            n++;
+        if (!wire_is_utf8(text, n)) {
+            *text = '?';
+            n = 1;
+        }
+    }
+}
+
 void item_fail(struct item *it, int code)
 {
     it->code = code;
     it->failure = status_class(code);
     snprintf(it->message, sizeof it->message, "%s", status_message());
+    make_utf8(it->message);
     it->stage = STAGE_OVER;
 }
 
@@ -229,7 +244,7 @@ static int open_temporary(struct item *it)
     struct stat s;
     if (stat(it->out, &s) == 0 && S_ISDIR(s.st_mode))
         return fail(STATUS_ARGUMENT, "cannot write %s: it is a directory", it->out);
-    if (asprintf(&it->temporary, "%.*s/.%s.%d-%llu.part", (int)(slash - it->out), it->out, slash + 1, (int)getpid(),
+    if (asprintf(&it->temporary, "%.*s/.%.64s.%d-%llu.part", (int)(slash - it->out), it->out, slash + 1, (int)getpid(),
                  (unsigned long long)it->token) < 0) {
         it->temporary = NULL;
         return fail(STATUS_NOMEM, "out of memory");
@@ -256,6 +271,8 @@ void item_prepare(struct pool_work *w)
     struct item *it = item_of(w);
     const struct lease *l = it->lease;
     int code = l->code ? fail((enum status)l->code, "%s", l->message) : STATUS_OK;
+    if (l->places->closing)
+        code = fail(STATUS_CANCELLED, "the worker ends");
     if (!code)
         code = l->task == TASK_NOOP ? item_open_outputs(it) : prepare_file(it);
     if (code)
@@ -407,8 +424,11 @@ static int place_array(struct item *it, struct record *r, void **inline_array)
     if (!it->lease->stores)
         return STATUS_OK;
     if (r->array_bytes > RECORD_INLINE_MAX) {
-        r->place = RECORD_OBJECT;
-        return objects_put_file(it->lease->places->objects, it->array_fd, NPY_HEADER_BYTES, r->array_bytes, &r->object);
+        if (objects_put_file(it->lease->places->objects, it->array_fd, NPY_HEADER_BYTES, r->array_bytes, &r->object))
+            log_error("an array could not be stored: %s", status_message()); /* it is sound and goes out all the same */
+        else
+            r->place = RECORD_OBJECT;
+        return STATUS_OK;
     }
     r->place = RECORD_INLINE;
     r->array = *inline_array = malloc(r->array_bytes ? r->array_bytes : 1);
@@ -431,7 +451,8 @@ static int make_record(struct item *it, const struct wire_slice *result)
     snprintf(r.device, sizeof r.device, "cpu");
     void *array = NULL;
     int code = it->lease->task == TASK_FEATURES ? place_array(it, &r, &array) : STATUS_OK;
-    if (!code && it->lease->stores) {
+    const bool is_whole = it->lease->task != TASK_FEATURES || r.place != RECORD_NO_ARRAY;
+    if (!code && it->lease->stores && is_whole) {
         it->record_bytes = record_bytes(&r);
         it->record = malloc(it->record_bytes);
         if (it->record)

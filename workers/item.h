@@ -5,7 +5,8 @@
  *     finish   (pool)   read the child's result, make the record, put the array in its place
  *     commit   (pool)   one transaction for the lease
  *
- * Stages are moved on by the supervisor's loop only; while an item is with the pool the loop leaves it alone. */
+ * While an item is with the pool, the pool moves its stage on and the loop changes nothing but `aborted`; what other
+ * items may rely on is what the loop itself has noted (`over`). */
 #ifndef ITEM_H
 #define ITEM_H
 #include "child.h"
@@ -48,6 +49,7 @@ struct lease {
 struct places {
     struct store *store;
     const char *objects;
+    _Atomic bool closing; /* the supervisor ends: nothing more is prepared */
     uint8_t decoders[16]; /* what decodes here: another version, or an ffmpeg that was installed, may read more */
 };
 
@@ -66,6 +68,7 @@ struct item {
     enum stage stage;
     bool queued;   /* in the queue for the child */
     bool aborted;  /* the scheduler took it back: say nothing more about it */
+    bool over;     /* counted by the loop: the pool has no more to do with it */
     bool started;  /* the child has begun with it */
     bool alone;    /* run it with nothing beside it */
     bool in_store; /* served from the store */

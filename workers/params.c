@@ -108,16 +108,16 @@ int params_features_hash(const struct kind_features_params *p, enum feature_kind
     if (spectral) {
         counted.win_length = p->win_length;
         counted.window = p->window;
-        counted.pad = p->pad;
+        counted.pad = p->not_centred ? wire_str("zero") : p->pad; /* nothing is padded without centring */
     }
     if (mel) {
         counted.mels = p->mels;
-        counted.fmin_hz = p->fmin_hz;
+        counted.fmin_hz = p->fmin_hz + 0.0; /* -0 is 0 */
         counted.fmax_hz = p->fmax_hz;
         counted.htk = p->htk;
         counted.no_norm = p->no_norm;
     }
     if (feature == FEATURE_LOGMEL)
-        counted.top_db = p->top_db;
+        counted.top_db = p->top_db < 0 ? -1 : p->top_db + 0.0;
     return hash_of(KIND_FEATURES, FEATURES_VERSION, &kind_features_params_schema, &counted, out);
 }

@@ -42,8 +42,9 @@ static struct item *find_leader(struct supervisor *s, const struct item *of)
 {
     EACH_ITEM (s, l, it)
         if (it != of && !it->leader && !it->aborted && !it->code && l->stores && !l->force && item_same_work(it, of) &&
-            (it->queued || it->stage == STAGE_RUNNING || it->stage == STAGE_FINISHING ||
-             (it->stage == STAGE_OVER && it->put_record)))
+            (it->over ? it->put_record
+                      : it->queued || it->stage == STAGE_RUNNING || it->stage == STAGE_FINISHING ||
+                            it->stage == STAGE_OVER)) /* the pool has set that, and gives it back soon */
             return it;
     return NULL;
 }
@@ -57,7 +58,7 @@ static void route(struct supervisor *s, struct item *it)
         return;
     }
     it->leader = leader;
-    if (leader->stage != STAGE_OVER)
+    if (!leader->over)
         return; /* moved on when the leader is over */
     it->stage = STAGE_FINISHING;
     it->work.run = item_follow;
@@ -92,6 +93,7 @@ static bool is_followed(struct supervisor *s, const struct lease *lease)
 void supervisor_item_over(struct supervisor *s, struct item *it)
 {
     struct lease *l = it->lease;
+    it->over = true;
     it->progress = 1;
     release_followers(s, it);
     if (--l->left > 0)
@@ -217,8 +219,8 @@ static void raise_descriptor_limit(void)
 
 static void shut(struct supervisor *s)
 {
-    if (s->socket && s->engaged)
-        uplink_leave(s);
+    uplink_leave(s);
+    s->places.closing = true; /* hashing what waits could take minutes */
     pool_destroy(&s->pool);
     child_end(&s->child, NULL, 0);
     while (s->leases) {

@@ -150,7 +150,7 @@ void child_side_receive(struct supervisor *s)
  * suspect is guilty, several are tried again one by one. */
 void child_side_died(struct supervisor *s)
 {
-    char how[96], why[TASK_MESSAGE];
+    char how[96] = "", why[TASK_MESSAGE];
     const bool ours = s->killed_for[0] != '\0';
     int suspects = 0;
     EACH_ITEM (s, l, it)
@@ -178,10 +178,13 @@ void child_side_died(struct supervisor *s)
         supervisor_enqueue(s, it, true);
     }
     s->killed_for[0] = '\0';
-    s->quick_deaths =
-        supervisor_now_ms() - s->child_started_ms < QUICK_DEATH_MS && suspects == 0 ? s->quick_deaths + 1 : 0;
-    if (s->quick_deaths >= QUICK_DEATHS_MOST || child_side_start(s)) {
-        log_error("the compute child cannot be started: %s", s->quick_deaths ? how : status_message());
+    const bool quick = supervisor_now_ms() - s->child_started_ms < QUICK_DEATH_MS;
+    s->quick_deaths = quick && suspects == 0 && !cancelled ? s->quick_deaths + 1 : 0;
+    if (s->quick_deaths >= QUICK_DEATHS_MOST) {
+        log_error("the compute child cannot be started: %s", why);
+        s->stop = true;
+    } else if (child_side_start(s)) {
+        log_error("the compute child cannot be started: %s", status_message());
         s->stop = true;
     }
 }

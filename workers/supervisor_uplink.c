@@ -16,6 +16,17 @@ static void send_message(struct supervisor *s, enum message_type type, const str
         log_debug("cannot send to the scheduler: %s", status_message()); /* a beat later everything is said again */
 }
 
+/* The tokens of a report that has not been answered: held too, or the scheduler takes them back. */
+static int append_reported(const struct pending_report *r, struct wire_buffer *held, uint32_t *tokens)
+{
+    struct message_report m;
+    struct message_report_entry e;
+    int code = wire_decode(&report_schema, r->body.data, r->body.bytes, &m);
+    while (!code && wire_next(&m.entries, &report_entry_schema, &e) && !(code = wire_append_uint(held, e.token)))
+        ++*tokens;
+    return code;
+}
+
 void uplink_ready(struct supervisor *s)
 {
     struct wire_buffer kinds = {0}, held = {0};
@@ -29,6 +40,8 @@ void uplink_ready(struct supervisor *s)
     EACH_ITEM (s, l, it)
         if (!l->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
             tokens++;
+    for (const struct pending_report *r = s->reports; r; r = r->next)
+        code = code ? code : append_reported(r, &held, &tokens);
     const struct message_ready ready = {.name = wire_str(name),
                                         .pid = (uint64_t)getpid(),
                                         .device = wire_str("cpu"),
@@ -152,9 +165,28 @@ static void forget_report(struct supervisor *s, uint32_t seq)
         }
 }
 
+/* An entry without a verdict is to be sent again, and the others with it: they are duplicates then. */
+static void on_commits(struct supervisor *s, const struct packet *p)
+{
+    struct message_verdicts m;
+    struct message_report report;
+    const struct pending_report *r = s->reports;
+    while (r && r->seq != p->header.seq)
+        r = r->next;
+    if (packet_decode(p, &verdicts_schema, &m)) {
+        log_error("commits: %s", status_message());
+        return;
+    }
+    if (r && wire_decode(&report_schema, r->body.data, r->body.bytes, &report) == STATUS_OK &&
+        m.verdicts.count < report.entries.count)
+        return;
+    forget_report(s, p->header.seq);
+}
+
 void uplink_leave(struct supervisor *s)
 {
-    send_message(s, MESSAGE_LEAVE, &empty_schema, &(struct message_empty){0});
+    if (s->engaged)
+        send_message(s, MESSAGE_LEAVE, &empty_schema, &(struct message_empty){0});
     while (s->reports)
         forget_report(s, s->reports->seq);
 }
@@ -170,7 +202,7 @@ static struct item *find_token(struct supervisor *s, uint64_t token)
 /* The scheduler has taken the item back. What the child has begun is ended with it; its neighbours begin again. */
 static void abort_item(struct supervisor *s, struct item *it)
 {
-    if (it->aborted || it->stage == STAGE_OVER)
+    if (it->aborted)
         return;
     it->aborted = true;
     if (it->stage == STAGE_RUNNING) {
@@ -210,6 +242,10 @@ static void on_grant(struct supervisor *s, const struct packet *p)
     s->take_waits = false;
     if (packet_decode(p, &grant_schema, &m) || lease_create(&m, &s->places, &l)) {
         log_error("grant: %s", status_message()); /* not held: the leases run out and are granted again */
+        return;
+    }
+    if (l->count == 0) {
+        lease_destroy(&l);
         return;
     }
     l->granted_ms = supervisor_now_ms();
@@ -280,7 +316,7 @@ void uplink_receive(struct supervisor *s)
             on_verdicts(s, &p);
             break;
         case MESSAGE_COMMITS:
-            forget_report(s, p.header.seq);
+            on_commits(s, &p);
             break;
         case MESSAGE_ERROR:
             on_error(s, &p);
