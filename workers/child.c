@@ -162,7 +162,11 @@ int ffmpeg_start(struct ffmpeg *f, const char *program, int input, const char *n
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+#ifdef WAVEMILL_SANITIZE
+        (void)memory; /* the shadow memory of this process alone is larger */
+#else
         setrlimit(RLIMIT_AS, &memory);
+#endif
         setrlimit(RLIMIT_CPU, &cpu);
         setrlimit(RLIMIT_CORE, &no_core);
         sigset_t none;

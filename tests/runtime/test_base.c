@@ -2,6 +2,7 @@
 #include "exec.h"
 #include "test.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -137,4 +138,74 @@ TEST(exec_plan_is_cached_by_parameters)
     CHECK(((const int32_t *)a)[4] == 16);
     CHECK_CODE(exec_plan(ex, &kind, &(struct square){101}, &b), STATUS_ARGUMENT);
     exec_destroy(&ex);
+}
+
+TEST(every_code_has_a_name_and_a_class)
+{
+    for (int code = 0; code >= STATUS_UNSUPPORTED; code--) {
+        CHECK(strcmp(status_name(code), "unknown") != 0);
+        for (int other = 0; other > code; other--)
+            CHECK(strcmp(status_name(code), status_name(other)) != 0);
+        /* only success and a caller's wish to stop are no failure; two classes are the scheduler's own */
+        CHECK((status_class(code) == FAILURE_NONE) == (code == STATUS_OK || code == STATUS_CANCELLED));
+        CHECK(status_class(code) != FAILURE_CRASH && status_class(code) != FAILURE_STALE);
+    }
+    CHECK(strcmp(status_name(STATUS_UNSUPPORTED - 1), "unknown") == 0);
+    CHECK(status_class(STATUS_UNSUPPORTED - 1) == FAILURE_INTERNAL);
+    for (int f = FAILURE_NONE; f <= FAILURE_STALE; f++)
+        CHECK(strcmp(failure_name(f), "UNKNOWN") != 0);
+    CHECK(strcmp(failure_name(FAILURE_STALE + 1), "UNKNOWN") == 0);
+}
+
+static void *other_thread(void *context)
+{
+    const char *message = status_message();
+    CHECK(*message == '\0');
+    fail(STATUS_IO, "there");
+    return context;
+}
+
+TEST(messages_belong_to_their_thread)
+{
+    fail(STATUS_FORMAT, "here");
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0);
+    pthread_join(thread, NULL);
+    CHECK(strcmp(status_message(), "here") == 0);
+}
+
+TEST(arena_in_the_callers_block)
+{
+    _Alignas(64) static char block[256];
+    struct arena a;
+    void *p = NULL;
+    arena_init(&a, block + 1, 200); /* not aligned: the first allocation skips to where it is */
+    CHECK_OK(arena_alloc(&a, 10, &p));
+    CHECK((char *)p == block + 64 && a.used == 73);
+    CHECK_CODE(arena_alloc(&a, 200, &p), STATUS_NOMEM);
+    arena_reset(&a, 0);
+    CHECK_OK(arena_alloc(&a, 137, &p)); /* to the last byte */
+    CHECK_CODE(arena_alloc(&a, 1, &p), STATUS_NOMEM);
+    arena_destroy(&a);
+    CHECK(a.base == NULL); /* and the block is not freed */
+    CHECK_OK(arena_create(&a, 0));
+    CHECK_OK(arena_alloc(&a, 0, &p));
+    arena_destroy(&a);
+}
+
+TEST(exec_says_what_it_is)
+{
+    static const char anything;
+    const struct ops *table = (const struct ops *)&anything; /* only handed through */
+    struct exec *ex = NULL;
+    CHECK_OK(
+        exec_create(&(struct exec_options){.threads = 3, .isa = ISA_AVX2, .arena_bytes = 4096, .ops = table}, &ex));
+    CHECK(exec_ops(ex) == table && exec_backend(ex) == BACKEND_CPU && exec_isa(ex) == ISA_AVX2);
+    CHECK(exec_threads(ex) == 3 && exec_arena(ex)->bytes == 4096);
+    exec_destroy(&ex);
+    CHECK_OK(exec_create(&(struct exec_options){.threads = 1}, &ex));
+    CHECK(exec_arena(ex)->bytes == EXEC_ARENA_BYTES);
+    exec_destroy(&ex);
+    CHECK(strcmp(backend_name(BACKEND_EMULATED), "emulated") == 0 && strcmp(backend_name(-1), "unknown") == 0);
+    CHECK(strcmp(isa_name(ISA_AVX512), "avx512") == 0 && strcmp(isa_name(3), "unknown") == 0);
 }
