@@ -48,6 +48,14 @@ function(wavemill_test name)
         ENVIRONMENT "WAVEMILL_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;WAVEMILL_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()
 
+# The same test program under another name and environment: wavemill_test_again(NAME OF test ENVIRONMENT A=B LABELS quick)
+function(wavemill_test_again name)
+    cmake_parse_arguments(ARG "" "OF;ENVIRONMENT" "LABELS" ${ARGN})
+    add_test(NAME ${name} COMMAND test_${ARG_OF})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120
+        ENVIRONMENT "WAVEMILL_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;WAVEMILL_BIN=${CMAKE_BINARY_DIR}/bin;${ARG_ENVIRONMENT}")
+endfunction()
+
 # A test that is a script, run with the peers' Python: wavemill_script_test(NAME SCRIPT x.py LABELS quick)
 function(wavemill_script_test name)
     cmake_parse_arguments(ARG "" "SCRIPT;TIMEOUT" "LABELS" ${ARGN})

@@ -1,26 +1,8 @@
 #include "mel.h"
 
-#include "ops.h"
-#include "spectrum.h"
+#include "spectral_frame.h"
 
 #include <math.h>
-#include <string.h>
-
-struct band {
-    int64_t first, count; /* bins */
-    int64_t weight;       /* index of the first weight */
-};
-
-struct mel_plan {
-    const void *spectrum; /* struct spectrum_plan */
-    const struct band *band;
-    const float *weight;
-};
-
-struct mel_frame { /* what a frame is turned into values with */
-    const struct mel_params *p;
-    const struct mel_plan *plan;
-};
 
 static const double SLANEY_LINEAR_HZ = 200.0 / 3; /* per mel, below 1000 Hz, which is 15 mels */
 static const double SLANEY_BREAK_HZ = 1000;
@@ -54,7 +36,7 @@ static double corner_hz(const struct mel_key *k, int64_t i)
 
 static double bin_hz(const struct mel_key *k, int64_t f)
 {
-    return (double)f * (1.0 / ((double)k->stft.n_fft * (1.0 / k->rate_hz)));
+    return (double)f * (1.0 / ((double)k->n_fft * (1.0 / k->rate_hz)));
 }
 
 static size_t round_up(size_t bytes)
@@ -65,20 +47,20 @@ static size_t round_up(size_t bytes)
 /* A bin lies strictly inside two bands at most. */
 static int64_t weights_most(const struct mel_key *k)
 {
-    return 2 * (k->stft.n_fft / 2 + 1);
+    return 2 * (k->n_fft / 2 + 1);
 }
 
 size_t mel_plan_bytes(const void *params)
 {
     const struct mel_key *const k = params;
-    return round_up(sizeof(struct mel_plan)) + round_up((size_t)k->mels * sizeof(struct band)) +
-           round_up((size_t)weights_most(k) * sizeof(float)) + stft_plan_bytes(&k->stft);
+    return round_up(sizeof(struct mel_plan)) + round_up((size_t)k->mels * sizeof(struct mel_band)) +
+           round_up((size_t)weights_most(k) * sizeof(float));
 }
 
 /* Weights of the band between three corners, from bin band->first on; rounded to f32 where librosa rounds. */
-static int fill_band(const struct mel_key *k, const double corner[3], struct band *band, float *weight)
+static int fill_band(const struct mel_key *k, const double corner[3], struct mel_band *band, float *weight)
 {
-    const int64_t bins = k->stft.n_fft / 2 + 1;
+    const int64_t bins = k->n_fft / 2 + 1;
     const double rise = corner[1] - corner[0], fall = corner[2] - corner[1];
     if (!(rise > 0 && fall > 0))
         return fail(STATUS_ARGUMENT, "mel: %lld bands from %g to %g Hz are too narrow to tell apart",
@@ -98,81 +80,65 @@ int mel_plan_init(void *memory, const void *params)
 {
     const struct mel_key *const k = params;
     struct mel_plan *const plan = memory;
-    struct band *const band = (struct band *)((char *)memory + round_up(sizeof *plan));
+    struct mel_band *const band = (struct mel_band *)((char *)memory + round_up(sizeof *plan));
     float *const weight = (float *)((char *)band + round_up((size_t)k->mels * sizeof *band));
-    void *const spectrum = (char *)weight + round_up((size_t)weights_most(k) * sizeof *weight);
     double corner[3] = {corner_hz(k, 0), corner_hz(k, 1), 0};
-    struct band next = {0, 0, 0};
-    *plan = (struct mel_plan){spectrum, band, weight};
+    struct mel_band next = {0, 0, 0};
+    *plan = (struct mel_plan){band, weight};
     for (int64_t m = 0; m < k->mels; m++) {
         corner[2] = corner_hz(k, m + 2);
         band[m] = next;
         const int code = fill_band(k, corner, &band[m], weight);
         if (code)
             return code;
-        next = (struct band){band[m].first, 0, band[m].weight + band[m].count};
+        next = (struct mel_band){band[m].first, 0, band[m].weight + band[m].count};
         corner[0] = corner[1];
         corner[1] = corner[2];
     }
-    return stft_plan_init(spectrum, &k->stft);
-}
-
-static double power_of(struct fft_complex z, double power)
-{
-    const double square = z.re * z.re + z.im * z.im;
-    return power == 2 ? square : power == 1 ? sqrt(square) : pow(square, power / 2);
-}
-
-static void emit_bands(const void *context, struct fft_complex *spectrum, int64_t bins, float *out)
-{
-    const struct mel_frame *const c = context;
-    double *const power = (double *)spectrum; /* in place: value f is written after bin f was read */
-    (void)bins;
-    for (int64_t f = 0; f < bins; f++)
-        power[f] = power_of(spectrum[f], c->p->power);
-    for (int64_t m = 0; m < c->p->mels; m++) {
-        const struct band b = c->plan->band[m];
-        const float *const w = c->plan->weight + b.weight;
-        double sum = 0;
-        for (int64_t i = 0; i < b.count; i++)
-            sum += w[i] * power[b.first + i];
-        out[m] = (float)(c->p->log ? 10 * log10(sum < 1e-10 ? 1e-10 : sum) : sum);
-    }
-}
-
-int mel_cpu(struct exec *ex, const struct mel_params *p, const void *plan, const struct ragged *x, struct ragged *y)
-{
-    const struct mel_frame context = {p, plan};
-    return spectrum_each(ex, &p->stft, context.plan->spectrum, x, y, emit_bands, &context);
-}
-
-static int check(const struct mel_params *p)
-{
-    if (p->mels < 1 || p->mels > 4096)
-        return fail(STATUS_ARGUMENT, "mel: %d bands, allowed 1 to 4096", (int)p->mels);
-    if (!(p->rate_hz > 0 && p->rate_hz <= 1e9))
-        return fail(STATUS_ARGUMENT, "mel: rate of %g Hz, allowed above 0 to 1e9", p->rate_hz);
-    const double most = p->fmax_hz == 0 ? p->rate_hz / 2 : p->fmax_hz;
-    if (!(p->fmin_hz >= 0 && p->fmin_hz < most && most <= p->rate_hz / 2))
-        return fail(STATUS_ARGUMENT, "mel: bands from %g to %g Hz, allowed 0 to rate/2 = %g, rising", p->fmin_hz, most,
-                    p->rate_hz / 2);
-    if (!(p->power > 0 && p->power <= 8))
-        return fail(STATUS_ARGUMENT, "mel: power %g, allowed above 0 to 8", p->power);
     return STATUS_OK;
 }
 
-int mel(struct exec *ex, const struct mel_params *p, const struct ragged *x, struct ragged *y)
+struct mel_key mel_key(const struct spectral_params *p)
 {
-    const void *plan;
-    int code = check(p);
-    code = code ? code : spectrum_check("mel", &p->stft, x, y, DTYPE_F32, p->mels);
-    if (code)
-        return code;
-    struct mel_key key = {.stft = spectrum_key(&p->stft), .mels = p->mels, .rate_hz = p->rate_hz};
-    key.fmin_hz = p->fmin_hz == 0 ? 0 : p->fmin_hz; /* no -0: keys compare byte by byte */
-    key.fmax_hz = p->fmax_hz == 0 ? p->rate_hz / 2 : p->fmax_hz;
-    key.htk = p->htk;
-    key.slaney_norm = p->slaney_norm;
-    code = exec_plan(ex, exec_ops(ex)->mel_plan, &key, &plan);
-    return code ? code : exec_ops(ex)->mel(ex, p, plan, x, y);
+    const struct mel_bands *const b = &p->mel;
+    return (struct mel_key){.n_fft = p->stft.frame.window_samples,
+                            .mels = b->mels,
+                            .rate_hz = p->rate_hz,
+                            .fmin_hz = b->fmin_hz == 0 ? 0 : b->fmin_hz, /* no -0: keys compare byte by byte */
+                            .fmax_hz = b->fmax_hz == 0 ? p->rate_hz / 2 : b->fmax_hz,
+                            .htk = b->htk,
+                            .slaney_norm = b->slaney_norm};
+}
+
+void mel_frame(const struct spectral_frame *f, float *out)
+{
+    const struct mel_bands *const bands = &f->p->mel;
+    for (int64_t m = 0; m < bands->mels; m++) {
+        const struct mel_band b = f->plans->mel->band[m];
+        const float *const w = f->plans->mel->weight + b.weight;
+        double sum = 0;
+        for (int64_t i = 0; i < b.count; i++)
+            sum += w[i] * spectral_power(f->spectrum[b.first + i], bands->power);
+        out[m] = (float)(bands->log ? 10 * log10(sum < 1e-10 ? 1e-10 : sum) : sum);
+    }
+}
+
+int mel_check(const struct spectral_params *p)
+{
+    const struct mel_bands *const b = &p->mel;
+    if (b->mels < 1 || b->mels > 4096)
+        return fail(STATUS_ARGUMENT, "mel: %d bands, allowed 1 to 4096", (int)b->mels);
+    const double most = b->fmax_hz == 0 ? p->rate_hz / 2 : b->fmax_hz;
+    if (!(b->fmin_hz >= 0 && b->fmin_hz < most && most <= p->rate_hz / 2))
+        return fail(STATUS_ARGUMENT, "mel: bands from %g to %g Hz, allowed 0 to rate/2 = %g, rising", b->fmin_hz, most,
+                    p->rate_hz / 2);
+    if (!(b->power > 0 && b->power <= 8))
+        return fail(STATUS_ARGUMENT, "mel: power %g, allowed above 0 to 8", b->power);
+    return STATUS_OK;
+}
+
+int mel(struct exec *ex, const struct spectral_params *p, const struct ragged *x, struct ragged *y)
+{
+    struct ragged *out[SPECTRAL_OUTPUTS] = {[SPECTRAL_MEL] = y};
+    return spectral(ex, p, x, out);
 }

@@ -9,15 +9,23 @@
  * nothing and have no state. Plans differ between backends, so each table says how its own are made. */
 #ifndef OPS_H
 #define OPS_H
+#include "bandwidth.h"
 #include "centroid.h"
+#include "contrast.h"
 #include "exec.h"
+#include "flatness.h"
+#include "flux.h"
 #include "frames.h"
 #include "level.h"
 #include "mel.h"
 #include "mixdown.h"
 #include "peak.h"
+#include "poly.h"
 #include "ragged.h"
 #include "rms.h"
+#include "rolloff.h"
+#include "spectral.h"
+#include "spectrogram.h"
 #include "stft.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
@@ -25,13 +33,14 @@ extern "C" {
 #endif
 
 struct ops {
-    const struct plan_kind *stft_plan; /* of stft and centroid; parameters: struct stft_key */
-    const struct plan_kind *mel_plan;  /* parameters: struct mel_key */
+    const struct plan_kind *stft_plan;     /* of the spectral row; parameters: struct stft_key */
+    const struct plan_kind *mel_plan;      /* struct mel_key */
+    const struct plan_kind *contrast_plan; /* struct contrast_key */
+    const struct plan_kind *poly_plan;     /* struct poly_key */
 
-    int (*stft)(struct exec *, const struct stft_params *, const void *plan, const struct ragged *x, struct ragged *y);
-    int (*mel)(struct exec *, const struct mel_params *, const void *plan, const struct ragged *x, struct ragged *y);
-    int (*centroid)(struct exec *, const struct centroid_params *, const void *plan, const struct ragged *x,
-                    struct ragged *y);
+    size_t (*spectral_work_bytes)(const struct spectral_params *);
+    int (*spectral)(struct exec *, const struct spectral_params *, const struct spectral_plans *,
+                    const struct ragged *x, struct ragged *const y[SPECTRAL_OUTPUTS]);
     int (*rms)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*peak)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*zero_crossing)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
@@ -39,7 +48,8 @@ struct ops {
     int (*mixdown)(struct exec *, const struct ragged *x, struct ragged *y);
 };
 
-extern const struct ops ops_cpu;
+/* The CPU's table for an instruction set; NULL where this build has none for it. */
+const struct ops *ops_cpu(enum exec_isa isa);
 
 #ifdef __cplusplus
 }

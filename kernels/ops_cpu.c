@@ -1,17 +1,33 @@
 #include "ops.h"
+#include "tables.h"
 
-static const struct plan_kind stft_plan = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init};
-static const struct plan_kind mel_plan = {"mel", sizeof(struct mel_key), mel_plan_bytes, mel_plan_init};
+const struct plan_kind mel_plan_kind = {"mel", sizeof(struct mel_key), mel_plan_bytes, mel_plan_init};
+const struct plan_kind contrast_plan_kind = {"contrast", sizeof(struct contrast_key), contrast_plan_bytes,
+                                             contrast_plan_init};
+const struct plan_kind poly_plan_kind = {"poly", sizeof(struct poly_key), poly_plan_bytes, poly_plan_init};
+static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init};
 
-const struct ops ops_cpu = {
-    .stft_plan = &stft_plan,
-    .mel_plan = &mel_plan,
-    .stft = stft_cpu,
-    .mel = mel_cpu,
-    .centroid = centroid_cpu,
+const struct ops ops_scalar = {
+    .stft_plan = &stft_plan_kind,
+    .mel_plan = &mel_plan_kind,
+    .contrast_plan = &contrast_plan_kind,
+    .poly_plan = &poly_plan_kind,
+    .spectral_work_bytes = spectral_scalar_work_bytes,
+    .spectral = spectral_cpu,
     .rms = rms_cpu,
     .peak = peak_cpu,
     .zero_crossing = zero_crossing_cpu,
     .level = level_cpu,
     .mixdown = mixdown_cpu,
 };
+
+const struct ops *ops_cpu(enum exec_isa isa)
+{
+#ifdef WAVEMILL_SIMD
+    if (isa == ISA_AVX512)
+        return &ops_avx512;
+    if (isa == ISA_AVX2)
+        return &ops_avx2;
+#endif
+    return isa == ISA_SCALAR ? &ops_scalar : NULL;
+}

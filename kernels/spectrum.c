@@ -40,9 +40,22 @@ static double window_at(int64_t kind, int64_t i, int64_t n)
     }
 }
 
+/* Sample i of n_fft: the window lies in the middle, zeros around it. */
+static double window_of(const struct stft_key *key, int64_t i)
+{
+    const int64_t k = i - (key->n_fft - key->win_length) / 2;
+    return k < 0 || k >= key->win_length ? 0 : window_at(key->window, k, key->win_length);
+}
+
 static size_t round_up(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;
+}
+
+void stft_window(const struct stft_key *key, float *out)
+{
+    for (int64_t i = 0; i < key->n_fft; i++)
+        out[i] = (float)window_of(key, i);
 }
 
 size_t stft_plan_bytes(const void *params)
@@ -58,65 +71,8 @@ int stft_plan_init(void *memory, const void *params)
     struct spectrum_plan *const plan = memory;
     double *const window = (double *)((char *)memory + round_up(sizeof *plan));
     void *const fft = (char *)window + round_up((size_t)key->n_fft * sizeof *window);
-    const int64_t before = (key->n_fft - key->win_length) / 2;
-    for (int64_t i = 0; i < key->n_fft; i++) {
-        const int64_t k = i - before;
-        window[i] = k < 0 || k >= key->win_length ? 0 : window_at(key->window, k, key->win_length);
-    }
+    for (int64_t i = 0; i < key->n_fft; i++)
+        window[i] = window_of(key, i);
     *plan = (struct spectrum_plan){window, fft};
     return fft_plan_init(fft, key->n_fft);
-}
-
-size_t stft_work_bytes(const struct stft_params *p)
-{
-    const size_t n = (size_t)p->frame.window_samples;
-    return round_up(n * sizeof(double)) + round_up((n / 2 + 1) * sizeof(struct fft_complex)) +
-           round_up(fft_work_bytes((int64_t)n)) + ARENA_ALIGN;
-}
-
-/* The windowed frame that begins at `from`, counted from the row's first sample; false when a sample is not finite. */
-static bool load(const struct stft_params *p, const double *window, const float *row, int64_t samples, int64_t from,
-                 double *frame)
-{
-    const int64_t n = p->frame.window_samples;
-    const bool reflect = p->pad == PAD_REFLECT;
-    double probe = 0; /* becomes NaN with the first NaN or infinity */
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t at = from + i;
-        const bool inside = at >= 0 && at < samples;
-        const double v = inside ? row[at] : reflect ? row[frame_reflect(at, samples)] : 0;
-        probe += v * 0;
-        frame[i] = v * window[i];
-    }
-    return probe == 0;
-}
-
-int spectrum_each(struct exec *ex, const struct stft_params *p, const struct spectrum_plan *plan,
-                  const struct ragged *x, struct ragged *y, spectrum_emit *emit, const void *context)
-{
-    const int64_t bins = stft_bins(p), floats = (int64_t)y->channels * (y->dtype == DTYPE_C64 ? 2 : 1);
-    struct arena *const arena = exec_arena(ex);
-    const size_t mark = arena_mark(arena);
-    double *frame;
-    struct fft_complex *spectrum;
-    void *work;
-    int code = arena_alloc(arena, (size_t)p->frame.window_samples * sizeof *frame, &frame);
-    code = code ? code : arena_alloc(arena, (size_t)bins * sizeof *spectrum, &spectrum);
-    code = code ? code : arena_alloc(arena, fft_work_bytes(p->frame.window_samples), &work);
-    for (int64_t b = 0; !code && b < x->rows; b++) {
-        const float *const row = (const float *)x->data + x->offset[b];
-        float *out = (float *)y->data + y->offset[b] * floats;
-        int64_t from = frame_from(&p->frame, piece_of(x->piece, b));
-        for (int64_t t = 0; t < ragged_length(y, b); t++, out += floats, from += p->frame.hop_samples) {
-            if (load(p, plan->window, row, ragged_length(x, b), from, frame)) {
-                fft_real_forward(plan->fft, frame, spectrum, work);
-                emit(context, spectrum, bins, out);
-            } else {
-                for (int64_t i = 0; i < floats; i++)
-                    out[i] = NAN;
-            }
-        }
-    }
-    arena_reset(arena, mark);
-    return code;
 }

@@ -12,11 +12,11 @@
  *   limits       16 <= n <= 65536, any integer; 1 <= hop_samples <= 2^40, also above n; 1 <= win_length <= n (0: n);
  *                at most 2^34 frames; x and y do not overlap
  *   not finite   a frame with a NaN or an infinity among its n samples is NaN in every bin; no other frame changes
- *   ownership    borrows all; scratch of stft_work_bytes() from exec's arena, given back; the plan stays in exec
+ *   ownership    borrows all; scratch of spectral_work_bytes() from exec's arena, given back; the plan stays in exec
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)
  *   determinism  bitwise on one backend and ISA, whatever else is in the batch
  *   accuracy     relative L2 of a frame <= 1e-6 against oracle_stft in double, every n; asserted in test_stft.c.
- *                The CPU twin computes in double and rounds once
+ *                The scalar twin computes in double and rounds once; the others in f32
  *   source       librosa 0.11 stft; scipy.signal.get_window(fftbins=True). Where it differs: a signal shorter than
  *                pad + 1 is reflected repeatedly there (with a warning) and refused here, as in torch.stft; an
  *                uncentred signal shorter than n is refused there and gives 0 frames here; a single last frame that
@@ -61,17 +61,13 @@ static inline HOST_DEVICE int64_t stft_bins(const struct stft_params *p)
     return p->frame.window_samples / 2 + 1;
 }
 
-/* The plan of the CPU twin: window and twiddles. Arguments are struct stft_key and the plan, for struct plan_kind. */
+/* The plan of the scalar twin: window and twiddles. Arguments are struct stft_key and the plan, for struct plan_kind.
+ */
 size_t stft_plan_bytes(const void *key);
 int stft_plan_init(void *plan, const void *key);
 
-/* Scratch that stft, mel and centroid take from exec's arena on the CPU. */
-size_t stft_work_bytes(const struct stft_params *p);
-
-/* Front: validates, then calls the twin of ex's backend. */
+/* Front: spectral() with this one output. */
 int stft(struct exec *ex, const struct stft_params *p, const struct ragged *x, struct ragged *y) MUST_USE;
-
-int stft_cpu(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x, struct ragged *y);
 
 #ifdef __cplusplus
 }

@@ -73,6 +73,8 @@ int exec_create(const struct exec_options *options, struct exec **out)
         return fail(STATUS_ARGUMENT, "exec: %d threads, allowed 1 to 1024", options->threads);
     if (options->backend != BACKEND_CPU)
         return fail(STATUS_UNSUPPORTED, "exec: backend %s is not in this build", backend_name(options->backend));
+    if (!isa_supported(options->isa))
+        return fail(STATUS_UNSUPPORTED, "exec: this processor has no %s", isa_name(options->isa));
     struct exec *ex = calloc(1, sizeof *ex);
     if (!ex)
         return fail(STATUS_NOMEM, "exec: out of memory");
@@ -80,7 +82,8 @@ int exec_create(const struct exec_options *options, struct exec **out)
     pthread_mutex_init(&ex->lock, NULL);
     pthread_cond_init(&ex->work, NULL);
     pthread_cond_init(&ex->idle, NULL);
-    int code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes : (size_t)EXEC_ARENA_BYTES);
+    int code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes
+                                                             : (size_t)EXEC_ARENA_BYTES * (size_t)options->threads);
     if (code)
         goto fail;
     ex->threads = calloc((size_t)options->threads, sizeof *ex->threads);
@@ -163,6 +166,34 @@ const char *isa_name(enum exec_isa isa)
 {
     static const char *const names[] = {"scalar", "avx2", "avx512"};
     return (unsigned)isa < 3 ? names[isa] : "unknown";
+}
+
+int isa_parse(const char *name, enum exec_isa *out)
+{
+    for (enum exec_isa isa = ISA_SCALAR; isa <= ISA_AVX512; isa++)
+        if (strcmp(name, isa_name(isa)) == 0) {
+            *out = isa;
+            return STATUS_OK;
+        }
+    return fail(STATUS_ARGUMENT, "isa '%s': there are scalar, avx2 and avx512", name);
+}
+
+bool isa_supported(enum exec_isa isa)
+{
+#ifdef __x86_64__
+    if (isa == ISA_AVX2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == ISA_AVX512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("fma");
+#endif
+    return isa == ISA_SCALAR;
+}
+
+enum exec_isa isa_best(void)
+{
+    return isa_supported(ISA_AVX512) ? ISA_AVX512 : isa_supported(ISA_AVX2) ? ISA_AVX2 : ISA_SCALAR;
 }
 
 int exec_parallel(struct exec *ex, int64_t count, int (*body)(void *context, int64_t i), void *context)

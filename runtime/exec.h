@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #ifdef __cplusplus
@@ -24,11 +25,11 @@ struct exec_options {
     enum exec_backend backend;
     enum exec_isa isa;
     int threads;           /* 1 to 1024; 1 starts no thread */
-    size_t arena_bytes;    /* scratch for operations; 0: EXEC_ARENA_BYTES */
+    size_t arena_bytes;    /* scratch for operations; 0: EXEC_ARENA_BYTES for each thread */
     const struct ops *ops; /* the backend's table; borrowed */
 };
 
-enum { EXEC_ARENA_BYTES = 16 << 20 };
+enum { EXEC_ARENA_BYTES = 64 << 20 }; /* per thread; untouched pages cost nothing */
 
 int exec_create(const struct exec_options *options, struct exec **out) MUST_USE;
 void exec_destroy(struct exec **ex);
@@ -39,8 +40,13 @@ enum exec_isa exec_isa(const struct exec *ex);
 int exec_threads(const struct exec *ex);
 struct arena *exec_arena(struct exec *ex);
 
-const char *backend_name(enum exec_backend backend); /* "cpu", "cuda", "emulated" */
-const char *isa_name(enum exec_isa isa);             /* "scalar", "avx2", "avx512" */
+const char *backend_name(enum exec_backend backend);          /* "cpu", "cuda", "emulated" */
+const char *isa_name(enum exec_isa isa);                      /* "scalar", "avx2", "avx512" */
+int isa_parse(const char *name, enum exec_isa *out) MUST_USE; /* STATUS_ARGUMENT lists the names */
+
+/* Whether this processor runs it, and the widest that it does. */
+bool isa_supported(enum exec_isa isa);
+enum exec_isa isa_best(void);
 
 /* Calls body(context, i) for every i in [0, count), each once, in any order and on any of the pool's threads; returns
  * when all are done. The first code other than 0 in index order is returned with its message. */

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TASK_SOCKET = 3, ARENA = 64 << 20 };
+enum { TASK_SOCKET = 3 };
 
 static double now_s(void)
 {
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     pthread_t ids[THREADS_MAX];
     int started = 0;
     for (int i = 0; i < threads && !code; i++)
-        code = exec_create(&(struct exec_options){.threads = 1, .arena_bytes = ARENA, .ops = &ops_cpu}, &ex[i]);
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())}, &ex[i]);
     pthread_barrier_init(&begun, NULL, (unsigned)threads);
     pthread_barrier_init(&closed, NULL, (unsigned)threads);
     for (; started < threads - 1 && !code; started++)

@@ -14,7 +14,7 @@ struct means {
 };
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): `out` is written through the ragged batch that holds it */
-static int add_frames(struct job *j, const struct centroid_params *c, struct stream_piece *p, float *out,
+static int add_frames(struct job *j, const struct spectral_params *c, struct stream_piece *p, float *out,
                       struct means *m)
 {
     const int64_t total = p->skip + p->frames;
@@ -25,7 +25,8 @@ static int add_frames(struct job *j, const struct centroid_params *c, struct str
         return code;
     for (int64_t t = p->skip; t < total; t++)
         m->crossings += out[t];
-    if ((code = centroid(j->exec, c, &p->x, &y)))
+    struct ragged *outputs[SPECTRAL_OUTPUTS] = {[SPECTRAL_CENTROID] = &y};
+    if ((code = spectral(j->exec, c, &p->x, outputs)))
         return code;
     for (int64_t t = p->skip; t < total; t++)
         m->centroid_hz += out[t];
@@ -33,7 +34,7 @@ static int add_frames(struct job *j, const struct centroid_params *c, struct str
     return STATUS_OK;
 }
 
-static int measure(struct job *j, struct stream *s, const struct centroid_params *c, struct means *m)
+static int measure(struct job *j, struct stream *s, const struct spectral_params *c, struct means *m)
 {
     /* At most this many frames come per piece, but for the few at the end of a signal, where windows reach beyond. */
     const int64_t most = s->most_frames + c->stft.frame.window_samples / c->stft.frame.hop_samples + 4;
@@ -90,9 +91,8 @@ int job_analyze(struct job *j)
         code = job_open_audio(j, &a);
     if (code)
         return code;
-    const struct centroid_params c = {
-        .stft = {.frame = {(int64_t)params.n_fft, (int64_t)params.hop, true}, .window = WINDOW_HANN, .pad = PAD_ZERO},
-        .rate_hz = audio_info(a)->rate_hz};
+    struct spectral_params c = spectral_defaults(audio_info(a)->rate_hz);
+    c.stft.frame = (struct frame_params){(int64_t)params.n_fft, (int64_t)params.hop, true};
     code = stream_open(&s, j->exec, a, &c.stft.frame, sizeof(float));
     if (!code)
         code = measure(j, &s, &c, &m);

@@ -13,9 +13,8 @@
 
 struct feature {
     enum feature_kind kind;
-    struct stft_params stft;
-    struct mel_params mel;
-    double rate_hz;
+    struct spectral_params p;
+    enum spectral_output output; /* of spectral kinds */
     enum dtype dtype;
     int64_t bins;
     double top_db; /* logmel: below the maximum; negative: no limit */
@@ -39,48 +38,38 @@ static enum window_kind window_of(struct wire_slice name)
 
 static void describe(const struct kind_features_params *p, enum feature_kind kind, double rate_hz, struct feature *f)
 {
-    *f = (struct feature){.kind = kind, .rate_hz = rate_hz, .dtype = DTYPE_F32, .bins = 1, .top_db = -1};
-    f->stft.frame = (struct frame_params){(int64_t)p->n_fft, (int64_t)p->hop, !p->not_centred};
-    f->stft.win_length = (int64_t)p->win_length;
-    f->stft.window = window_of(p->window);
-    f->stft.pad = p->pad.bytes == strlen("reflect") ? PAD_REFLECT : PAD_ZERO;
-    if (kind == FEATURE_STFT) {
-        f->dtype = DTYPE_C64;
-        f->bins = stft_bins(&f->stft);
-    }
-    if (kind != FEATURE_MEL && kind != FEATURE_LOGMEL)
-        return;
-    f->bins = (int64_t)p->mels;
-    f->mel = (struct mel_params){.stft = f->stft,
-                                 .mels = (int32_t)p->mels,
-                                 .rate_hz = rate_hz,
-                                 .fmin_hz = p->fmin_hz,
-                                 .fmax_hz = isfinite(p->fmax_hz) ? p->fmax_hz : 0,
-                                 .htk = p->htk,
-                                 .slaney_norm = !p->no_norm,
-                                 .log = kind == FEATURE_LOGMEL,
-                                 .power = 2};
+    *f = (struct feature){.kind = kind, .p = spectral_defaults(rate_hz), .dtype = DTYPE_F32, .bins = 1, .top_db = -1};
+    f->p.stft = (struct stft_params){.frame = {(int64_t)p->n_fft, (int64_t)p->hop, !p->not_centred},
+                                     .win_length = (int64_t)p->win_length,
+                                     .window = window_of(p->window),
+                                     .pad = p->pad.bytes == strlen("reflect") ? PAD_REFLECT : PAD_ZERO};
+    f->p.mel = (struct mel_bands){.mels = (int32_t)p->mels,
+                                  .fmin_hz = p->fmin_hz,
+                                  .fmax_hz = isfinite(p->fmax_hz) ? p->fmax_hz : 0,
+                                  .htk = p->htk,
+                                  .slaney_norm = !p->no_norm,
+                                  .log = kind == FEATURE_LOGMEL,
+                                  .power = 2};
     f->top_db = kind == FEATURE_LOGMEL ? p->top_db : -1;
+    f->output = kind == FEATURE_STFT ? SPECTRAL_STFT : kind == FEATURE_CENTROID ? SPECTRAL_CENTROID : SPECTRAL_MEL;
+    f->dtype = kind == FEATURE_STFT ? DTYPE_C64 : DTYPE_F32;
+    if (kind != FEATURE_RMS && kind != FEATURE_PEAK && kind != FEATURE_ZCR)
+        f->bins = spectral_channels(&f->p, f->output);
 }
 
 static int compute(struct exec *ex, const struct feature *f, const struct ragged *x, struct ragged *y)
 {
+    struct ragged *out[SPECTRAL_OUTPUTS] = {0};
+    out[f->output] = y;
     switch (f->kind) {
-    case FEATURE_STFT:
-        return stft(ex, &f->stft, x, y);
-    case FEATURE_MEL:
-    case FEATURE_LOGMEL:
-        return mel(ex, &f->mel, x, y);
-    case FEATURE_CENTROID:
-        return centroid(ex, &(struct centroid_params){f->stft, f->rate_hz}, x, y);
     case FEATURE_RMS:
-        return rms(ex, &f->stft.frame, x, y);
+        return rms(ex, &f->p.stft.frame, x, y);
     case FEATURE_PEAK:
-        return peak(ex, &f->stft.frame, x, y);
+        return peak(ex, &f->p.stft.frame, x, y);
     case FEATURE_ZCR:
-        return zero_crossing(ex, &f->stft.frame, x, y);
+        return zero_crossing(ex, &f->p.stft.frame, x, y);
     default:
-        return fail(STATUS_INTERNAL, "no operation for feature %d", (int)f->kind);
+        return spectral(ex, &f->p, x, out);
     }
 }
 
@@ -188,7 +177,7 @@ static int run(struct job *j, struct audio *a, const struct feature *f)
     struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY};
     char header[NPY_HEADER_BYTES];
     struct stream_piece p;
-    int code = stream_open(&s, j->exec, a, &f->stft.frame, npy_item_bytes(f->dtype) * (size_t)f->bins);
+    int code = stream_open(&s, j->exec, a, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->bins);
     while (!code && !(code = stream_next(&s, &p)) && p.frames > 0) {
         code = write_piece(j, f, &p, &o);
         job_beat(j, 0);

@@ -4,6 +4,9 @@
  *     kernel_dump mixdown CHANNELS < interleaved > mono
  *     kernel_dump time OP n_fft hop ... as above, SECONDS of noise at the given rate; prints seconds taken
  *
+ * OP is an output of spectral.h (stft, spectrogram, mel, ..), rms, peak or zero_crossing; what is not an argument is
+ * librosa's default. WAVEMILL_TEST_ISA names the instruction set (the widest without it).
+ *
  * For the parity test, which asks librosa for the same. */
 #include "ops.h"
 
@@ -12,11 +15,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { ARGUMENTS = 14 };
+enum { ARGUMENTS = 14, OPS = SPECTRAL_OUTPUTS + 3 };
+
+static const char *const names[OPS] = {"stft",    "spectrogram", "mel",          "centroid", "bandwidth",
+                                       "rolloff", "flatness",    "contrast",     "flux",     "poly",
+                                       "rms",     "peak",        "zero_crossing"};
 
 struct job {
-    char op[32];
-    struct mel_params p;
+    int op; /* enum spectral_output, or behind them: rms, peak, zero crossings */
+    struct spectral_params p;
 };
 
 static int job_parse(char **argv, struct job *j)
@@ -24,18 +31,19 @@ static int job_parse(char **argv, struct job *j)
     double v[ARGUMENTS] = {0};
     for (int i = 0; i < ARGUMENTS; i++)
         v[i] = strtod(argv[1 + i], NULL);
-    snprintf(j->op, sizeof j->op, "%s", argv[0]);
-    j->p = (struct mel_params){
-        .stft = {{(int64_t)v[0], (int64_t)v[1], v[2] != 0}, (int64_t)v[3], (enum window_kind)v[4], (enum pad_mode)v[5]},
-        .mels = (int32_t)v[6],
-        .rate_hz = v[7],
-        .fmin_hz = v[8],
-        .fmax_hz = v[9],
-        .htk = v[10] != 0,
-        .slaney_norm = v[11] != 0,
-        .log = v[12] != 0,
-        .power = v[13]};
-    return STATUS_OK;
+    j->p = spectral_defaults(v[7]);
+    j->p.stft = (struct stft_params){
+        {(int64_t)v[0], (int64_t)v[1], v[2] != 0}, (int64_t)v[3], (enum window_kind)v[4], (enum pad_mode)v[5]};
+    j->p.mel = (struct mel_bands){.mels = (int32_t)v[6],
+                                  .fmin_hz = v[8],
+                                  .fmax_hz = v[9],
+                                  .htk = v[10] != 0,
+                                  .slaney_norm = v[11] != 0,
+                                  .log = v[12] != 0,
+                                  .power = v[13]};
+    for (j->op = 0; j->op < OPS && strcmp(names[j->op], argv[0]) != 0;)
+        j->op++;
+    return j->op < OPS ? STATUS_OK : fail(STATUS_ARGUMENT, "no operation '%s'", argv[0]);
 }
 
 static float *read_all(int64_t *count)
@@ -53,29 +61,29 @@ static float *read_all(int64_t *count)
 
 static int run(struct exec *ex, const struct job *j, const struct ragged *x, struct ragged *y)
 {
-    const struct centroid_params c = {j->p.stft, j->p.rate_hz};
-    if (strcmp(j->op, "stft") == 0)
-        return stft(ex, &j->p.stft, x, y);
-    if (strcmp(j->op, "mel") == 0)
-        return mel(ex, &j->p, x, y);
-    if (strcmp(j->op, "centroid") == 0)
-        return centroid(ex, &c, x, y);
-    if (strcmp(j->op, "rms") == 0)
+    struct ragged *out[SPECTRAL_OUTPUTS] = {0};
+    switch (j->op - SPECTRAL_OUTPUTS) {
+    case 0:
         return rms(ex, &j->p.stft.frame, x, y);
-    if (strcmp(j->op, "peak") == 0)
+    case 1:
         return peak(ex, &j->p.stft.frame, x, y);
-    return zero_crossing(ex, &j->p.stft.frame, x, y);
+    case 2:
+        return zero_crossing(ex, &j->p.stft.frame, x, y);
+    default:
+        out[j->op] = y;
+        return spectral(ex, &j->p, x, out);
+    }
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): goes into the ragged batch, whose data are not const */
 static int framed(struct exec *ex, const struct job *j, float *in, int64_t samples, bool write)
 {
-    const bool is_stft = strcmp(j->op, "stft") == 0;
+    const bool is_stft = j->op == SPECTRAL_STFT;
     const int64_t xo[2] = {0, samples};
     const int64_t yo[2] = {0, frame_count(&j->p.stft.frame, (struct piece){0, true, true}, samples)};
     const struct ragged x = {.data = in, .channels = 1, .offset = xo, .rows = 1, .total = samples};
     struct ragged y = {.dtype = is_stft ? DTYPE_C64 : DTYPE_F32, .offset = yo, .rows = 1, .total = yo[1]};
-    y.channels = (int32_t)(is_stft ? stft_bins(&j->p.stft) : strcmp(j->op, "mel") == 0 ? j->p.mels : 1);
+    y.channels = j->op < SPECTRAL_OUTPUTS ? (int32_t)spectral_channels(&j->p, (enum spectral_output)j->op) : 1;
     const size_t floats = (size_t)(yo[1] * y.channels * (is_stft ? 2 : 1));
     y.data = malloc((floats + 1) * sizeof(float));
     int code = y.data ? run(ex, j, &x, &y) : STATUS_NOMEM;
@@ -117,19 +125,22 @@ static int timed(struct exec *ex, const struct job *j, double seconds)
 
 int main(int argc, char **argv)
 {
-    const struct exec_options options = {.threads = 1, .ops = &ops_cpu};
+    const char *const isa_wanted = getenv("WAVEMILL_TEST_ISA");
+    enum exec_isa isa = isa_best();
     struct exec *ex = NULL;
     struct job j;
     int64_t count = 0;
-    int code = exec_create(&options, &ex);
+    int code = isa_wanted ? isa_parse(isa_wanted, &isa) : STATUS_OK;
+    if (!code)
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa, .ops = ops_cpu(isa)}, &ex);
     if (!code && argc == 3 + ARGUMENTS + 1 && strcmp(argv[1], "time") == 0) {
-        job_parse(argv + 2, &j);
-        code = timed(ex, &j, strtod(argv[3 + ARGUMENTS], NULL));
+        code = job_parse(argv + 2, &j);
+        code = code ? code : timed(ex, &j, strtod(argv[3 + ARGUMENTS], NULL));
     } else if (!code && (argc == 2 + ARGUMENTS || (argc == 3 && strcmp(argv[1], "mixdown") == 0))) {
         float *const in = read_all(&count);
         if (argc == 3)
             code = mixed(ex, in, count, (int32_t)strtol(argv[2], NULL, 10));
-        else if (!job_parse(argv + 1, &j))
+        else if (!(code = job_parse(argv + 1, &j)))
             code = framed(ex, &j, in, count, true);
         free(in);
     } else if (!code) {

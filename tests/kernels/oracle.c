@@ -88,24 +88,187 @@ static double hz_of(double mels, bool htk)
     return mels < 15 ? 200 * mels / 3 : 1000 * pow(6.4, (mels - 15) / 27);
 }
 
-void oracle_mel(const struct mel_params *p, const float *x, int64_t n, int64_t t, double *out)
+void oracle_mel(const struct spectral_params *p, const float *x, int64_t n, int64_t t, double *out)
 {
     const int64_t size = p->stft.frame.window_samples, bins = size / 2 + 1;
     double *const s = malloc((size_t)bins * 2 * sizeof *s);
     oracle_stft(&p->stft, x, n, t, 0, 1, bins, s);
-    const double low = mel_of(p->fmin_hz, p->htk), high = mel_of(p->fmax_hz > 0 ? p->fmax_hz : p->rate_hz / 2, p->htk);
-    for (int32_t m = 0; m < p->mels; m++) {
+    const double low = mel_of(p->mel.fmin_hz, p->mel.htk),
+                 high = mel_of(p->mel.fmax_hz > 0 ? p->mel.fmax_hz : p->rate_hz / 2, p->mel.htk);
+    for (int32_t m = 0; m < p->mel.mels; m++) {
         double corner[3], sum = 0;
         for (int i = 0; i < 3; i++)
-            corner[i] = hz_of(low + (high - low) * (m + i) / (p->mels + 1), p->htk);
+            corner[i] = hz_of(low + (high - low) * (m + i) / (p->mel.mels + 1), p->mel.htk);
         for (int64_t f = 0; f < bins; f++) {
             const double hz = (double)f * p->rate_hz / (double)size;
             const double up = (hz - corner[0]) / (corner[1] - corner[0]);
             const double weight = fmin(up, (corner[2] - hz) / (corner[2] - corner[1]));
-            sum += fmax(weight, 0) * pow(hypot(s[2 * f], s[2 * f + 1]), p->power);
+            sum += fmax(weight, 0) * pow(hypot(s[2 * f], s[2 * f + 1]), p->mel.power);
         }
-        sum *= p->slaney_norm ? 2 / (corner[2] - corner[0]) : 1;
-        out[m] = p->log ? 10 * log10(fmax(sum, 1e-10)) : sum;
+        sum *= p->mel.slaney_norm ? 2 / (corner[2] - corner[0]) : 1;
+        out[m] = p->mel.log ? 10 * log10(fmax(sum, 1e-10)) : sum;
+    }
+    free(s);
+}
+
+/* Magnitudes [F] of frame t. */
+static double *magnitudes(const struct stft_params *p, const float *x, int64_t n, int64_t t)
+{
+    const int64_t bins = p->frame.window_samples / 2 + 1;
+    double *const s = malloc((size_t)bins * 2 * sizeof *s);
+    oracle_stft(p, x, n, t, 0, 1, bins, s);
+    for (int64_t f = 0; f < bins; f++)
+        s[f] = hypot(s[2 * f], s[2 * f + 1]);
+    return s;
+}
+
+void oracle_spectrogram(const struct spectral_params *p, const float *x, int64_t n, int64_t t, double *out)
+{
+    double *const s = magnitudes(&p->stft, x, n, t);
+    for (int64_t f = 0; f < p->stft.frame.window_samples / 2 + 1; f++)
+        out[f] = p->spectrogram.db ? 10 * log10(fmax(s[f] * s[f], 1e-10)) : pow(s[f], p->spectrogram.power);
+    free(s);
+}
+
+double oracle_bandwidth(const struct stft_params *p, double rate_hz, const float *x, int64_t n, int64_t t)
+{
+    const int64_t size = p->frame.window_samples;
+    const double centre = oracle_centroid(p, rate_hz, x, n, t);
+    double *const s = magnitudes(p, x, n, t), sum = 0, spread = 0;
+    for (int64_t f = 0; f <= size / 2; f++) {
+        sum += s[f];
+        spread += s[f] * pow((double)f * rate_hz / (double)size - centre, 2);
+    }
+    free(s);
+    return sum > 0 ? sqrt(spread / sum) : 0;
+}
+
+void oracle_rolloff(const struct stft_params *p, double part, const float *x, int64_t n, int64_t t, int64_t bin[2])
+{
+    double *const s = magnitudes(p, x, n, t), sum = 0;
+    const int64_t last = p->frame.window_samples / 2;
+    for (int64_t f = 0; f <= last; f++)
+        sum += s[f];
+    for (int way = 0; way < 2; way++) {
+        const double threshold = part * sum * (way ? 1 + 2e-6 : 1 - 2e-6);
+        double below = s[0];
+        for (bin[way] = 0; bin[way] < last && below < threshold; below += s[bin[way]])
+            bin[way]++;
+    }
+    free(s);
+}
+
+double oracle_flatness(const struct stft_params *p, const float *x, int64_t n, int64_t t)
+{
+    const int64_t bins = p->frame.window_samples / 2 + 1;
+    double *const s = magnitudes(p, x, n, t), sum = 0, logs = 0;
+    for (int64_t f = 0; f < bins; f++) {
+        sum += fmax(s[f] * s[f], 1e-10);
+        logs += log(fmax(s[f] * s[f], 1e-10));
+    }
+    free(s);
+    return exp(logs / (double)bins) / (sum / (double)bins);
+}
+
+static int rising(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Written after librosa's words, band by band, with a mask. */
+void oracle_contrast(const struct spectral_params *p, const float *x, int64_t n, int64_t t, double *out)
+{
+    const int64_t size = p->stft.frame.window_samples, bins = size / 2 + 1, bands = p->contrast.bands;
+    double *const s = magnitudes(&p->stft, x, n, t), *const part = malloc((size_t)bins * sizeof *part);
+    for (int64_t k = 0; k <= bands; k++) {
+        const double low = k ? p->contrast.fmin_hz * pow(2, (double)(k - 1)) : 0;
+        const double high = p->contrast.fmin_hz * pow(2, (double)k);
+        int64_t count = 0, first = -1;
+        for (int64_t f = 0; f < bins; f++) {
+            const double hz = (double)f * p->rate_hz / (double)size;
+            if (hz < low || (hz > high && k < bands) || (hz > high && first < 0))
+                continue;
+            if (first < 0 && k > 0 && f > 0)
+                part[count++] = s[f - 1];
+            first = first < 0 ? f : first;
+            part[count++] = s[f];
+        }
+        out[k] = out[bands + 1 + k] = NAN;
+        if (first < 0 || low >= p->rate_hz / 2)
+            continue;
+        int64_t take = (int64_t)fmax(1, rint(p->contrast.quantile * (double)count));
+        count -= k < bands;
+        take = take < count ? take : count;
+        if (count == 0)
+            continue;
+        qsort(part, (size_t)count, sizeof *part, rising);
+        double peak = 0, valley = 0;
+        for (int64_t i = 0; i < take; i++) {
+            valley += part[i] / (double)take;
+            peak += part[count - 1 - i] / (double)take;
+        }
+        out[k] = 10 * log10(fmax(peak, 1e-10));
+        out[bands + 1 + k] = 10 * log10(fmax(valley, 1e-10));
+    }
+    free(s), free(part);
+}
+
+double oracle_flux(const struct stft_params *p, const float *x, int64_t n, int64_t t, double *norm)
+{
+    double *const now = magnitudes(p, x, n, t), *const before = magnitudes(p, x, n, t ? t - 1 : 0), sum = 0;
+    *norm = 0;
+    for (int64_t f = 0; f <= p->frame.window_samples / 2; f++) {
+        sum += pow(now[f] - before[f], 2);
+        *norm += pow(now[f], 2) + pow(before[f], 2);
+    }
+    *norm = sqrt(*norm);
+    free(now), free(before);
+    return t ? sqrt(sum) : 0;
+}
+
+/* By the normal equations in long double, solved by elimination; scale[i]: norm of row i of the pseudoinverse times
+ * that of the magnitudes. */
+void oracle_poly(const struct spectral_params *p, const float *x, int64_t n, int64_t t, double *out, double *scale)
+{
+    enum { MOST = POLY_ORDER_MOST + 1 };
+    const int64_t size = p->stft.frame.window_samples, bins = size / 2 + 1, terms = p->poly_order + 1;
+    const long double unit = (long double)p->rate_hz / 2; /* frequencies 0 to 1, undone at the end */
+    double *const s = magnitudes(&p->stft, x, n, t), norm = 0;
+    long double a[MOST][2 * MOST + 1] = {{0}};
+    for (int64_t f = 0; f < bins; f++) {
+        const long double hz = (long double)f * (long double)p->rate_hz / (long double)size / unit;
+        norm += s[f] * s[f];
+        for (int64_t i = 0; i < terms; i++) {
+            a[i][2 * terms] += s[f] * powl(hz, (long double)(terms - 1 - i));
+            for (int64_t j = 0; j < terms; j++)
+                a[i][j] += powl(hz, (long double)(2 * terms - 2 - i - j));
+        }
+    }
+    for (int64_t i = 0; i < terms; i++)
+        a[i][terms + i] = 1; /* the inverse grows here */
+    for (int64_t i = 0; i < terms; i++) {
+        int64_t pivot = i;
+        for (int64_t r = i; r < terms; r++)
+            pivot = fabsl(a[r][i]) > fabsl(a[pivot][i]) ? r : pivot;
+        for (int64_t c = 0; c <= 2 * terms; c++) {
+            const long double swap = a[i][c];
+            a[i][c] = a[pivot][c];
+            a[pivot][c] = swap;
+        }
+        for (int64_t r = 0; r < terms; r++) {
+            const long double by = r == i ? 0 : a[r][i] / a[i][i];
+            for (int64_t c = 0; c <= 2 * terms; c++)
+                a[r][c] -= by * a[i][c];
+        }
+        const long double by = a[i][i];
+        for (int64_t c = 0; c <= 2 * terms; c++)
+            a[i][c] /= by;
+    }
+    for (int64_t i = 0; i < terms; i++) {
+        const long double power = powl(unit, (long double)(terms - 1 - i));
+        out[i] = (double)(a[i][2 * terms] / power);
+        scale[i] = sqrt(norm) * (double)(sqrtl(a[i][terms + i]) / power); /* |row of (VtV)^-1 Vt|^2 = (VtV)^-1[i][i] */
     }
     free(s);
 }

@@ -1,32 +1,43 @@
 #include "subject.h"
 
+enum exec_isa subject_isa(void)
+{
+    enum exec_isa isa = ISA_SCALAR;
+    const char *const name = getenv("WAVEMILL_TEST_ISA");
+    REQUIRE(!name || isa_parse(name, &isa) == STATUS_OK);
+    return isa;
+}
+
 struct exec *subject_exec(void)
 {
     struct exec *ex = NULL;
-    const struct exec_options options = {.threads = 1, .ops = &ops_cpu};
+    const enum exec_isa isa = subject_isa();
+    const struct exec_options options = {.threads = 1, .isa = isa, .ops = ops_cpu(isa)};
     REQUIRE(exec_create(&options, &ex) == STATUS_OK);
     return ex;
 }
 
-const char *subject_name(enum subject_op op)
+const char *subject_name(int op)
 {
-    static const char *const names[] = {"stft", "mel", "centroid", "rms", "peak", "zero_crossing"};
+    static const char *const names[] = {"stft",    "spectrogram", "mel",          "centroid", "bandwidth",
+                                        "rolloff", "flatness",    "contrast",     "flux",     "poly",
+                                        "rms",     "peak",        "zero_crossing"};
     return names[op];
 }
 
 int64_t subject_channels(const struct subject *s)
 {
-    return s->op == SUBJECT_STFT ? stft_bins(&s->mel.stft) : s->op == SUBJECT_MEL ? s->mel.mels : 1;
+    return s->op < SPECTRAL_OUTPUTS ? spectral_channels(&s->p, (enum spectral_output)s->op) : 1;
 }
 
 int64_t subject_floats(const struct subject *s)
 {
-    return subject_channels(s) * (s->op == SUBJECT_STFT ? 2 : 1);
+    return subject_channels(s) * (s->op == SPECTRAL_STFT ? 2 : 1);
 }
 
 int64_t subject_frames(const struct subject *s, struct piece piece, int64_t samples)
 {
-    return frame_count(&s->mel.stft.frame, piece, samples);
+    return frame_count(&s->p.stft.frame, piece, samples);
 }
 
 struct ragged subject_result(const struct subject *s, const struct ragged *x, int64_t *offset)
@@ -34,7 +45,7 @@ struct ragged subject_result(const struct subject *s, const struct ragged *x, in
     offset[0] = 0;
     for (int64_t b = 0; b < x->rows; b++)
         offset[b + 1] = offset[b] + subject_frames(s, piece_of(x->piece, b), ragged_length(x, b));
-    return (struct ragged){.dtype = s->op == SUBJECT_STFT ? DTYPE_C64 : DTYPE_F32,
+    return (struct ragged){.dtype = s->op == SPECTRAL_STFT ? DTYPE_C64 : DTYPE_F32,
                            .channels = (int32_t)subject_channels(s),
                            .offset = offset,
                            .rows = x->rows,
@@ -43,21 +54,18 @@ struct ragged subject_result(const struct subject *s, const struct ragged *x, in
 
 int subject_run(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
 {
-    const struct frame_params *const frame = &s->mel.stft.frame;
-    const struct centroid_params c = {s->mel.stft, s->mel.rate_hz};
+    const struct frame_params *const frame = &s->p.stft.frame;
+    struct ragged *out[SPECTRAL_OUTPUTS] = {0};
     switch (s->op) {
-    case SUBJECT_STFT:
-        return stft(ex, &s->mel.stft, x, y);
-    case SUBJECT_MEL:
-        return mel(ex, &s->mel, x, y);
-    case SUBJECT_CENTROID:
-        return centroid(ex, &c, x, y);
     case SUBJECT_RMS:
         return rms(ex, frame, x, y);
     case SUBJECT_PEAK:
         return peak(ex, frame, x, y);
-    default:
+    case SUBJECT_CROSSING:
         return zero_crossing(ex, frame, x, y);
+    default:
+        out[s->op] = y;
+        return spectral(ex, &s->p, x, out);
     }
 }
 

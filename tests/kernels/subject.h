@@ -1,19 +1,26 @@
-/* subject - any framed operation with its parameters, so that one test serves them all. */
+/* subject - any framed operation with its parameters, so that one test serves them all, on the instruction set that
+ * WAVEMILL_TEST_ISA names (scalar without it). */
 #ifndef SUBJECT_H
 #define SUBJECT_H
 #include "compare.h"
 #include "ops.h"
 #include "test.h"
 
-enum subject_op { SUBJECT_STFT, SUBJECT_MEL, SUBJECT_CENTROID, SUBJECT_RMS, SUBJECT_PEAK, SUBJECT_CROSSING, SUBJECTS };
-
-struct subject {
-    enum subject_op op;
-    struct mel_params mel; /* mel.stft, mel.stft.frame and mel.rate_hz serve the other operations too */
+enum subject_op { /* the spectral ones are enum spectral_output */
+                  SUBJECT_RMS = SPECTRAL_OUTPUTS,
+                  SUBJECT_PEAK,
+                  SUBJECT_CROSSING,
+                  SUBJECTS
 };
 
-struct exec *subject_exec(void); /* one thread, ops_cpu */
-const char *subject_name(enum subject_op op);
+struct subject {
+    int op; /* enum spectral_output or enum subject_op */
+    struct spectral_params p;
+};
+
+enum exec_isa subject_isa(void);
+struct exec *subject_exec(void); /* one thread */
+const char *subject_name(int op);
 int64_t subject_channels(const struct subject *s);
 int64_t subject_floats(const struct subject *s); /* per frame */
 int64_t subject_frames(const struct subject *s, struct piece piece, int64_t samples);

@@ -33,7 +33,7 @@ static const struct {
 
 static double worst_of(struct exec *ex, const struct stft_params *p, int64_t samples, uint64_t seed)
 {
-    const struct subject s = {SUBJECT_STFT, {.stft = *p}};
+    const struct subject s = {SPECTRAL_STFT, {.stft = *p}};
     const int64_t bins = stft_bins(p), step = bins > BINS_MOST ? bins / BINS_MOST : 1, count = (bins - 1) / step + 1;
     float *const x = malloc((size_t)samples * sizeof *x), *const got = calloc((size_t)count * 2, sizeof *got);
     double *const want = calloc((size_t)count * 2, sizeof *want), worst = 0;
@@ -71,9 +71,11 @@ TEST(a_frame_that_is_not_finite_is_nan_alone)
 {
     struct exec *ex = subject_exec();
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (enum subject_op op = SUBJECT_STFT; op <= SUBJECT_CENTROID; op++)
+    for (int op = 0; op < SPECTRAL_FLUX; op++)
         for (size_t i = 0; i < 3; i++) {
-            struct subject s = {op, {.stft = {.frame = {16, 16, false}}, .mels = 40, .rate_hz = 8000, .power = 2}};
+            struct subject s = {op, spectral_defaults(8000)};
+            s.p.stft = (struct stft_params){.frame = {16, 16, false}};
+            s.p.contrast = (struct contrast_bands){1, 1000, 0.02};
             float x[48];
             uint64_t seed = 31;
             subject_noise(&seed, x, 48);
@@ -93,11 +95,11 @@ TEST(work_fits_what_is_documented)
     struct exec *ex = subject_exec();
     static const int64_t sizes[] = {16, 17, 2048, 65521, 65536};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const struct subject s = {SUBJECT_STFT, {.stft = {.frame = {sizes[i], sizes[i], true}}}};
+        const struct subject s = {SPECTRAL_STFT, {.stft = {.frame = {sizes[i], sizes[i], true}}}};
         const float x[1] = {1};
         exec_arena(ex)->high = 0;
         struct guarded g = subject_row(ex, &s, x, 1, (struct piece){0, true, true});
-        CHECK(exec_arena(ex)->high > 0 && exec_arena(ex)->high <= stft_work_bytes(&s.mel.stft));
+        CHECK(exec_arena(ex)->high > 0 && exec_arena(ex)->high <= spectral_work_bytes(ex, &s.p));
         CHECK(exec_arena(ex)->used == 0);
         guarded_close(&g);
     }

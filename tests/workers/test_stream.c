@@ -130,7 +130,8 @@ static void check(struct exec *ex, const struct situation *s)
 static struct exec *make_exec(void)
 {
     struct exec *ex = NULL;
-    const int code = exec_create(&(struct exec_options){.threads = 1, .ops = &ops_cpu}, &ex);
+    const int code =
+        exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())}, &ex);
     REQUIRE(code == STATUS_OK);
     return ex;
 }

@@ -1,0 +1,17 @@
+/* rows - the rows of ops.h that have a twin on vectors. Room-internal; contracts are in the headers of the operations.
+ */
+#ifndef ROWS_H
+#define ROWS_H
+#include "../ops.h"
+#include "simd.h"
+
+size_t SIMD(transform_plan_bytes)(const void *stft_key);
+int SIMD(transform_plan_init)(void *plan, const void *stft_key) MUST_USE;
+
+int SIMD(spectral)(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
+                   const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS]);
+size_t SIMD(spectral_work_bytes)(const struct spectral_params *p);
+
+extern const struct ops SIMD(ops);
+
+#endif

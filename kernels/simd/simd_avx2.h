@@ -1,0 +1,100 @@
+/* simd_avx2 - the vectors of simd.h for AVX2 and FMA: 8 lanes, 16 registers. */
+#ifndef SIMD_AVX2_H
+#define SIMD_AVX2_H
+
+enum { LANES = 8 };
+#define SIMD(name) name##_avx2
+
+typedef float vf __attribute__((vector_size(32)));
+typedef int32_t vi __attribute__((vector_size(32)));
+typedef vf vmask; /* all bits of a lane set, or none */
+
+INLINE vf vf_set(float x)
+{
+    return (vf)_mm256_set1_ps(x);
+}
+
+INLINE vf vf_max(vf a, vf b)
+{
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+}
+
+INLINE vf vf_min(vf a, vf b)
+{
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+}
+
+INLINE vf vf_sqrt(vf a)
+{
+    return (vf)_mm256_sqrt_ps((__m256)a);
+}
+
+INLINE vf vf_abs(vf a)
+{
+    return (vf)((vi)a & 0x7fffffff);
+}
+
+INLINE vf vf_of_int(vi a)
+{
+    return (vf)_mm256_cvtepi32_ps((__m256i)a);
+}
+
+INLINE vmask vf_less(vf a, vf b)
+{
+    return (vmask)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LT_OQ);
+}
+
+INLINE vmask vf_at_least(vf a, vf b)
+{
+    return (vmask)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GE_OQ);
+}
+
+/* a where the mask is set, else b. */
+INLINE vf vf_select(vmask m, vf a, vf b)
+{
+    return (vf)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
+}
+
+/* a + b where the mask is set, else a. */
+INLINE vf vf_add_where(vmask m, vf a, vf b)
+{
+    return a + (vf)((vi)b & (vi)m);
+}
+
+/* Bit l is lane l. */
+INLINE uint32_t vmask_bits(vmask m)
+{
+    return (uint32_t)_mm256_movemask_ps((__m256)m);
+}
+
+/* Lane l of the result is lane l - 1 of v; lane 0 is that of first. */
+INLINE vf vf_shift_in(vf v, vf first)
+{
+    const __m256 turned = _mm256_permutevar8x32_ps((__m256)v, _mm256_set_epi32(6, 5, 4, 3, 2, 1, 0, 0));
+    return (vf)_mm256_blend_ps(turned, (__m256)first, 1);
+}
+
+/* r[i] lane j becomes r[j] lane i. */
+INLINE void vf_transpose(vf r[LANES])
+{
+    __m256 pair[8], four[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        pair[2 * i] = _mm256_unpacklo_ps((__m256)r[2 * i], (__m256)r[2 * i + 1]);
+        pair[2 * i + 1] = _mm256_unpackhi_ps((__m256)r[2 * i], (__m256)r[2 * i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        four[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
+        four[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xee);
+        four[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+        four[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = (vf)_mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
+        r[i + 4] = (vf)_mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
+    }
+}
+
+#endif
