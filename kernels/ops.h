@@ -12,12 +12,14 @@
 #include "bandwidth.h"
 #include "centroid.h"
 #include "contrast.h"
+#include "decibel.h"
 #include "exec.h"
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
 #include "level.h"
 #include "mel.h"
+#include "mfcc.h"
 #include "mixdown.h"
 #include "peak.h"
 #include "poly.h"
@@ -26,6 +28,7 @@
 #include "rolloff.h"
 #include "spectral.h"
 #include "spectrogram.h"
+#include "statistics.h"
 #include "stft.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
@@ -37,6 +40,7 @@ struct ops {
     const struct plan_kind *mel_plan;      /* struct mel_key */
     const struct plan_kind *contrast_plan; /* struct contrast_key */
     const struct plan_kind *poly_plan;     /* struct poly_key */
+    const struct plan_kind *mfcc_plan;     /* struct mfcc_key */
 
     size_t (*spectral_work_bytes)(const struct spectral_params *);
     int (*spectral)(struct exec *, const struct spectral_params *, const struct spectral_plans *,
@@ -46,6 +50,11 @@ struct ops {
     int (*zero_crossing)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*level)(struct exec *, const struct ragged *x, struct level *y);
     int (*mixdown)(struct exec *, const struct ragged *x, struct ragged *y);
+    int (*decibel_peak)(struct exec *, const struct ragged *x, float *y);
+    int (*decibel_clip)(struct exec *, struct ragged *x, const float *floor_db);
+    int (*mfcc)(struct exec *, const struct mfcc_plan *, const struct ragged *x, const float *floor_db,
+                struct ragged *y);
+    int (*statistics)(struct exec *, const struct ragged *x, int64_t block, float *y);
 };
 
 /* The CPU's table for an instruction set; NULL where this build has none for it. */

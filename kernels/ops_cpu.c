@@ -5,6 +5,7 @@ const struct plan_kind mel_plan_kind = {"mel", sizeof(struct mel_key), mel_plan_
 const struct plan_kind contrast_plan_kind = {"contrast", sizeof(struct contrast_key), contrast_plan_bytes,
                                              contrast_plan_init};
 const struct plan_kind poly_plan_kind = {"poly", sizeof(struct poly_key), poly_plan_bytes, poly_plan_init};
+const struct plan_kind mfcc_plan_kind = {"mfcc", sizeof(struct mfcc_key), mfcc_plan_bytes, mfcc_plan_init};
 static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init};
 
 const struct ops ops_scalar = {
@@ -19,6 +20,11 @@ const struct ops ops_scalar = {
     .zero_crossing = zero_crossing_cpu,
     .level = level_cpu,
     .mixdown = mixdown_cpu,
+    .decibel_peak = decibel_peak_cpu,
+    .decibel_clip = decibel_clip_cpu,
+    .mfcc_plan = &mfcc_plan_kind,
+    .mfcc = mfcc_cpu,
+    .statistics = statistics_cpu,
 };
 
 const struct ops *ops_cpu(enum exec_isa isa)

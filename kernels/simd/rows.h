@@ -12,6 +12,16 @@ int SIMD(spectral)(struct exec *ex, const struct spectral_params *p, const struc
                    const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS]);
 size_t SIMD(spectral_work_bytes)(const struct spectral_params *p);
 
+int SIMD(rms)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int SIMD(peak)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int SIMD(zero_crossing)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int SIMD(level)(struct exec *ex, const struct ragged *x, struct level *y);
+int SIMD(decibel_peak)(struct exec *ex, const struct ragged *x, float *y);
+int SIMD(decibel_clip)(struct exec *ex, struct ragged *x, const float *floor_db);
+int SIMD(mfcc)(struct exec *ex, const struct mfcc_plan *plan, const struct ragged *x, const float *floor_db,
+               struct ragged *y);
+int SIMD(statistics)(struct exec *ex, const struct ragged *x, int64_t block, float *y);
+
 extern const struct ops SIMD(ops);
 
 #endif

@@ -58,6 +58,14 @@ INLINE float vf_total(vf v)
     return all[0];
 }
 
+INLINE double vd_total(vd v)
+{
+    double sum = 0;
+    for (int i = 0; i < LANES / 2; i++)
+        sum += v[i];
+    return sum;
+}
+
 /* log2(v) for normal positive v, to about 1e-7 + 1e-7*|log2(v)|: v = 2^e * m with m in [sqrt(1/2), sqrt(2)), and
  * log2(m) from the series of atanh((m - 1)/(m + 1)), cut where the next term is below 1e-9. */
 INLINE vf vf_log2(vf v)

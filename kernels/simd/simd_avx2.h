@@ -7,6 +7,8 @@ enum { LANES = 8 };
 
 typedef float vf __attribute__((vector_size(32)));
 typedef int32_t vi __attribute__((vector_size(32)));
+typedef uint32_t vu __attribute__((vector_size(32))); /* wraps around */
+typedef double vd __attribute__((vector_size(32)));
 typedef vf vmask; /* all bits of a lane set, or none */
 
 INLINE vf vf_set(float x)
@@ -59,6 +61,27 @@ INLINE vf vf_select(vmask m, vf a, vf b)
 INLINE vf vf_add_where(vmask m, vf a, vf b)
 {
     return a + (vf)((vi)b & (vi)m);
+}
+
+INLINE vmask vi_less(vi a, vi b)
+{
+    return (vmask)_mm256_cmpgt_epi32((__m256i)b, (__m256i)a);
+}
+
+INLINE vi vi_select(vmask m, vi a, vi b)
+{
+    return (vi)_mm256_blendv_epi8((__m256i)b, (__m256i)a, (__m256i)m);
+}
+
+INLINE vi vi_set(int32_t x)
+{
+    return (vi)_mm256_set1_epi32(x);
+}
+
+/* LANES/2 floats as doubles. */
+INLINE vd vd_load(const float *p)
+{
+    return (vd)_mm256_cvtps_pd(_mm_loadu_ps(p));
 }
 
 /* Bit l is lane l. */

@@ -7,6 +7,8 @@ enum { LANES = 16 };
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
+typedef uint32_t vu __attribute__((vector_size(64))); /* wraps around */
+typedef double vd __attribute__((vector_size(64)));
 typedef __mmask16 vmask;
 
 INLINE vf vf_set(float x)
@@ -59,6 +61,27 @@ INLINE vf vf_select(vmask m, vf a, vf b)
 INLINE vf vf_add_where(vmask m, vf a, vf b)
 {
     return (vf)_mm512_mask_add_ps((__m512)a, m, (__m512)a, (__m512)b);
+}
+
+INLINE vmask vi_less(vi a, vi b)
+{
+    return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b);
+}
+
+INLINE vi vi_select(vmask m, vi a, vi b)
+{
+    return (vi)_mm512_mask_blend_epi32(m, (__m512i)b, (__m512i)a);
+}
+
+INLINE vi vi_set(int32_t x)
+{
+    return (vi)_mm512_set1_epi32(x);
+}
+
+/* LANES/2 floats as doubles. */
+INLINE vd vd_load(const float *p)
+{
+    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(p));
 }
 
 /* Bit l is lane l. */
