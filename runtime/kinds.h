@@ -10,7 +10,14 @@
 #define KIND_FEATURES "features"
 #define KIND_NOOP "noop"
 
-enum { LIMIT_FEATURE_NAME = 32, LIMIT_WARNINGS = 8 };
+enum {
+    LIMIT_FEATURE_NAME = 32,
+    LIMIT_WARNINGS = 8,
+    LIMIT_SERIES = 16,
+    LIMIT_SERIES_VALUES = 512,
+    LIMIT_RATE = 1000000
+};
+enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 
 /* How frames are cut and transformed; 0 or empty means the default in brackets. */
 #define SPECTRUM_FIELDS(F, S) \
@@ -25,13 +32,29 @@ enum { LIMIT_FEATURE_NAME = 32, LIMIT_WARNINGS = 8 };
     F(S, 9, F64, OPTIONAL, fmax_hz, 0, NULL) \
     F(S, 10, BOOL, OPTIONAL, htk, 0, NULL) \
     F(S, 11, F64, OPTIONAL, top_db, 0, NULL) \
-    F(S, 12, BOOL, OPTIONAL, no_norm, 0, NULL)
+    F(S, 12, BOOL, OPTIONAL, no_norm, 0, NULL) \
+    F(S, 13, UINT, OPTIONAL, mfcc, 4096, NULL) \
+    F(S, 14, F64, OPTIONAL, lifter, 0, NULL) \
+    F(S, 15, F64, OPTIONAL, rolloff, 0, NULL) \
+    F(S, 16, UINT, OPTIONAL, bands, 32, NULL) \
+    F(S, 17, F64, OPTIONAL, quantile, 0, NULL) \
+    F(S, 18, F64, OPTIONAL, order, 0, NULL) \
+    F(S, 24, UINT, OPTIONAL, rate_hz, LIMIT_RATE, NULL) \
+    F(S, 25, STR, OPTIONAL, resample, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 26, STR, OPTIONAL, isa, LIMIT_FEATURE_NAME, NULL)
 
 #define ANALYZE_PARAMS_FIELDS(F, S) \
     F(S, 1, UINT, OPTIONAL, n_fft, 65536, NULL) \
     F(S, 2, UINT, OPTIONAL, hop, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, mels, LIMIT_SERIES_VALUES, NULL) \
+    F(S, 4, UINT, OPTIONAL, mfcc, LIMIT_SERIES_VALUES, NULL) \
+    F(S, 5, STRS, OPTIONAL, features, LIMIT_SERIES, NULL) \
+    F(S, 6, UINT, OPTIONAL, rate_hz, LIMIT_RATE, NULL) \
+    F(S, 7, STR, OPTIONAL, resample, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 8, STR, OPTIONAL, isa, LIMIT_FEATURE_NAME, NULL) \
     F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
-    F(S, 21, BOOL, OPTIONAL, verify, 0, NULL)
+    F(S, 21, BOOL, OPTIONAL, verify, 0, NULL) \
+    F(S, 22, BOOL, OPTIONAL, statistics, 0, NULL)
 
 #define FEATURES_PARAMS_FIELDS(F, S) \
     SPECTRUM_FIELDS(F, S) \
@@ -66,7 +89,20 @@ enum { LIMIT_FEATURE_NAME = 32, LIMIT_WARNINGS = 8 };
     F(S, 23, F64, OPTIONAL, zero_crossing_rate, 0, NULL) \
     F(S, 24, F64, OPTIONAL, spectral_centroid_hz, 0, NULL) \
     F(S, 25, UINT, OPTIONAL, n_fft, 0, NULL) \
-    F(S, 26, UINT, OPTIONAL, hop, 0, NULL)
+    F(S, 26, UINT, OPTIONAL, hop, 0, NULL) \
+    F(S, 27, UINT, OPTIONAL, mels, 0, NULL) \
+    F(S, 28, UINT, OPTIONAL, mfcc, 0, NULL) \
+    F(S, 29, UINT, OPTIONAL, frames, 0, NULL) \
+    F(S, 30, LIST, OPTIONAL, series, LIMIT_SERIES, &kind_series_schema) \
+    F(S, 31, UINT, OPTIONAL, every, 0, NULL) \
+    F(S, 32, UINT, OPTIONAL, analysis_rate_hz, 0, NULL)
+
+/* One feature of an analysis. statistics: little-endian f32 [10][values]: mean, variance, median, minimum, maximum over
+ * the frames, then the same of first differences; NaN for what does not exist. */
+#define SERIES_FIELDS(F, S) \
+    F(S, 1, STR, REQUIRED, name, LIMIT_NAME, NULL) \
+    F(S, 2, UINT, REQUIRED, values, LIMIT_SERIES_VALUES, NULL) \
+    F(S, 3, BIN, REQUIRED, statistics, LIMIT_STATISTICS, NULL)
 
 #define FEATURES_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \
@@ -87,6 +123,7 @@ enum noop_action { NOOP_SUCCEED = 0, NOOP_FAIL = 1, NOOP_CRASH = 2, NOOP_HANG = 
     X(features_params, FEATURES_PARAMS_FIELDS) \
     X(features_item, FEATURES_ITEM_FIELDS) \
     X(provenance, PROVENANCE_FIELDS) \
+    X(series, SERIES_FIELDS) \
     X(analyze_result, ANALYZE_RESULT_FIELDS) \
     X(features_result, FEATURES_RESULT_FIELDS) \
     X(noop_params, NOOP_PARAMS_FIELDS) \

@@ -2,26 +2,45 @@
 
 #include <string.h>
 
-static const char *const feature_names[] = {
-    [FEATURE_SUMMARY] = "summary", [FEATURE_STFT] = "stft",         [FEATURE_MEL] = "mel",
-    [FEATURE_LOGMEL] = "logmel",   [FEATURE_RMS] = "rms",           [FEATURE_PEAK] = "peak",
-    [FEATURE_ZCR] = "zcr",         [FEATURE_CENTROID] = "centroid", [FEATURE_REFUSAL] = "refusal",
+static const char *const feature_names[FEATURE_KINDS] = {
+    [FEATURE_SUMMARY] = "summary",
+    [FEATURE_STFT] = "stft",
+    [FEATURE_MEL] = "mel",
+    [FEATURE_LOGMEL] = "logmel",
+    [FEATURE_RMS] = "rms",
+    [FEATURE_PEAK] = "peak",
+    [FEATURE_ZCR] = "zcr",
+    [FEATURE_CENTROID] = "centroid",
+    [FEATURE_MFCC] = "mfcc",
+    [FEATURE_BANDWIDTH] = "bandwidth",
+    [FEATURE_ROLLOFF] = "rolloff",
+    [FEATURE_FLATNESS] = "flatness",
+    [FEATURE_CONTRAST] = "contrast",
+    [FEATURE_FLUX] = "flux",
+    [FEATURE_REFUSAL] = "refusal",
+    [FEATURE_POLY] = "poly",
+    [FEATURE_MAGNITUDE] = "magnitude",
+    [FEATURE_POWER] = "power",
+    [FEATURE_DB] = "db",
 };
-enum { FEATURE_COUNT = sizeof feature_names / sizeof *feature_names };
 
 const char *feature_name(enum feature_kind kind)
 {
-    return (unsigned)kind < FEATURE_COUNT && feature_names[kind] ? feature_names[kind] : "unknown";
+    return (unsigned)kind < FEATURE_KINDS && feature_names[kind] ? feature_names[kind] : "unknown";
 }
 
 int feature_parse(const char *name, enum feature_kind *out)
 {
-    for (int k = FEATURE_STFT; k <= FEATURE_CENTROID; k++)
-        if (strcmp(name, feature_names[k]) == 0) {
+    for (int k = FEATURE_STFT; k < FEATURE_KINDS; k++)
+        if (k != FEATURE_REFUSAL && feature_names[k] && strcmp(name, feature_names[k]) == 0) {
             *out = (enum feature_kind)k;
             return STATUS_OK;
         }
-    return fail(STATUS_ARGUMENT, "no feature '%.32s'; there are stft, mel, logmel, rms, peak, zcr, centroid", name);
+    return fail(
+        STATUS_ARGUMENT,
+        "no feature '%.32s'; there are stft, magnitude, power, db, mel, logmel, mfcc, rms, peak, zcr, centroid, "
+        "bandwidth, rolloff, flatness, contrast, flux, poly",
+        name);
 }
 
 static void put(unsigned char **at, uint64_t v, int width)

@@ -23,7 +23,18 @@ enum feature_kind {
     FEATURE_PEAK = 6,
     FEATURE_ZCR = 7,
     FEATURE_CENTROID = 8,
-    FEATURE_REFUSAL = 15 /* why a file cannot be read: so that it is not tried at every run */
+    FEATURE_MFCC = 9,
+    FEATURE_BANDWIDTH = 10,
+    FEATURE_ROLLOFF = 11,
+    FEATURE_FLATNESS = 12,
+    FEATURE_CONTRAST = 13,
+    FEATURE_FLUX = 14,
+    FEATURE_REFUSAL = 15, /* why a file cannot be read: so that it is not tried at every run */
+    FEATURE_POLY = 16,
+    FEATURE_MAGNITUDE = 17, /* |stft| */
+    FEATURE_POWER = 18,     /* |stft|^2 */
+    FEATURE_DB = 19,        /* |stft|^2 in decibels */
+    FEATURE_KINDS = 32      /* numbers stay below; tables of counts have this many places */
 };
 
 const char *feature_name(enum feature_kind kind);                     /* "stft"; "unknown" */

@@ -389,8 +389,8 @@ int store_stats(struct store *s, struct store_stats *out)
         memcpy(last, k, HASH_BYTES);
         out->records++;
         out->record_bytes += value.mv_size;
-        out->by_kind[kind < 16 ? kind : 0]++;
-        out->bytes_by_kind[kind < 16 ? kind : 0] += value.mv_size;
+        out->by_kind[kind < FEATURE_KINDS ? kind : 0]++;
+        out->bytes_by_kind[kind < FEATURE_KINDS ? kind : 0] += value.mv_size;
     }
     if (c)
         mdb_cursor_close(c);

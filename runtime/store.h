@@ -60,7 +60,7 @@ struct store_stats {
     uint64_t record_bytes; /* of values */
     uint64_t disk_bytes;   /* of the data file */
     uint64_t map_bytes;
-    uint64_t by_kind[16], bytes_by_kind[16];
+    uint64_t by_kind[FEATURE_KINDS], bytes_by_kind[FEATURE_KINDS];
 };
 int store_stats(struct store *s, struct store_stats *out) MUST_USE;
 

@@ -37,9 +37,9 @@ static int run_job(struct job *j)
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);
 }
 
-static int serve_one(struct exec *ex, void *buffer)
+static int serve_one(struct exec **by_isa, void *buffer)
 {
-    struct job j = {.socket = TASK_SOCKET, .exec = ex};
+    struct job j = {.socket = TASK_SOCKET, .exec = by_isa[isa_best()], .by_isa = by_isa};
     int code = task_receive_request(TASK_SOCKET, buffer, &j.request, &j.params, j.fds);
     if (code)
         return code;
@@ -67,12 +67,12 @@ static int serve_one(struct exec *ex, void *buffer)
 /* The filter is closed when all threads are through with what starting takes. */
 static pthread_barrier_t begun, closed;
 
-static void work(struct exec *ex)
+static void work(struct exec **by_isa)
 {
     void *buffer = malloc(sizeof(struct task_request) + TASK_PARAMS_MAX);
     int code = buffer ? STATUS_OK : STATUS_NOMEM;
     while (!code)
-        code = serve_one(ex, buffer);
+        code = serve_one(by_isa, buffer);
     free(buffer);
     if (code != STATUS_NOT_FOUND)
         log_error("task conversation ended: %s", status_message());
@@ -96,11 +96,12 @@ int main(int argc, char **argv)
         return 2;
     }
     int code = sandbox_give_up_privileges();
-    struct exec *ex[THREADS_MAX] = {0};
+    static struct exec *ex[THREADS_MAX][ISA_AVX512 + 1]; /* [thread][isa] */
     pthread_t ids[THREADS_MAX];
     int started = 0;
     for (int i = 0; i < threads && !code; i++)
-        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())}, &ex[i]);
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
+                           &ex[i][isa_best()]);
     pthread_barrier_init(&begun, NULL, (unsigned)threads);
     pthread_barrier_init(&closed, NULL, (unsigned)threads);
     for (; started < threads - 1 && !code; started++)
@@ -121,6 +122,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < started; i++)
         pthread_join(ids[i], NULL);
     for (int i = 0; i < threads; i++)
-        exec_destroy(&ex[i]);
+        for (int isa = 0; isa <= ISA_AVX512; isa++)
+            exec_destroy(&ex[i][isa]);
     return 0;
 }

@@ -286,7 +286,7 @@ void item_prepare(struct pool_work *w)
 /* ---- results ---- */
 
 /* Fills in what only the supervisor knows. All results begin with the fields of PROVENANCE_FIELDS. */
-static int encode_result(struct item *it, const void *map, size_t bytes, bool from_store)
+static int encode_result(struct item *it, const void *map, size_t bytes, bool from_store, bool brief)
 {
     const struct wire_schema *schema = it->lease->result_schema;
     _Alignas(16) char space[1024];
@@ -304,6 +304,8 @@ static int encode_result(struct item *it, const void *map, size_t bytes, bool fr
         if (!from_store)
             p->seconds = it->seconds;
     }
+    if (brief && it->lease->task == TASK_ANALYZE)
+        ((struct kind_analyze_result *)space)->series = (struct wire_list){0};
     it->result.bytes = 0;
     return wire_encode(schema, space, &it->result);
 }
@@ -378,7 +380,7 @@ static int serve_record(struct item *it, const struct record *r)
 {
     int code = it->lease->task == TASK_FEATURES ? write_stored_array(it, r) : STATUS_OK;
     if (!code)
-        code = encode_result(it, r->result, r->result_bytes, true);
+        code = encode_result(it, r->result, r->result_bytes, true, it->lease->brief);
     it->in_store = code == STATUS_OK;
     return code;
 }
@@ -476,11 +478,13 @@ static int finish(struct item *it)
     if (!code)
         code = ffmpeg_end(&it->ffmpeg, false);
     if (!code)
-        code = encode_result(it, map, it->reply.result_bytes, false);
+        code = encode_result(it, map, it->reply.result_bytes, false, false);
     if (!code && it->lease->task != TASK_NOOP)
         code = make_record(it, &(struct wire_slice){it->result.data, (uint32_t)it->result.bytes});
     if (!code && it->lease->task == TASK_FEATURES)
         code = settle_array(it);
+    if (!code && it->lease->brief)
+        code = encode_result(it, map, it->reply.result_bytes, false, true);
     free(map);
     return code;
 }

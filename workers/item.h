@@ -34,7 +34,8 @@ struct lease {
     enum feature_kind feature; /* 0: nothing is stored */
     uint8_t params_hash[16];
     bool force, verify, stores;
-    int code; /* not 0: the parameters are bad, every item fails with `message` */
+    bool brief; /* the report goes without the statistics that the record has */
+    int code;   /* not 0: the parameters are bad, every item fails with `message` */
     char message[TASK_MESSAGE];
     struct item *items;
     size_t count, left; /* left: not over yet */

@@ -2,6 +2,7 @@
 
 #include "audio.h"
 #include "kinds.h"
+#include "ops.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,6 +23,23 @@ void job_beat(struct job *j, double progress)
         .magic = TASK_MAGIC, .event = TASK_PROGRESS, .id = j->request->id, .progress = progress};
     const int ignored = task_send_reply(j->socket, &beat); /* a supervisor that is gone takes this process with it */
     (void)ignored;
+}
+
+int job_use_isa(struct job *j, struct wire_slice name)
+{
+    char text[32];
+    enum exec_isa isa = ISA_SCALAR;
+    if (!name.bytes)
+        return STATUS_OK;
+    wire_copy(name, text, sizeof text);
+    int code = isa_parse(text, &isa);
+    if (!code && !isa_supported(isa)) /* not STATUS_UNSUPPORTED: ffmpeg cannot help here */
+        code = fail(STATUS_ARGUMENT, "this worker's processor has no %s", text);
+    if (!code && !j->by_isa[isa])
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa, .ops = ops_cpu(isa)}, &j->by_isa[isa]);
+    if (!code)
+        j->exec = j->by_isa[isa];
+    return code;
 }
 
 int job_open_audio(struct job *j, struct audio **out)

@@ -12,8 +12,9 @@ struct job {
     const struct task_request *request;
     const uint8_t *params, *item_params;
     int fds[TASK_FDS];
-    int socket; /* for signs of life */
-    struct exec *exec;
+    int socket;           /* for signs of life */
+    struct exec *exec;    /* of the widest instruction set, until job_use_isa */
+    struct exec **by_isa; /* [ISA_AVX512 + 1], this thread's; made when first used */
     struct task_reply *reply;
     int64_t last_beat_ms;
 };
@@ -24,6 +25,9 @@ int job_noop(struct job *j) MUST_USE;
 
 /* Tells the supervisor, at most every 200 ms, that the item is alive. */
 void job_beat(struct job *j, double progress);
+
+/* Computes with the instruction set that the parameters name; nothing named: as before. */
+int job_use_isa(struct job *j, struct wire_slice name) MUST_USE;
 
 struct audio;
 

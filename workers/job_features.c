@@ -16,8 +16,10 @@ struct feature {
     struct spectral_params p;
     enum spectral_output output; /* of spectral kinds */
     enum dtype dtype;
-    int64_t bins;
-    double top_db; /* logmel: below the maximum; negative: no limit */
+    int64_t gathered; /* values per frame in the first pass */
+    int64_t bins;     /* and in the end: cepstra come from bands, contrasts from peaks and valleys */
+    double top_db;    /* below the maximum; negative: no limit */
+    double lifter;
 };
 
 static enum window_kind window_of(struct wire_slice name)
@@ -36,25 +38,66 @@ static enum window_kind window_of(struct wire_slice name)
     return WINDOW_HANN; /* params_features has refused every other name */
 }
 
+static enum spectral_output output_of(enum feature_kind kind)
+{
+    switch (kind) {
+    case FEATURE_STFT:
+        return SPECTRAL_STFT;
+    case FEATURE_MAGNITUDE:
+    case FEATURE_POWER:
+    case FEATURE_DB:
+        return SPECTRAL_SPECTROGRAM;
+    case FEATURE_CENTROID:
+        return SPECTRAL_CENTROID;
+    case FEATURE_BANDWIDTH:
+        return SPECTRAL_BANDWIDTH;
+    case FEATURE_ROLLOFF:
+        return SPECTRAL_ROLLOFF;
+    case FEATURE_FLATNESS:
+        return SPECTRAL_FLATNESS;
+    case FEATURE_CONTRAST:
+        return SPECTRAL_CONTRAST;
+    case FEATURE_FLUX:
+        return SPECTRAL_FLUX;
+    case FEATURE_POLY:
+        return SPECTRAL_POLY;
+    default:
+        return SPECTRAL_MEL;
+    }
+}
+
+static bool is_spectral(enum feature_kind kind)
+{
+    return kind != FEATURE_RMS && kind != FEATURE_PEAK && kind != FEATURE_ZCR;
+}
+
 static void describe(const struct kind_features_params *p, enum feature_kind kind, double rate_hz, struct feature *f)
 {
-    *f = (struct feature){.kind = kind, .p = spectral_defaults(rate_hz), .dtype = DTYPE_F32, .bins = 1, .top_db = -1};
+    *f = (struct feature){.kind = kind, .p = spectral_defaults(rate_hz), .dtype = DTYPE_F32, .gathered = 1};
     f->p.stft = (struct stft_params){.frame = {(int64_t)p->n_fft, (int64_t)p->hop, !p->not_centred},
                                      .win_length = (int64_t)p->win_length,
                                      .window = window_of(p->window),
                                      .pad = p->pad.bytes == strlen("reflect") ? PAD_REFLECT : PAD_ZERO};
     f->p.mel = (struct mel_bands){.mels = (int32_t)p->mels,
-                                  .fmin_hz = p->fmin_hz,
+                                  .fmin_hz = isfinite(p->fmin_hz) ? p->fmin_hz : 0,
                                   .fmax_hz = isfinite(p->fmax_hz) ? p->fmax_hz : 0,
                                   .htk = p->htk,
                                   .slaney_norm = !p->no_norm,
-                                  .log = kind == FEATURE_LOGMEL,
+                                  .log = kind != FEATURE_MEL,
                                   .power = 2};
-    f->top_db = kind == FEATURE_LOGMEL ? p->top_db : -1;
-    f->output = kind == FEATURE_STFT ? SPECTRAL_STFT : kind == FEATURE_CENTROID ? SPECTRAL_CENTROID : SPECTRAL_MEL;
+    f->p.spectrogram = (struct spectrogram_params){kind == FEATURE_MAGNITUDE ? 1 : 2, kind == FEATURE_DB};
+    f->p.contrast = (struct contrast_bands){(int32_t)p->bands, isfinite(p->fmin_hz) ? p->fmin_hz : 200, p->quantile};
+    f->p.rolloff = p->rolloff;
+    f->p.poly_order = (int32_t)p->order;
+    f->output = output_of(kind);
     f->dtype = kind == FEATURE_STFT ? DTYPE_C64 : DTYPE_F32;
-    if (kind != FEATURE_RMS && kind != FEATURE_PEAK && kind != FEATURE_ZCR)
-        f->bins = spectral_channels(&f->p, f->output);
+    if (is_spectral(kind))
+        f->gathered = spectral_channels(&f->p, f->output);
+    f->bins = kind == FEATURE_MFCC ? (int64_t)p->mfcc : kind == FEATURE_CONTRAST ? f->gathered / 2 : f->gathered;
+    f->top_db = kind == FEATURE_LOGMEL || kind == FEATURE_DB || kind == FEATURE_MFCC ? p->top_db
+                : kind == FEATURE_CONTRAST                                           ? 80
+                                                                                     : -1;
+    f->lifter = p->lifter;
 }
 
 static int compute(struct exec *ex, const struct feature *f, const struct ragged *x, struct ragged *y)
@@ -89,14 +132,24 @@ static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
 struct output {
     int fd;
     float *buffer;
-    size_t capacity;
+    size_t capacity; /* bytes */
     int64_t frames;
-    float loudest;
+    float loudest, quietest_peak; /* maximum so far; of contrast: of the peaks, and of the valleys */
 };
+
+static void note_maxima(const struct feature *f, const float *frames, int64_t count, struct output *o)
+{
+    const int64_t bands = f->kind == FEATURE_CONTRAST ? f->bins : f->gathered;
+    for (int64_t t = 0; t < count; t++)
+        for (int64_t i = 0; i < f->gathered; i++) {
+            float *const most = i < bands ? &o->loudest : &o->quietest_peak;
+            *most = fmaxf(*most, frames[t * f->gathered + i]); /* passes over a band that is not there */
+        }
+}
 
 static int write_piece(struct job *j, const struct feature *f, struct stream_piece *p, struct output *o)
 {
-    const size_t frame_bytes = npy_item_bytes(f->dtype) * (size_t)f->bins;
+    const size_t frame_bytes = npy_item_bytes(f->dtype) * (size_t)f->gathered;
     const int64_t total = p->skip + p->frames;
     const size_t bytes = (size_t)total * frame_bytes;
     if (bytes > STREAM_OUT_MAX)
@@ -112,7 +165,7 @@ static int write_piece(struct job *j, const struct feature *f, struct stream_pie
     const int64_t offset[2] = {0, total};
     struct ragged y = {.data = o->buffer,
                        .dtype = f->dtype,
-                       .channels = (int32_t)f->bins,
+                       .channels = (int32_t)f->gathered,
                        .offset = offset,
                        .piece = &p->piece,
                        .rows = 1,
@@ -121,32 +174,61 @@ static int write_piece(struct job *j, const struct feature *f, struct stream_pie
     if (code)
         return code;
     const float *fresh = o->buffer + (size_t)p->skip * frame_bytes / sizeof(float);
-    const size_t fresh_bytes = (size_t)p->frames * frame_bytes;
     if (f->top_db >= 0)
-        for (size_t i = 0; i < fresh_bytes / sizeof(float); i++)
-            o->loudest = fresh[i] > o->loudest ? fresh[i] : o->loudest;
-    code = write_all(o->fd, fresh, fresh_bytes, NPY_HEADER_BYTES + (uint64_t)o->frames * frame_bytes);
+        note_maxima(f, fresh, p->frames, o);
+    code =
+        write_all(o->fd, fresh, (size_t)p->frames * frame_bytes, NPY_HEADER_BYTES + (uint64_t)o->frames * frame_bytes);
     o->frames += p->frames;
     return code;
 }
 
-/* librosa's power_to_db clips at the maximum of the whole signal less top_db: known at the end, so a second pass. */
-static int clip(struct job *j, const struct feature *f, struct output *o)
+/* What only the whole signal's maximum allows, for `frames` frames in o->buffer: clips, cepstra, contrasts. */
+static int finish_frames(struct job *j, const struct feature *f, struct output *o, int64_t frames)
 {
-    const float floor_db = o->loudest - (float)f->top_db;
-    const uint64_t end = NPY_HEADER_BYTES + (uint64_t)o->frames * (uint64_t)f->bins * sizeof(float);
-    for (uint64_t at = NPY_HEADER_BYTES; at < end;) {
-        const size_t want = end - at < o->capacity ? (size_t)(end - at) : o->capacity / sizeof(float) * sizeof(float);
-        if (pread(o->fd, o->buffer, want, (off_t)at) != (ssize_t)want)
+    const int64_t offset[2] = {0, frames};
+    const float top = f->top_db < 0 ? INFINITY : (float)f->top_db, least = o->loudest - top;
+    struct ragged x = {
+        .data = o->buffer, .channels = (int32_t)f->gathered, .offset = offset, .rows = 1, .total = frames};
+    if (f->kind == FEATURE_CONTRAST) {
+        for (int64_t t = 0; t < frames; t++) /* in place: a frame is written before the next is read */
+            contrast_finish(o->buffer + t * f->gathered, f->bins, least, o->quietest_peak - top,
+                            o->buffer + t * f->bins);
+        return STATUS_OK;
+    }
+    int code = decibel_clip(j->exec, &x, &least);
+    if (code || f->kind != FEATURE_MFCC)
+        return code;
+    float *const out = malloc((size_t)(frames * f->bins) * sizeof *out);
+    if (!out)
+        return fail(STATUS_NOMEM, "features: out of memory");
+    struct ragged y = {.data = out, .channels = (int32_t)f->bins, .offset = offset, .rows = 1, .total = frames};
+    code = mfcc(j->exec, &(struct mfcc_params){(int32_t)f->bins, f->lifter}, &x, NULL, &y);
+    if (!code)
+        memcpy(o->buffer, out, (size_t)(frames * f->bins) * sizeof *out);
+    free(out);
+    return code;
+}
+
+/* The second pass, over the array file: it never writes beyond what it has read. */
+static int second_pass(struct job *j, const struct feature *f, struct output *o)
+{
+    const size_t in_bytes = (size_t)f->gathered * sizeof(float), out_bytes = (size_t)f->bins * sizeof(float);
+    const int64_t most = (int64_t)(o->capacity / in_bytes);
+    for (int64_t at = 0; at < o->frames;) {
+        const int64_t n = o->frames - at < most ? o->frames - at : most;
+        const size_t want = (size_t)n * in_bytes;
+        if (pread(o->fd, o->buffer, want, (off_t)(NPY_HEADER_BYTES + (uint64_t)at * in_bytes)) != (ssize_t)want)
             return fail(STATUS_IO, "cannot read the array back: %s", strerror(errno));
-        for (size_t i = 0; i < want / sizeof(float); i++)
-            o->buffer[i] = o->buffer[i] < floor_db ? floor_db : o->buffer[i];
-        const int code = write_all(o->fd, o->buffer, want, at);
+        int code = finish_frames(j, f, o, n);
+        if (!code)
+            code = write_all(o->fd, o->buffer, (size_t)n * out_bytes, NPY_HEADER_BYTES + (uint64_t)at * out_bytes);
         if (code)
             return code;
-        at += want;
+        at += n;
         job_beat(j, 0);
     }
+    if (ftruncate(o->fd, (off_t)(NPY_HEADER_BYTES + (uint64_t)o->frames * out_bytes)))
+        return fail(STATUS_IO, "cannot shorten the array: %s", strerror(errno));
     return STATUS_OK;
 }
 
@@ -174,16 +256,19 @@ static int write_result(struct job *j, const struct audio *a, const struct featu
 static int run(struct job *j, struct audio *a, const struct feature *f)
 {
     struct stream s = {0};
-    struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY};
+    struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY, .quietest_peak = -INFINITY};
     char header[NPY_HEADER_BYTES];
     struct stream_piece p;
-    int code = stream_open(&s, j->exec, a, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->bins);
+    int code = stream_open(&s, j->exec, a, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->gathered);
+    if (!code && f->kind == FEATURE_FLUX)
+        stream_keep_previous(&s);
     while (!code && !(code = stream_next(&s, &p)) && p.frames > 0) {
         code = write_piece(j, f, &p, &o);
         job_beat(j, 0);
     }
-    if (!code && f->top_db >= 0 && o.frames > 0)
-        code = clip(j, f, &o);
+    const bool passes_twice = f->top_db >= 0 || f->kind == FEATURE_MFCC;
+    if (!code && passes_twice && o.frames > 0)
+        code = second_pass(j, f, &o);
     if (!code)
         code = npy_header(f->dtype, f->bins, o.frames, header);
     if (!code)
@@ -204,6 +289,8 @@ int job_features(struct job *j)
     int code = params_features(j->params, j->request->params_bytes, &params, &kind);
     if (!code && j->fds[TASK_FD_ARRAY] < 0)
         code = fail(STATUS_INTERNAL, "features: no place for the array");
+    if (!code)
+        code = job_use_isa(j, params.isa);
     if (!code)
         code = job_open_audio(j, &a);
     if (code)

@@ -35,12 +35,14 @@ static int read_params(struct lease *l, struct wire_slice kind)
         struct kind_analyze_params p;
         l->task = TASK_ANALYZE;
         l->result_schema = &kind_analyze_result_schema;
-        const int code = params_analyze(l->params, l->params_bytes, &p);
+        uint32_t wanted = 0;
+        const int code = params_analyze(l->params, l->params_bytes, &p, &wanted);
         l->feature = FEATURE_SUMMARY;
         l->force = p.force;
         l->verify = p.verify;
         l->stores = true;
-        return code ? code : params_analyze_hash(&p, l->params_hash);
+        l->brief = !p.statistics;
+        return code ? code : params_analyze_hash(&p, wanted, l->params_hash);
     }
     if (strcmp(name, KIND_FEATURES) == 0) {
         struct kind_features_params p;
@@ -51,7 +53,9 @@ static int read_params(struct lease *l, struct wire_slice kind)
             return code;
         l->force = p.force;
         l->verify = p.verify;
-        l->stores = l->feature != FEATURE_STFT || p.keep; /* spectra are large and quickly made again */
+        const bool spectrum = l->feature == FEATURE_STFT || l->feature == FEATURE_MAGNITUDE ||
+                              l->feature == FEATURE_POWER || l->feature == FEATURE_DB;
+        l->stores = !spectrum || p.keep; /* spectra are large and quickly made again */
         return params_features_hash(&p, l->feature, l->params_hash);
     }
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);

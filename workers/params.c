@@ -5,7 +5,16 @@
 #include <math.h>
 #include <string.h>
 
-enum { DEFAULT_N_FFT = 2048, DEFAULT_HOP = 512, DEFAULT_MELS = 128, DEFAULT_TOP_DB = 80 };
+enum {
+    DEFAULT_N_FFT = 2048,
+    DEFAULT_HOP = 512,
+    DEFAULT_MELS = 128,
+    DEFAULT_TOP_DB = 80,
+    DEFAULT_MFCC = 20,
+    DEFAULT_BANDS = 6
+};
+
+static const double DEFAULT_ROLLOFF = 0.85, DEFAULT_QUANTILE = 0.02;
 
 static int check_frames(uint64_t *n_fft, uint64_t *hop)
 {
@@ -27,11 +36,36 @@ static const void *or_empty_map(const void *data, size_t *bytes)
     return empty_map;
 }
 
-int params_analyze(const void *data, size_t bytes, struct kind_analyze_params *out)
+static int read_measures(struct wire_list names, uint32_t *wanted)
+{
+    struct wire_slice name;
+    int code = STATUS_OK;
+    *wanted = names.count ? 0 : (uint32_t)MEASURES_DEFAULT;
+    while (!code && wire_next_str(&names, &name)) {
+        char text[LIMIT_FEATURE_NAME + 1];
+        enum measure m = MEASURE_RMS;
+        wire_copy(name, text, sizeof text);
+        code = measure_parse(text, &m);
+        *wanted |= 1U << m;
+    }
+    return code;
+}
+
+int params_analyze(const void *data, size_t bytes, struct kind_analyze_params *out, uint32_t *wanted)
 {
     data = or_empty_map(data, &bytes);
-    const int code = wire_decode(&kind_analyze_params_schema, data, bytes, out);
-    return code ? code : check_frames(&out->n_fft, &out->hop);
+    int code = wire_decode(&kind_analyze_params_schema, data, bytes, out);
+    code = code ? code : check_frames(&out->n_fft, &out->hop);
+    code = code ? code : read_measures(out->features, wanted);
+    if (code)
+        return code;
+    out->mels = out->mels ? out->mels : DEFAULT_MELS;
+    if (!out->mfcc)
+        out->mfcc = out->mels < DEFAULT_MFCC ? out->mels : DEFAULT_MFCC;
+    if (out->mfcc > out->mels && *wanted >> MEASURE_MFCC & 1)
+        return fail(STATUS_ARGUMENT, "n_mfcc is %llu, over n_mels %llu", (unsigned long long)out->mfcc,
+                    (unsigned long long)out->mels);
+    return STATUS_OK;
 }
 
 static bool is_one_of(struct wire_slice s, const char *const *names)
@@ -58,7 +92,14 @@ int params_features(const void *data, size_t bytes, struct kind_features_params 
     out->mels = out->mels ? out->mels : DEFAULT_MELS;
     out->window = out->window.bytes ? out->window : wire_str("hann");
     out->pad = out->pad.bytes ? out->pad : wire_str("zero");
-    out->fmin_hz = isfinite(out->fmin_hz) ? out->fmin_hz : 0;
+    if (*feature != FEATURE_CONTRAST) /* whose lowest octave has its own default */
+        out->fmin_hz = isfinite(out->fmin_hz) ? out->fmin_hz : 0;
+    out->mfcc = out->mfcc ? out->mfcc : out->mels < DEFAULT_MFCC ? out->mels : DEFAULT_MFCC;
+    out->lifter = isfinite(out->lifter) ? out->lifter : 0;
+    out->rolloff = isfinite(out->rolloff) ? out->rolloff : DEFAULT_ROLLOFF;
+    out->bands = out->bands ? out->bands : DEFAULT_BANDS;
+    out->quantile = isfinite(out->quantile) ? out->quantile : DEFAULT_QUANTILE;
+    out->order = isfinite(out->order) ? out->order : 1;
     out->top_db = isfinite(out->top_db) ? out->top_db : DEFAULT_TOP_DB;
     if (out->win_length > out->n_fft)
         return fail(STATUS_ARGUMENT, "win_length is %llu, over n_fft %llu", (unsigned long long)out->win_length,
@@ -67,7 +108,12 @@ int params_features(const void *data, size_t bytes, struct kind_features_params 
         return fail(STATUS_ARGUMENT, "window: there are hann, hamming, blackman, bartlett, rectangular");
     if (!is_one_of(out->pad, pads))
         return fail(STATUS_ARGUMENT, "pad: there are zero and reflect");
-    if (isfinite(out->fmax_hz) && !(out->fmax_hz > out->fmin_hz))
+    if (*feature == FEATURE_MFCC && (out->mfcc > out->mels || out->lifter < 0))
+        return fail(STATUS_ARGUMENT, "n_mfcc is %llu of %llu bands, lifter %g", (unsigned long long)out->mfcc,
+                    (unsigned long long)out->mels, out->lifter);
+    if (*feature == FEATURE_POLY && !(out->order >= 0 && out->order <= 8 && out->order == floor(out->order)))
+        return fail(STATUS_ARGUMENT, "order is %g, allowed 0 to 8", out->order);
+    if (isfinite(out->fmax_hz) && isfinite(out->fmin_hz) && !(out->fmax_hz > out->fmin_hz))
         return fail(STATUS_ARGUMENT, "fmax %g Hz is not above fmin %g Hz", out->fmax_hz, out->fmin_hz);
     return STATUS_OK;
 }
@@ -87,23 +133,43 @@ static int hash_of(const char *name, uint64_t version, const struct wire_schema 
     return code;
 }
 
-int params_analyze_hash(const struct kind_analyze_params *p, uint8_t out[16])
+int params_analyze_hash(const struct kind_analyze_params *p, uint32_t wanted, uint8_t out[16])
 {
-    const struct kind_analyze_params counted = {.n_fft = p->n_fft, .hop = p->hop};
-    return hash_of(KIND_ANALYZE, ANALYZE_VERSION, &kind_analyze_params_schema, &counted, out);
+    const bool mels = wanted & (1U << MEASURE_LOGMEL | 1U << MEASURE_MFCC);
+    struct kind_analyze_params counted = {
+        .n_fft = p->n_fft, .hop = p->hop, .mels = mels ? p->mels : 0, .rate_hz = p->rate_hz};
+    struct wire_buffer names = {0};
+    uint32_t count = 0;
+    int code = STATUS_OK;
+    counted.mfcc = wanted & 1U << MEASURE_MFCC ? p->mfcc : 0;
+    counted.resample = p->rate_hz ? p->resample : wire_str(NULL);
+    for (int m = 0; m < MEASURES && !code; m++) /* in one order, whatever the caller's was */
+        if (wanted >> m & 1) {
+            code = wire_append_str(&names, measure_name((enum measure)m));
+            count++;
+        }
+    counted.features = wire_list_of(&names, count);
+    code = code ? code : hash_of(KIND_ANALYZE, ANALYZE_VERSION, &kind_analyze_params_schema, &counted, out);
+    wire_free(&names);
+    return code;
 }
 
 int params_features_hash(const struct kind_features_params *p, enum feature_kind feature, uint8_t out[16])
 {
-    const bool spectral =
-        feature == FEATURE_STFT || feature == FEATURE_MEL || feature == FEATURE_LOGMEL || feature == FEATURE_CENTROID;
-    const bool mel = feature == FEATURE_MEL || feature == FEATURE_LOGMEL;
+    const bool spectral = feature != FEATURE_RMS && feature != FEATURE_PEAK && feature != FEATURE_ZCR;
+    const bool mel = feature == FEATURE_MEL || feature == FEATURE_LOGMEL || feature == FEATURE_MFCC;
     struct kind_features_params counted = {.n_fft = p->n_fft,
                                            .hop = p->hop,
                                            .not_centred = p->not_centred,
                                            .feature = p->feature,
+                                           .rate_hz = p->rate_hz,
+                                           .resample = p->rate_hz ? p->resample : wire_str(NULL),
                                            .fmin_hz = NAN,
                                            .fmax_hz = NAN,
+                                           .lifter = NAN,
+                                           .rolloff = NAN,
+                                           .quantile = NAN,
+                                           .order = NAN,
                                            .top_db = NAN};
     if (spectral) {
         counted.win_length = p->win_length;
@@ -117,7 +183,20 @@ int params_features_hash(const struct kind_features_params *p, enum feature_kind
         counted.htk = p->htk;
         counted.no_norm = p->no_norm;
     }
-    if (feature == FEATURE_LOGMEL)
+    if (feature == FEATURE_LOGMEL || feature == FEATURE_MFCC || feature == FEATURE_DB)
         counted.top_db = p->top_db < 0 ? -1 : p->top_db + 0.0;
+    if (feature == FEATURE_MFCC) {
+        counted.mfcc = p->mfcc;
+        counted.lifter = p->lifter + 0.0;
+    }
+    if (feature == FEATURE_CONTRAST) {
+        counted.bands = p->bands;
+        counted.fmin_hz = p->fmin_hz;
+        counted.quantile = p->quantile;
+    }
+    if (feature == FEATURE_ROLLOFF)
+        counted.rolloff = p->rolloff;
+    if (feature == FEATURE_POLY)
+        counted.order = p->order;
     return hash_of(KIND_FEATURES, FEATURES_VERSION, &kind_features_params_schema, &counted, out);
 }

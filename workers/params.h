@@ -4,18 +4,20 @@
 #ifndef PARAMS_H
 #define PARAMS_H
 #include "kinds.h"
+#include "measures.h"
 #include "record.h"
 
 /* Raised when an operation's results change: old records are then not found, never mistaken. */
-enum { ANALYZE_VERSION = 1, FEATURES_VERSION = 1 };
+enum { ANALYZE_VERSION = 2, FEATURES_VERSION = 2 };
 
-int params_analyze(const void *data, size_t bytes, struct kind_analyze_params *out) MUST_USE;
+/* *wanted: a bit for each enum measure. */
+int params_analyze(const void *data, size_t bytes, struct kind_analyze_params *out, uint32_t *wanted) MUST_USE;
 int params_features(const void *data, size_t bytes, struct kind_features_params *out,
                     enum feature_kind *feature) MUST_USE;
 
 /* 16 bytes that two parameter sets share exactly when they give the same result: `force`, `verify` and `keep` do not
- * count, nor do fields that the feature does not use. */
-int params_analyze_hash(const struct kind_analyze_params *p, uint8_t out[16]) MUST_USE;
+ * count, nor do `isa`, `statistics` and fields that the feature does not use. */
+int params_analyze_hash(const struct kind_analyze_params *p, uint32_t wanted, uint8_t out[16]) MUST_USE;
 int params_features_hash(const struct kind_features_params *p, enum feature_kind feature, uint8_t out[16]) MUST_USE;
 
 #endif

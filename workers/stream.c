@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SAMPLES = 262144, BLOCK_FRAMES_MAX = 65536, BLOCK_FRAMES_MIN = 1024, REFLECT_EXTRA = 2 };
+enum { BLOCK_SAMPLES = 262144, BLOCK_FRAMES_MAX = 131072, BLOCK_FRAMES_MIN = 1024, REFLECT_EXTRA = 2 };
 
 int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const struct frame_params *frame,
                 size_t frame_bytes)
@@ -21,6 +21,8 @@ int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const st
     if (s->block_frames < BLOCK_FRAMES_MIN)
         s->block_frames = BLOCK_FRAMES_MIN;
     s->capacity = 3 * frame->window_samples + REFLECT_EXTRA + 2 * s->block_frames;
+    if (frame->hop_samples < s->capacity)
+        s->capacity += frame->hop_samples; /* for stream_keep_previous */
     s->block = malloc((size_t)s->block_frames * (size_t)channels * sizeof *s->block);
     s->mono = malloc((size_t)s->capacity * sizeof *s->mono);
     if (s->block && s->mono)
@@ -34,6 +36,11 @@ void stream_close(struct stream *s)
     free(s->block);
     free(s->mono);
     s->block = s->mono = NULL;
+}
+
+void stream_keep_previous(struct stream *s)
+{
+    s->extra = REFLECT_EXTRA + s->frame.hop_samples;
 }
 
 /* Appends one block of mono samples, or sets ended. */
@@ -55,14 +62,14 @@ static int read_block(struct stream *s)
                               .total = got};
     struct ragged mono = {
         .data = s->mono + s->samples, .channels = 1, .offset = offset, .piece = &piece, .rows = 1, .total = got};
-    struct level level_of_block, level_of_input;
-    if ((code = level(s->exec, &in, &level_of_input)) || (code = mixdown(s->exec, &in, &mono)) ||
-        (code = level(s->exec, &mono, &level_of_block)))
+    struct level level_of_block;
+    if ((code = mixdown(s->exec, &in, &mono)) || (code = level(s->exec, &mono, &level_of_block)))
         return code;
-    if (level_of_input.first_not_finite >= 0)
-        return fail(STATUS_FORMAT, "sample %" PRId64 " is not a finite number", level_of_input.first_not_finite);
+    if (level_of_block.first_not_finite >= 0) /* as a mean is when, and where, a channel is */
+        return fail(STATUS_FORMAT, "sample %" PRId64 " is not a finite number", level_of_block.first_not_finite);
     level_join(&s->level, &level_of_block);
     s->samples += got;
+    s->total += got;
     return STATUS_OK;
 }
 

@@ -26,6 +26,7 @@ struct stream {
     int64_t next;           /* first frame still to come */
     bool ended;
     struct level level; /* of the mono signal, complete at the end */
+    int64_t total;      /* its samples so far */
 };
 
 /* What one step gives. */
@@ -39,6 +40,10 @@ struct stream_piece {
 int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const struct frame_params *frame,
                 size_t frame_bytes) MUST_USE;
 void stream_close(struct stream *s);
+
+/* From now on pieces begin a hop earlier, so that each new frame has the one before it (flux.h). Before the first
+ * piece. */
+void stream_keep_previous(struct stream *s);
 
 /* The next piece; out->frames = 0 at the end. x points into the stream, until the next call. */
 int stream_next(struct stream *s, struct stream_piece *out) MUST_USE;

@@ -64,6 +64,9 @@ int cli_common(int option, struct common *c, const char *command, const char *he
 /* Parses a whole number; on failure says so and returns false. */
 bool cli_number(const char *command, const char *option, const char *text, double least, double most, double *out);
 
+/* A list a,b,c as elements of a WIRE_STRS list, which stay in *buffer; false for an empty name or a name too long. */
+bool cli_names(const char *text, struct wire_buffer *buffer, struct wire_list *out);
+
 /* Prints "wavemill COMMAND: message" to stderr; returns `code`. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_failed(const char *command, int status); /* with the thread's message; returns the exit code for it */

@@ -6,17 +6,27 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] = "usage: wavemill analyze [OPTION...] PATH...\n"
-                           "Measures audio files; folders are walked. Duration, level, zero crossings and spectral "
-                           "centroid of the mono mean at the\n"
-                           "file's own rate go to the feature store and to stdout. A file that was measured before is "
-                           "not read again, wherever it\n"
-                           "has been moved. Bad files are reported one line each; the rest goes on.\n\n"
-                           "  --n-fft N          samples per frame, 16 to 65536 (default 2048)\n"
-                           "  --hop N            samples between frames (default 512)\n"
-                           "  --force            compute also what is in the store\n"
-                           "  --verify           read every file's bytes again to know it by its contents\n"
-                           "  --priority N       -1000 to 1000, larger first (default 0)\n";
+static const char help[] =
+    "usage: wavemill analyze [OPTION...] PATH...\n"
+    "Measures audio files; folders are walked. Of the mono mean at the file's own rate: duration, "
+    "RMS, peak, and per frame\n"
+    "level, zero crossings, log-mel, MFCC and the shape of the spectrum, of which mean, variance, "
+    "median, minimum and maximum\n"
+    "over the frames go to the feature store and, with --json, to stdout; also those of first "
+    "differences. A file that was\n"
+    "measured before is not read again, wherever it has been moved. Bad files are reported one line "
+    "each; the rest goes on.\n\n"
+    "  --features A,B     what to measure: rms, peak, zcr, logmel, mfcc, centroid, bandwidth, "
+    "rolloff, flatness, contrast\n"
+    "                     (these by default), flux, poly\n"
+    "  --n-fft N          samples per frame, 16 to 65536 (default 2048)\n"
+    "  --hop N            samples between frames (default 512)\n"
+    "  --n-mels N         bands of logmel and mfcc, up to 512 (default 128)\n"
+    "  --n-mfcc N         cepstral coefficients (default 20)\n"
+    "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
+    "  --force            compute also what is in the store\n"
+    "  --verify           read every file's bytes again to know it by its contents\n"
+    "  --priority N       -1000 to 1000, larger first (default 0)\n";
 
 enum { FILE_COLUMNS = 44 };
 
@@ -37,11 +47,48 @@ static void show_table(const struct batch *b, const char *path, const struct kin
         printf(" %8.2f", 20 * log10(r->peak));
     else
         printf(" %8s", "-inf");
-    printf(" %11.1f", r->spectral_centroid_hz);
+    if (isfinite(r->spectral_centroid_hz))
+        printf(" %11.1f", r->spectral_centroid_hz);
+    else
+        printf(" %11s", "-");
     if (r->from_store)
         printf(" %8s\n", "store");
     else
         printf(" %8.1f\n", 1000 * r->seconds);
+}
+
+/* {"mean": .., "var": .., ..}: a number, or an array where a frame has several. */
+static json_t *five(const uint8_t *statistics, uint64_t values)
+{
+    static const char *const names[] = {"mean", "var", "median", "min", "max"};
+    json_t *all = json_object();
+    for (int k = 0; k < 5; k++) {
+        json_t *array = json_array();
+        for (uint64_t i = 0; i < values; i++) {
+            float v; /* little-endian, as every machine that this runs on */
+            memcpy(&v, statistics + (k * values + i) * sizeof v, sizeof v);
+            json_array_append_new(array, output_number(v));
+        }
+        json_object_set(all, names[k], values == 1 ? json_array_get(array, 0) : array);
+        json_decref(array);
+    }
+    return all;
+}
+
+static void add_statistics(json_t *results, struct wire_list list)
+{
+    struct kind_series s;
+    json_t *features = json_object();
+    while (wire_next(&list, &kind_series_schema, &s)) {
+        char name[LIMIT_NAME + 1];
+        if (s.values == 0 || s.statistics.bytes != 10 * s.values * sizeof(float))
+            continue;
+        wire_copy(s.name, name, sizeof name);
+        json_t *feature = five(s.statistics.data, s.values);
+        json_object_set_new(feature, "delta", five(s.statistics.data + 5 * s.values * sizeof(float), s.values));
+        json_object_set_new(features, name, feature);
+    }
+    json_object_set_new(results, "features", features);
 }
 
 static void show_json(const char *path, const struct kind_analyze_result *r)
@@ -50,12 +97,19 @@ static void show_json(const char *path, const struct kind_analyze_result *r)
     output_provenance(line, (const struct kind_provenance *)r);
     json_object_set_new(params, "n_fft", json_integer((json_int_t)r->n_fft));
     json_object_set_new(params, "hop_length", json_integer((json_int_t)r->hop));
+    json_object_set_new(params, "n_mels", json_integer((json_int_t)r->mels));
+    json_object_set_new(params, "n_mfcc", json_integer((json_int_t)r->mfcc));
+    json_object_set_new(params, "sample_rate", json_integer((json_int_t)r->analysis_rate_hz));
     json_object_set_new(line, "params", params);
     json_object_set_new(results, "duration_s", output_number(r->duration_s));
     json_object_set_new(results, "rms", output_number(r->rms));
     json_object_set_new(results, "peak", output_number(r->peak));
     json_object_set_new(results, "zero_crossing_rate", output_number(r->zero_crossing_rate));
     json_object_set_new(results, "spectral_centroid_hz", output_number(r->spectral_centroid_hz));
+    json_object_set_new(results, "frames", json_integer((json_int_t)r->frames));
+    if (r->every > 1) /* a long file: the statistics are over one of so many blocks of 64 frames */
+        json_object_set_new(results, "blocks_measured_every", json_integer((json_int_t)r->every));
+    add_statistics(results, r->series);
     json_object_set_new(line, "results", results);
     output_json_line(line);
 }
@@ -155,15 +209,21 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
 
 int cmd_analyze(int argc, char **argv)
 {
-    enum { N_FFT = 1, HOP, FORCE, VERIFY, PRIORITY };
+    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, ISA, FORCE, VERIFY, PRIORITY };
     static const struct option options[] = {{"n-fft", required_argument, NULL, N_FFT},
                                             {"hop", required_argument, NULL, HOP},
+                                            {"hop-length", required_argument, NULL, HOP},
+                                            {"n-mels", required_argument, NULL, N_MELS},
+                                            {"n-mfcc", required_argument, NULL, N_MFCC},
+                                            {"features", required_argument, NULL, FEATURES},
+                                            {"isa", required_argument, NULL, ISA},
                                             {"force", no_argument, NULL, FORCE},
                                             {"verify", no_argument, NULL, VERIFY},
                                             {"priority", required_argument, NULL, PRIORITY},
                                             CLI_COMMON_OPTIONS};
     struct common common = {0};
     struct kind_analyze_params p = {0};
+    struct wire_buffer names = {0};
     double priority = 0, number;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int code = -1;
@@ -177,6 +237,23 @@ int cmd_analyze(int argc, char **argv)
             if (!cli_number("analyze", "--hop", optarg, 1, 1 << 30, &number))
                 return EXIT_USAGE;
             p.hop = (uint64_t)number;
+            break;
+        case N_MELS:
+            if (!cli_number("analyze", "--n-mels", optarg, 1, LIMIT_SERIES_VALUES, &number))
+                return EXIT_USAGE;
+            p.mels = (uint64_t)number;
+            break;
+        case N_MFCC:
+            if (!cli_number("analyze", "--n-mfcc", optarg, 1, LIMIT_SERIES_VALUES, &number))
+                return EXIT_USAGE;
+            p.mfcc = (uint64_t)number;
+            break;
+        case FEATURES:
+            if (!cli_names(optarg, &names, &p.features))
+                return cli_usage("analyze", "--features: a list like rms,mfcc,contrast");
+            break;
+        case ISA:
+            p.isa = wire_str(optarg);
             break;
         case FORCE:
             p.force = true;
@@ -199,7 +276,9 @@ int cmd_analyze(int argc, char **argv)
     struct walk files = {0};
     struct batch b = {
         .common = &common, .command = "analyze", .kind = KIND_ANALYZE, .priority = (int64_t)priority, .show = show};
+    p.statistics = common.format == OUTPUT_JSON;
     const int code = run(&b, &p, &files, argc - optind, argv + optind);
     walk_free(&files);
+    wire_free(&names);
     return code;
 }

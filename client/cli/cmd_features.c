@@ -13,7 +13,9 @@ static const char help[] =
     "Writes one feature of each file as a NumPy array [bins, frames]: numpy.load(OUT). librosa's conventions and "
     "defaults, of\n"
     "the mono mean at the file's own rate. OUT is a .npy file, or a folder for FILE.KIND.npy of each.\n\n"
-    "  --kind KIND        stft (complex64), mel (power), logmel (dB), rms, peak, zcr, centroid (float32)\n"
+    "  --kind KIND        stft (complex64); float32: magnitude, power, db, mel (power), logmel (dB), mfcc, rms, peak, "
+    "zcr,\n"
+    "                     centroid, bandwidth, rolloff (Hz), flatness, contrast (dB), flux, poly\n"
     "  --out OUT          a .npy file, or a folder\n"
     "  --n-fft N          samples per frame, 16 to 65536 (default 2048)\n"
     "  --hop N            samples between frames (default 512)\n"
@@ -26,10 +28,17 @@ static const char help[] =
     "  --fmax HZ          upper edge of the highest band (default: half the rate)\n"
     "  --htk              HTK's mel scale, not Slaney's\n"
     "  --no-norm          bands not divided by their widths\n"
-    "  --top-db DB        logmel: clip so far below the maximum (default 80; none: no limit)\n"
+    "  --top-db DB        logmel, mfcc, db: clip so far below the maximum (default 80; none: no limit)\n"
+    "  --n-mfcc N         mfcc: coefficients (default 20)\n"
+    "  --lifter N         mfcc: weight of the higher ones (default 0: none)\n"
+    "  --roll-percent P   rolloff: part of the magnitude that lies below (default 0.85)\n"
+    "  --n-bands N        contrast: octaves above --fmin, which is 200 here by default (default 6)\n"
+    "  --quantile Q       contrast: part of a band that is its peak, and its valley (default 0.02)\n"
+    "  --order N          poly: of the polynomial, 0 to 8 (default 1)\n"
+    "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --force            compute also what is in the store\n"
     "  --verify           read the file's bytes again to know it by its contents\n"
-    "  --keep             store a stft too, which is otherwise only written\n"
+    "  --keep             store a spectrum too (stft, magnitude, power, db), which is otherwise only written\n"
     "  --skip-existing    leave files alone whose OUT is there\n";
 
 static int show(struct batch *b, const char *path, struct wire_slice result)
@@ -95,7 +104,14 @@ enum {
     FORCE,
     VERIFY,
     KEEP,
-    SKIP
+    SKIP,
+    N_MFCC,
+    LIFTER,
+    ROLLOFF,
+    N_BANDS,
+    QUANTILE,
+    ORDER,
+    ISA
 };
 
 static const struct {
@@ -112,6 +128,12 @@ static const struct {
     {FMIN, "--fmin", 0, 1e6, offsetof(struct kind_features_params, fmin_hz), false},
     {FMAX, "--fmax", 0, 1e6, offsetof(struct kind_features_params, fmax_hz), false},
     {TOP_DB, "--top-db", 0, 1e6, offsetof(struct kind_features_params, top_db), false},
+    {N_MFCC, "--n-mfcc", 1, 4096, offsetof(struct kind_features_params, mfcc), true},
+    {LIFTER, "--lifter", 0, 1e9, offsetof(struct kind_features_params, lifter), false},
+    {ROLLOFF, "--roll-percent", 0, 1, offsetof(struct kind_features_params, rolloff), false},
+    {N_BANDS, "--n-bands", 1, 32, offsetof(struct kind_features_params, bands), true},
+    {QUANTILE, "--quantile", 0, 1, offsetof(struct kind_features_params, quantile), false},
+    {ORDER, "--order", 0, 8, offsetof(struct kind_features_params, order), false},
 };
 
 static int set_number(struct request *r, int option)
@@ -180,7 +202,16 @@ static int set_option(struct request *r, int option)
     case N_MELS:
     case FMIN:
     case FMAX:
+    case N_MFCC:
+    case LIFTER:
+    case ROLLOFF:
+    case N_BANDS:
+    case QUANTILE:
+    case ORDER:
         return set_number(r, option);
+    case ISA:
+        r->params.isa = wire_str(optarg);
+        return -1;
     default:
         return cli_common(option, &r->common, "features", help);
     }
@@ -299,9 +330,22 @@ int cmd_features(int argc, char **argv)
                                             {"force", no_argument, NULL, FORCE},
                                             {"verify", no_argument, NULL, VERIFY},
                                             {"keep", no_argument, NULL, KEEP},
+                                            {"n-mfcc", required_argument, NULL, N_MFCC},
+                                            {"lifter", required_argument, NULL, LIFTER},
+                                            {"roll-percent", required_argument, NULL, ROLLOFF},
+                                            {"n-bands", required_argument, NULL, N_BANDS},
+                                            {"quantile", required_argument, NULL, QUANTILE},
+                                            {"order", required_argument, NULL, ORDER},
+                                            {"isa", required_argument, NULL, ISA},
                                             {"skip-existing", no_argument, NULL, SKIP},
                                             CLI_COMMON_OPTIONS};
-    struct request r = {.params = {.fmin_hz = NAN, .fmax_hz = NAN, .top_db = NAN}};
+    struct request r = {.params = {.fmin_hz = NAN,
+                                   .fmax_hz = NAN,
+                                   .top_db = NAN,
+                                   .lifter = NAN,
+                                   .rolloff = NAN,
+                                   .quantile = NAN,
+                                   .order = NAN}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         const int code = set_option(&r, o);
         if (code >= 0)

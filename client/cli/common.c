@@ -157,3 +157,24 @@ char *cli_absolute(const char *path)
     free(folder);
     return out;
 }
+
+bool cli_names(const char *text, struct wire_buffer *buffer, struct wire_list *out)
+{
+    uint32_t count = 0;
+    buffer->bytes = 0;
+    for (;; count++) {
+        char name[LIMIT_FEATURE_NAME + 1];
+        const size_t n = strcspn(text, ",");
+        if (n == 0 || n >= sizeof name || count == LIMIT_SERIES)
+            return false;
+        memcpy(name, text, n);
+        name[n] = '\0';
+        if (wire_append_str(buffer, name))
+            return false;
+        if (!text[n])
+            break;
+        text += n + 1;
+    }
+    *out = wire_list_of(buffer, count + 1);
+    return true;
+}

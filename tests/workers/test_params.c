@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-static const struct kind_features_params none = {.fmin_hz = NAN, .fmax_hz = NAN, .top_db = NAN};
+static const struct kind_features_params none = {
+    .fmin_hz = NAN, .fmax_hz = NAN, .top_db = NAN, .lifter = NAN, .rolloff = NAN, .quantile = NAN, .order = NAN};
 
 static int read_features(const struct kind_features_params *in, struct kind_features_params *out,
                          enum feature_kind *kind, struct wire_buffer *b)
@@ -45,18 +46,21 @@ static bool same(const char *feature, struct kind_features_params a, struct kind
     return memcmp(hash_a, hash_b, 16) == 0;
 }
 
-#define WITH(...) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = NAN, .top_db = NAN, __VA_ARGS__})
-#define FMIN(hz) ((struct kind_features_params){.fmin_hz = (hz), .fmax_hz = NAN, .top_db = NAN})
-#define FMAX(hz) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = (hz), .top_db = NAN})
-#define TOP_DB(db) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = NAN, .top_db = (db)})
+#define OTHERS .lifter = NAN, .rolloff = NAN, .quantile = NAN, .order = NAN
+#define WITH(...) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = NAN, .top_db = NAN, OTHERS, __VA_ARGS__})
+#define FMIN(hz) ((struct kind_features_params){.fmin_hz = (hz), .fmax_hz = NAN, .top_db = NAN, OTHERS})
+#define FMAX(hz) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = (hz), .top_db = NAN, OTHERS})
+#define TOP_DB(db) ((struct kind_features_params){.fmin_hz = NAN, .fmax_hz = NAN, .top_db = (db), OTHERS})
 
 TEST(analyze_defaults)
 {
     struct kind_analyze_params p;
+    uint32_t wanted = 0;
     static const uint8_t empty[] = {0x80};
-    CHECK_OK(params_analyze(NULL, 0, &p));
-    CHECK(p.n_fft == 2048 && p.hop == 512 && !p.force && !p.verify);
-    CHECK_OK(params_analyze(empty, 1, &p));
+    CHECK_OK(params_analyze(NULL, 0, &p, &wanted));
+    CHECK(p.n_fft == 2048 && p.hop == 512 && !p.force && !p.verify && p.mels == 128 && p.mfcc == 20);
+    CHECK(wanted == MEASURES_DEFAULT);
+    CHECK_OK(params_analyze(empty, 1, &p, &wanted));
     CHECK(p.n_fft == 2048 && p.hop == 512);
 }
 
@@ -65,27 +69,36 @@ TEST(analyze_bad_values)
     static const struct {
         struct kind_analyze_params p;
         int code;
-    } cases[] = {{{.n_fft = 15}, STATUS_ARGUMENT}, {{.n_fft = 16}, STATUS_OK},
-                 {{.n_fft = 65536}, STATUS_OK},    {{.n_fft = 65537}, STATUS_FORMAT},
-                 {{.hop = UINT32_MAX}, STATUS_OK}, {{.hop = (uint64_t)UINT32_MAX + 1}, STATUS_ARGUMENT}};
+    } cases[] = {{{.n_fft = 15}, STATUS_ARGUMENT},
+                 {{.n_fft = 16}, STATUS_OK},
+                 {{.n_fft = 65536}, STATUS_OK},
+                 {{.n_fft = 65537}, STATUS_FORMAT},
+                 {{.mels = 10, .mfcc = 11}, STATUS_ARGUMENT},
+                 {{.mels = 10}, STATUS_OK},
+                 {{.mels = 513}, STATUS_FORMAT},
+                 {{.hop = UINT32_MAX}, STATUS_OK},
+                 {{.hop = (uint64_t)UINT32_MAX + 1}, STATUS_ARGUMENT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wire_buffer b = {0};
         struct kind_analyze_params out;
+        uint32_t wanted = 0;
         CHECK_OK(wire_encode(&kind_analyze_params_schema, &cases[i].p, &b));
-        CHECK_CODE(params_analyze(b.data, b.bytes, &out), cases[i].code);
+        CHECK_CODE(params_analyze(b.data, b.bytes, &out, &wanted), cases[i].code);
         wire_free(&b);
     }
     struct kind_analyze_params out;
-    CHECK_CODE(params_analyze("garbage", 7, &out), STATUS_FORMAT);
+    uint32_t wanted = 0;
+    CHECK_CODE(params_analyze("garbage", 7, &out, &wanted), STATUS_FORMAT);
 }
 
 static void analyze_hash(struct kind_analyze_params p, uint8_t hash[16])
 {
     struct wire_buffer b = {0};
     struct kind_analyze_params out;
+    uint32_t wanted = 0;
     CHECK_OK(wire_encode(&kind_analyze_params_schema, &p, &b));
-    CHECK_OK(params_analyze(b.data, b.bytes, &out));
-    CHECK_OK(params_analyze_hash(&out, hash));
+    CHECK_OK(params_analyze(b.data, b.bytes, &out, &wanted));
+    CHECK_OK(params_analyze_hash(&out, wanted, hash));
     wire_free(&b);
 }
 
@@ -99,6 +112,32 @@ TEST(analyze_hashes)
     CHECK(memcmp(first, other, 16) != 0);
     analyze_hash((struct kind_analyze_params){.hop = 256}, other);
     CHECK(memcmp(first, other, 16) != 0);
+    analyze_hash((struct kind_analyze_params){.mfcc = 13}, other);
+    CHECK(memcmp(first, other, 16) != 0);
+    analyze_hash((struct kind_analyze_params){.isa = {(const uint8_t *)"scalar", 6}, .statistics = true}, other);
+    CHECK(memcmp(first, other, 16) == 0);
+}
+
+TEST(analyze_features_by_name)
+{
+    static const char *const orders[][3] = {{"rms", "zcr", "flux"}, {"flux", "rms", "zcr"}, {"zcr", "flux", "rms"}};
+    uint8_t hash[3][16];
+    for (int i = 0; i < 3; i++) {
+        struct wire_buffer names = {0};
+        for (int k = 0; k < 3; k++)
+            CHECK_OK(wire_append_str(&names, orders[i][k]));
+        analyze_hash((struct kind_analyze_params){.features = wire_list_of(&names, 3)}, hash[i]);
+        wire_free(&names);
+    }
+    CHECK(memcmp(hash[0], hash[1], 16) == 0 && memcmp(hash[0], hash[2], 16) == 0);
+    struct wire_buffer names = {0}, b = {0};
+    struct kind_analyze_params out;
+    uint32_t wanted = 0;
+    CHECK_OK(wire_append_str(&names, "chroma"));
+    CHECK_OK(wire_encode(&kind_analyze_params_schema,
+                         &(struct kind_analyze_params){.features = wire_list_of(&names, 1)}, &b));
+    CHECK_CODE(params_analyze(b.data, b.bytes, &out, &wanted), STATUS_ARGUMENT);
+    wire_free(&names), wire_free(&b);
 }
 
 TEST(features_defaults)
