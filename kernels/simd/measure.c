@@ -1,8 +1,9 @@
 #include "measure.h"
 
+#include "select.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 void SIMD(measure_power)(const struct measure *m, double power, vf *out)
 {
@@ -135,61 +136,90 @@ vf SIMD(measure_flatness)(const struct measure *m)
     return vf_load(out);
 }
 
-/* Means of the `take` largest and smallest of n vectors, lane by lane: each value sinks to its place in two rows that
- * stay in order. */
-INLINE void extremes(const int take, const vf *v, int64_t n, vf *largest, vf *smallest)
+enum { TAKE_MOST = 16 };
+
+/* The `take` smallest of n vectors, lane by lane, in order: each value sinks to its place. v is read downwards, since a
+ * spectrum falls: what comes later is then rarely among them, and one comparison tells. */
+INLINE vf mean_of_smallest(const int take, const vf *v, int64_t n)
 {
-    vf high[8], low[8];
-#pragma GCC unroll 8
-    for (int k = 0; k < take; k++) {
-        high[k] = vf_set(-INFINITY);
-        low[k] = vf_set(INFINITY);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        vf up = v[i], down = v[i];
-#pragma GCC unroll 8
+    vf row[TAKE_MOST];
+#pragma GCC unroll 16
+    for (int k = 0; k < take; k++)
+        row[k] = vf_set(INFINITY);
+    for (int64_t i = n - 1; i >= 0; i--) {
+        vf x = v[i];
+        if (!vmask_bits(vf_less(x, row[take - 1])))
+            continue;
+#pragma GCC unroll 16
         for (int k = 0; k < take; k++) {
-            const vf h = high[k], l = low[k];
-            high[k] = vf_max(h, up);
-            up = vf_min(h, up);
-            low[k] = vf_min(l, down);
-            down = vf_max(l, down);
+            const vf r = row[k];
+            row[k] = vf_min(r, x);
+            x = vf_max(r, x);
         }
     }
-    vf a = high[0], b = low[0];
-#pragma GCC unroll 8
-    for (int k = 1; k < take; k++) {
-        a += high[k];
-        b += low[k];
-    }
-    *largest = a / (float)take;
-    *smallest = b / (float)take;
+    vf sum = row[0];
+#pragma GCC unroll 16
+    for (int k = 1; k < take; k++)
+        sum += row[k];
+    return sum / (float)take;
 }
 
-static int rising(const void *a, const void *b)
+INLINE vf mean_of_largest(const int take, const vf *v, int64_t n)
 {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* The same for any number, by sorting each lane. */
-static void extremes_sorted(const struct measure *m, const struct contrast_band *b, vf *largest, vf *smallest)
-{
-    float high[LANES], low[LANES];
-    for (int l = 0; l < LANES; l++) {
-        for (int64_t i = 0; i < b->count; i++)
-            m->scratch[i] = ((const float *)(m->magnitude + b->first + i))[l];
-        qsort(m->scratch, (size_t)b->count, sizeof *m->scratch, rising);
-        double top = 0, bottom = 0;
-        for (int64_t i = 0; i < b->take; i++) {
-            bottom += m->scratch[i];
-            top += m->scratch[b->count - 1 - i];
+    vf row[TAKE_MOST];
+#pragma GCC unroll 16
+    for (int k = 0; k < take; k++)
+        row[k] = vf_set(-INFINITY);
+    for (int64_t i = 0; i < n; i++) {
+        vf x = v[i];
+        if (!vmask_bits(vf_less(row[take - 1], x)))
+            continue;
+#pragma GCC unroll 16
+        for (int k = 0; k < take; k++) {
+            const vf r = row[k];
+            row[k] = vf_max(r, x);
+            x = vf_min(r, x);
         }
-        high[l] = (float)(top / (double)b->take);
-        low[l] = (float)(bottom / (double)b->take);
     }
-    *largest = vf_load(high);
-    *smallest = vf_load(low);
+    vf sum = row[0];
+#pragma GCC unroll 16
+    for (int k = 1; k < take; k++)
+        sum += row[k];
+    return sum / (float)take;
+}
+
+INLINE void means(const int take, const vf *v, int64_t n, vf *largest, vf *smallest)
+{
+    *largest = mean_of_largest(take, v, n);
+    *smallest = mean_of_smallest(take, v, n);
+}
+
+/* The same for any number: the value of the last rank that counts, what lies beyond it, and equal ones to fill up. */
+static void means_by_rank(const struct contrast_band *b, const vf *v, vf *largest, vf *smallest)
+{
+    const vf take = vf_set((float)b->take), one = vf_set(1);
+    vf least = v[0], most = v[0], above = {0}, below = {0}, high = {0}, low = {0};
+    for (int64_t i = 1; i < b->count; i++) {
+        least = vf_min(least, v[i]);
+        most = vf_max(most, v[i]);
+    }
+    const vi *const key = (const vi *)v; /* magnitudes are not negative: their bits are in order */
+    const vf top = (vf)select_rank(key, b->count, vf_set((float)(b->count - b->take)), (vi)least, (vi)most);
+    const vf bottom = (vf)select_rank(key, b->count, vf_set((float)(b->take - 1)), (vi)least, (vi)most);
+    for (int64_t first = 0; first < b->count; first += BLOCK_BINS) {
+        vf part = {0}, other = {0};
+        for (int64_t i = first; i < b->count && i < first + BLOCK_BINS; i++) {
+            const vmask is_above = vf_less(top, v[i]), is_below = vf_less(v[i], bottom);
+            part = vf_add_where(is_above, part, v[i]);
+            above = vf_add_where(is_above, above, one);
+            other = vf_add_where(is_below, other, v[i]);
+            below = vf_add_where(is_below, below, one);
+        }
+        high += part;
+        low += other;
+    }
+    *largest = (high + (take - above) * top) / take;
+    *smallest = (low + (take - below) * bottom) / take;
 }
 
 static void band_extremes(const struct measure *m, const struct contrast_band *b, vf *largest, vf *smallest)
@@ -197,31 +227,55 @@ static void band_extremes(const struct measure *m, const struct contrast_band *b
     const vf *const v = m->magnitude + b->first;
     switch (b->take) {
     case 1:
-        extremes(1, v, b->count, largest, smallest);
+        means(1, v, b->count, largest, smallest);
         break;
     case 2:
-        extremes(2, v, b->count, largest, smallest);
+        means(2, v, b->count, largest, smallest);
         break;
     case 3:
-        extremes(3, v, b->count, largest, smallest);
+        means(3, v, b->count, largest, smallest);
         break;
     case 4:
-        extremes(4, v, b->count, largest, smallest);
+        means(4, v, b->count, largest, smallest);
         break;
     case 5:
-        extremes(5, v, b->count, largest, smallest);
+        means(5, v, b->count, largest, smallest);
         break;
     case 6:
-        extremes(6, v, b->count, largest, smallest);
+        means(6, v, b->count, largest, smallest);
         break;
     case 7:
-        extremes(7, v, b->count, largest, smallest);
+        means(7, v, b->count, largest, smallest);
         break;
     case 8:
-        extremes(8, v, b->count, largest, smallest);
+        means(8, v, b->count, largest, smallest);
+        break;
+    case 9:
+        means(9, v, b->count, largest, smallest);
+        break;
+    case 10:
+        means(10, v, b->count, largest, smallest);
+        break;
+    case 11:
+        means(11, v, b->count, largest, smallest);
+        break;
+    case 12:
+        means(12, v, b->count, largest, smallest);
+        break;
+    case 13:
+        means(13, v, b->count, largest, smallest);
+        break;
+    case 14:
+        means(14, v, b->count, largest, smallest);
+        break;
+    case 15:
+        means(15, v, b->count, largest, smallest);
+        break;
+    case 16:
+        means(16, v, b->count, largest, smallest);
         break;
     default:
-        extremes_sorted(m, b, largest, smallest);
+        means_by_rank(b, v, largest, smallest);
     }
 }
 

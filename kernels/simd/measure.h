@@ -16,7 +16,6 @@ struct measure {
     const struct spectral_plans *plans;
     int64_t bins;
     const vf *power, *magnitude;
-    float *scratch; /* [bins] */
 };
 
 /* v in decibels of power, exactly -100 for 1e-10 and below. */

@@ -13,7 +13,6 @@ struct bench {
     vf *magnitude;   /* [bins] */
     vf *values;      /* [bins, or more where an output has more] what is about to be written */
     float *previous; /* [bins] magnitudes of the frame before the next */
-    float *scratch;  /* [bins] */
     float *edges;    /* [LANES][n]: frames that reach outside the row */
 };
 
@@ -49,7 +48,6 @@ static int bench_open(struct arena *a, const struct spectral_params *p, bool spe
     code = code ? code : arena_alloc(a, bins * sizeof(vf), &b->magnitude);
     code = code ? code : arena_alloc(a, (size_t)most_values(p) * sizeof(vf), &b->values);
     code = code ? code : arena_alloc(a, bins * sizeof(float), &b->previous);
-    code = code ? code : arena_alloc(a, bins * sizeof(float), &b->scratch);
     return code ? code : arena_alloc(a, LANES * n * sizeof(float), &b->edges);
 }
 
@@ -63,7 +61,7 @@ size_t SIMD(spectral_work_bytes)(const struct spectral_params *p)
     const size_t n = (size_t)p->stft.frame.window_samples, bins = n / 2 + 1;
     return round_up(SIMD(transform_work_bytes)((int64_t)n)) + round_up(2 * bins * sizeof(vf)) +
            2 * round_up(bins * sizeof(vf)) + round_up((size_t)most_values(p) * sizeof(vf)) +
-           2 * round_up(bins * sizeof(float)) + round_up(LANES * n * sizeof(float)) + round_up(sizeof(struct bench));
+           round_up(bins * sizeof(float)) + round_up(LANES * n * sizeof(float)) + round_up(sizeof(struct bench));
 }
 
 /* A frame that reaches outside its row, padded. */
@@ -195,8 +193,7 @@ static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
                               .plans = c->plans,
                               .bins = stft_bins(&c->p->stft),
                               .power = s->power,
-                              .magnitude = s->magnitude,
-                              .scratch = s->scratch};
+                              .magnitude = s->magnitude};
     const float *frame[LANES];
     find_frames(c, s, l, frame);
     if (s->spectrum) {

@@ -1,5 +1,6 @@
 /* What is computed from finished features: clips in dB, cepstral coefficients, statistics over frames. */
 #include "rows.h"
+#include "select.h"
 
 #include <math.h>
 
@@ -84,45 +85,11 @@ int SIMD(mfcc)(struct exec *ex, const struct mfcc_plan *plan, const struct ragge
     return STATUS_OK;
 }
 
-/* Integers in the order of the floats, and back. */
-INLINE vi key_of(vf v)
-{
-    return (vi)v ^ (((vi)v >> 31) & 0x7fffffff);
-}
-
-INLINE vf value_of(vi key)
-{
-    return (vf)(key ^ ((key >> 31) & 0x7fffffff));
-}
-
-/* Vectors of the key with rank n/2 of key [n] and, for even n, of the one before it. Found from its highest bit on, two
- * bits per pass: the largest key that has at most n/2 keys below it. */
+/* The middle of key [n]: the mean of the middle two when n is even. */
 static vf middle(const vi *key, int64_t n, vi least, vi most)
 {
     const vf rank = vf_set((float)(n / 2));
-    vi spread = least ^ most;
-    uint32_t any = 0;
-    for (int l = 0; l < LANES; l++)
-        any |= (uint32_t)spread[l];
-    int bit = any ? 31 - __builtin_clz(any) : 0;
-    bit |= 1; /* bits bit and bit - 1 next */
-    const uint32_t low = bit == 31 ? ~0U : (2U << bit) - 1;
-    vi found = bit == 31 ? vi_set(INT32_MIN) : least & vi_set((int32_t)~low);
-    for (; bit >= 0; bit -= 2) {
-        const int32_t quarter = (int32_t)(1U << (bit - 1));
-        const vi a = (vi)((vu)found + (uint32_t)quarter), b = (vi)((vu)a + (uint32_t)quarter),
-                 c = (vi)((vu)b + (uint32_t)quarter);
-        vf below_a = {0}, below_b = {0}, below_c = {0};
-        const vf one = vf_set(1);
-        for (int64_t i = 0; i < n; i++) {
-            below_a = vf_add_where(vi_less(key[i], a), below_a, one);
-            below_b = vf_add_where(vi_less(key[i], b), below_b, one);
-            below_c = vf_add_where(vi_less(key[i], c), below_c, one);
-        }
-        found = vi_select(vf_at_least(rank, below_a), a, found);
-        found = vi_select(vf_at_least(rank, below_b), b, found);
-        found = vi_select(vf_at_least(rank, below_c), c, found);
-    }
+    const vi found = select_rank(key, n, rank, least, most);
     const vf upper = value_of(found);
     if (n % 2)
         return upper;
