@@ -39,26 +39,22 @@ static float frame_rms(const float *x, int64_t n, int64_t window)
 
 static float frame_peak(const float *x, int64_t n, int64_t window)
 {
-    vf most = {0};
-    uint32_t numbers = ~0U; /* lanes in which no NaN was met */
-    float peak = 0;
+    vi most = {0}; /* bits of magnitudes are in order as integers, and those of a NaN come last */
+    int32_t peak = 0;
+    float out;
     int64_t i = 0;
     (void)window;
-    for (; i + LANES <= n; i += LANES) {
-        const vf v = vf_load(x + i);
-        most = vf_max(most, vf_abs(v));
-        numbers &= vmask_bits(vf_at_least(v, v));
-    }
-    if (i > 0 && numbers != (uint32_t)((1ULL << LANES) - 1))
-        return NAN;
+    for (; i + LANES <= n; i += LANES)
+        most = vi_max(most, (vi)vf_load(x + i) & 0x7fffffff);
     for (int l = 0; l < LANES; l++)
         peak = most[l] > peak ? most[l] : peak;
     for (; i < n; i++) {
-        if (isnan(x[i]))
-            return NAN;
-        peak = fabsf(x[i]) > peak ? fabsf(x[i]) : peak;
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        peak = (bits & 0x7fffffff) > peak ? bits & 0x7fffffff : peak;
     }
-    return peak;
+    memcpy(&out, &peak, sizeof out);
+    return out;
 }
 
 static float frame_crossings(const float *x, int64_t n, int64_t window)

@@ -63,6 +63,11 @@ INLINE vf vf_add_where(vmask m, vf a, vf b)
     return a + (vf)((vi)b & (vi)m);
 }
 
+INLINE vi vi_max(vi a, vi b)
+{
+    return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b);
+}
+
 INLINE vmask vi_less(vi a, vi b)
 {
     return (vmask)_mm256_cmpgt_epi32((__m256i)b, (__m256i)a);
