@@ -24,6 +24,7 @@
 #include "peak.h"
 #include "poly.h"
 #include "ragged.h"
+#include "resample.h"
 #include "rms.h"
 #include "rolloff.h"
 #include "spectral.h"
@@ -41,6 +42,7 @@ struct ops {
     const struct plan_kind *contrast_plan; /* struct contrast_key */
     const struct plan_kind *poly_plan;     /* struct poly_key */
     const struct plan_kind *mfcc_plan;     /* struct mfcc_key */
+    const struct plan_kind *resample_plan; /* struct resample_key */
 
     size_t (*spectral_work_bytes)(const struct spectral_params *);
     int (*spectral)(struct exec *, const struct spectral_params *, const struct spectral_plans *,
@@ -55,6 +57,7 @@ struct ops {
     int (*mfcc)(struct exec *, const struct mfcc_plan *, const struct ragged *x, const float *floor_db,
                 struct ragged *y);
     int (*statistics)(struct exec *, const struct ragged *x, int64_t block, float *y);
+    int (*resample)(struct exec *, const void *plan, const struct ragged *x, struct ragged *y);
 };
 
 /* The CPU's table for an instruction set; NULL where this build has none for it. */

@@ -6,6 +6,8 @@ const struct plan_kind contrast_plan_kind = {"contrast", sizeof(struct contrast_
                                              contrast_plan_init};
 const struct plan_kind poly_plan_kind = {"poly", sizeof(struct poly_key), poly_plan_bytes, poly_plan_init};
 const struct plan_kind mfcc_plan_kind = {"mfcc", sizeof(struct mfcc_key), mfcc_plan_bytes, mfcc_plan_init};
+static const struct plan_kind resample_plan_kind = {"resample", sizeof(struct resample_key), resample_plan_bytes,
+                                                    resample_plan_init};
 static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init};
 
 const struct ops ops_scalar = {
@@ -25,6 +27,8 @@ const struct ops ops_scalar = {
     .mfcc_plan = &mfcc_plan_kind,
     .mfcc = mfcc_cpu,
     .statistics = statistics_cpu,
+    .resample_plan = &resample_plan_kind,
+    .resample = resample_cpu,
 };
 
 const struct ops *ops_cpu(enum exec_isa isa)

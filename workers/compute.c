@@ -96,7 +96,8 @@ int main(int argc, char **argv)
         log_error("usage: wavemill-compute THREADS, started by wavemill-worker");
         return 2;
     }
-    /* Buffers of one file are there for the next: to give pages back and clear them anew costs more than decoding WAV. */
+    /* Buffers of one file are there for the next: to give pages back and clear them anew costs more than decoding WAV.
+     */
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
     int code = sandbox_give_up_privileges();

@@ -4,6 +4,8 @@
 
 static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), SIMD(transform_plan_bytes),
                                                 SIMD(transform_plan_init)};
+static const struct plan_kind resample_plan_kind = {"resample", sizeof(struct resample_key), SIMD(resample_plan_bytes),
+                                                    SIMD(resample_plan_init)};
 
 const struct ops SIMD(ops) = {
     .stft_plan = &stft_plan_kind,
@@ -22,4 +24,6 @@ const struct ops SIMD(ops) = {
     .mfcc_plan = &mfcc_plan_kind,
     .mfcc = SIMD(mfcc),
     .statistics = SIMD(statistics),
+    .resample_plan = &resample_plan_kind,
+    .resample = SIMD(resample),
 };

@@ -21,6 +21,9 @@ int SIMD(decibel_clip)(struct exec *ex, struct ragged *x, const float *floor_db)
 int SIMD(mfcc)(struct exec *ex, const struct mfcc_plan *plan, const struct ragged *x, const float *floor_db,
                struct ragged *y);
 int SIMD(statistics)(struct exec *ex, const struct ragged *x, int64_t block, float *y);
+size_t SIMD(resample_plan_bytes)(const void *key);
+int SIMD(resample_plan_init)(void *plan, const void *key) MUST_USE;
+int SIMD(resample)(struct exec *ex, const void *plan, const struct ragged *x, struct ragged *y);
 
 extern const struct ops SIMD(ops);
 

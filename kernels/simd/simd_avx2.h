@@ -89,6 +89,14 @@ INLINE vd vd_load(const float *p)
     return (vd)_mm256_cvtps_pd(_mm_loadu_ps(p));
 }
 
+/* The sums over the lanes of four vectors. */
+INLINE void vf_totals(vf a, vf b, vf c, vf d, float out[4])
+{
+    const __m256 ab = _mm256_hadd_ps((__m256)a, (__m256)b), cd = _mm256_hadd_ps((__m256)c, (__m256)d);
+    const __m256 abcd = _mm256_hadd_ps(ab, cd);
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+}
+
 /* Bit l is lane l. */
 INLINE uint32_t vmask_bits(vmask m)
 {

@@ -89,6 +89,16 @@ INLINE vd vd_load(const float *p)
     return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(p));
 }
 
+/* The sums over the lanes of four vectors. */
+INLINE void vf_totals(vf a, vf b, vf c, vf d, float out[4])
+{
+#define HALF(v) _mm256_add_ps(_mm512_castps512_ps256((__m512)(v)), _mm512_extractf32x8_ps((__m512)(v), 1))
+    const __m256 ab = _mm256_hadd_ps(HALF(a), HALF(b)), cd = _mm256_hadd_ps(HALF(c), HALF(d));
+#undef HALF
+    const __m256 abcd = _mm256_hadd_ps(ab, cd);
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+}
+
 /* Bit l is lane l. */
 INLINE uint32_t vmask_bits(vmask m)
 {

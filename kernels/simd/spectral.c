@@ -189,11 +189,8 @@ static void write_mel(const struct batch *c, const struct bench *s, const struct
 static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
 {
     const struct transform_plan *const plan = c->plans->stft;
-    const struct measure m = {.p = c->p,
-                              .plans = c->plans,
-                              .bins = stft_bins(&c->p->stft),
-                              .power = s->power,
-                              .magnitude = s->magnitude};
+    const struct measure m = {
+        .p = c->p, .plans = c->plans, .bins = stft_bins(&c->p->stft), .power = s->power, .magnitude = s->magnitude};
     const float *frame[LANES];
     find_frames(c, s, l, frame);
     if (s->spectrum) {
