@@ -45,4 +45,8 @@ int fft_plan_init(void *plan, int64_t n) MUST_USE;
 size_t fft_work_bytes(int64_t n);
 void fft_real_forward(const struct fft_plan *plan, const double *in, struct fft_complex *out, void *work);
 
+/* out[i] = sum_{f<n} X[f] * exp(2*pi*j*f*i/n) with X[n-f] = conj(X[f]), from in [n/2 + 1]: n times what was
+ * transformed. The imaginary parts of X[0] and, for even n, X[n/2] are not looked at. */
+void fft_real_inverse(const struct fft_plan *plan, const struct fft_complex *in, double *out, void *work);
+
 #endif

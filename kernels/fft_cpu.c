@@ -258,3 +258,36 @@ void fft_real_forward(const struct fft_plan *plan, const double *in, cpx *out, v
     }
     out[0].im = out[half].im = 0;
 }
+
+/* The inverse is the forward transform of the numbers with real and imaginary parts exchanged, exchanged again. */
+void fft_real_inverse(const struct fft_plan *plan, const cpx *in, double *out, void *work)
+{
+    const int64_t n = plan->n, half = plan->half;
+    cpx *const a = work, *const b = a + plan->passes.n;
+    if (n % 2) {
+        a[0] = (cpx){0, in[0].re};
+        for (int64_t f = 1; f <= n / 2; f++) {
+            a[f] = (cpx){in[f].im, in[f].re};
+            a[n - f] = (cpx){-in[f].im, in[f].re};
+        }
+        const cpx *const y = transform(plan, a, b);
+        for (int64_t i = 0; i < n; i++)
+            out[i] = y[i].im;
+        return;
+    }
+    for (int64_t k = 0; k <= half / 2; k++) { /* even and odd samples are put together as they were taken apart */
+        cpx p = in[k], q = in[half - k];
+        if (k == 0)
+            p.im = q.im = 0;
+        const cpx even = {p.re + q.re, p.im - q.im}, twice = {p.re - q.re, p.im + q.im};
+        const cpx odd = mul(twice, (cpx){plan->split[k].re, -plan->split[k].im});
+        a[k] = (cpx){even.im + odd.re, even.re - odd.im};
+        if (k)
+            a[half - k] = (cpx){odd.re - even.im, even.re + odd.im};
+    }
+    const cpx *const y = transform(plan, a, b);
+    for (int64_t i = 0; i < half; i++) {
+        out[2 * i] = y[i].im;
+        out[2 * i + 1] = y[i].re;
+    }
+}

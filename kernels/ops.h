@@ -17,6 +17,7 @@
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
+#include "istft.h"
 #include "level.h"
 #include "mel.h"
 #include "mfcc.h"
@@ -47,6 +48,8 @@ struct ops {
     size_t (*spectral_work_bytes)(const struct spectral_params *);
     int (*spectral)(struct exec *, const struct spectral_params *, const struct spectral_plans *,
                     const struct ragged *x, struct ragged *const y[SPECTRAL_OUTPUTS]);
+    size_t (*istft_work_bytes)(const struct stft_params *);
+    int (*istft)(struct exec *, const struct stft_params *, const void *plan, const struct ragged *x, struct ragged *y);
     int (*rms)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*peak)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*zero_crossing)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);

@@ -2,16 +2,25 @@
 
 #include <math.h>
 
+int spectrum_check_params(const char *op, const struct stft_params *p)
+{
+    const int64_t n = p->frame.window_samples;
+    if (n < 16 || n > FFT_MOST)
+        return fail(STATUS_ARGUMENT, "%s: window of %lld samples, allowed 16 to %d", op, (long long)n, FFT_MOST);
+    if (p->win_length < 0 || p->win_length > n)
+        return fail(STATUS_ARGUMENT, "%s: win_length %lld, allowed 1 to n_fft %lld", op, (long long)p->win_length,
+                    (long long)n);
+    if ((unsigned)p->window > WINDOW_RECTANGULAR || (unsigned)p->pad > PAD_REFLECT)
+        return fail(STATUS_ARGUMENT, "%s: unknown window %d or padding %d", op, (int)p->window, (int)p->pad);
+    return STATUS_OK;
+}
+
 int spectrum_check(const char *op, const struct stft_params *p, const struct ragged *x, const struct ragged *y,
                    enum dtype dtype, int64_t channels)
 {
     const struct frames_want want = {op, 16, FFT_MOST, dtype, channels, p->pad == PAD_REFLECT};
-    if (p->win_length < 0 || p->win_length > p->frame.window_samples)
-        return fail(STATUS_ARGUMENT, "%s: win_length %lld, allowed 1 to n_fft %lld", op, (long long)p->win_length,
-                    (long long)p->frame.window_samples);
-    if ((unsigned)p->window > WINDOW_RECTANGULAR || (unsigned)p->pad > PAD_REFLECT)
-        return fail(STATUS_ARGUMENT, "%s: unknown window %d or padding %d", op, (int)p->window, (int)p->pad);
-    return frames_check(&want, &p->frame, x, y);
+    const int code = spectrum_check_params(op, p);
+    return code ? code : frames_check(&want, &p->frame, x, y);
 }
 
 struct stft_key spectrum_key(const struct stft_params *p)

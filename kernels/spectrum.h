@@ -11,6 +11,9 @@ struct spectrum_plan {
     const struct fft_plan *fft;
 };
 
+/* Checks n_fft, win_length, window and padding. */
+int spectrum_check_params(const char *op, const struct stft_params *p) MUST_USE;
+
 /* Checks parameters and shapes of an operation that gives `channels` values of `dtype` per frame. */
 int spectrum_check(const char *op, const struct stft_params *p, const struct ragged *x, const struct ragged *y,
                    enum dtype dtype, int64_t channels) MUST_USE;

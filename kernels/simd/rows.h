@@ -24,6 +24,9 @@ int SIMD(statistics)(struct exec *ex, const struct ragged *x, int64_t block, flo
 size_t SIMD(resample_plan_bytes)(const void *key);
 int SIMD(resample_plan_init)(void *plan, const void *key) MUST_USE;
 int SIMD(resample)(struct exec *ex, const void *plan, const struct ragged *x, struct ragged *y);
+size_t SIMD(istft_work_bytes)(const struct stft_params *p);
+int SIMD(istft)(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x,
+                struct ragged *y);
 
 extern const struct ops SIMD(ops);
 

@@ -30,6 +30,8 @@ size_t SIMD(transform_work_bytes)(int64_t n);
 
 uint32_t SIMD(transform_spectrum)(const struct transform_plan *p, const float *const frame[LANES], vf *spectrum,
                                   void *work);
+/* Frames of n samples, before the window, times half the size, from bins[l] [n/2 + 1][2]: frame [LANES][n]. */
+void SIMD(transform_inverse)(const struct transform_plan *p, const float *const bins[LANES], float *frame, void *work);
 uint32_t SIMD(transform_power)(const struct transform_plan *p, const float *const frame[LANES], vf *power, void *work);
 
 #endif

@@ -1,0 +1,170 @@
+/* istft: against a direct sum in double, and back from stft. */
+#include "oracle.h"
+#include "subject.h"
+
+static const struct {
+    struct stft_params p;
+    int64_t samples;
+    double least_db; /* of istft(stft(x)); 0: windows do not overlap enough */
+    const char *reason;
+} cases[] = {
+    {{{2048, 512, true}, 0, WINDOW_HANN, PAD_ZERO}, 10000, 120, "librosa's defaults"},
+    {{{2048, 512, true}, 0, WINDOW_HANN, PAD_REFLECT}, 10000, 120, "reflected"},
+    {{{512, 128, false}, 0, WINDOW_HAMMING, PAD_ZERO}, 5000, 120, "not centred"},
+    {{{400, 100, true}, 300, WINDOW_HANN, PAD_ZERO}, 3000, 120, "a shorter window, radix 5"},
+    {{{255, 64, true}, 0, WINDOW_HANN, PAD_ZERO}, 2000, 120, "odd"},
+    {{{1154, 288, true}, 0, WINDOW_HANN, PAD_ZERO}, 5000, 120, "twice a prime"},
+    {{{16, 4, true}, 0, WINDOW_HANN, PAD_ZERO}, 300, 120, "smallest"},
+    {{{24, 6, true}, 0, WINDOW_BLACKMAN, PAD_ZERO}, 300, 120, "radix 3"},
+    {{{64, 100, false}, 0, WINDOW_HAMMING, PAD_ZERO}, 1000, 0, "gaps between frames"},
+    {{{64, 64, true}, 0, WINDOW_HANN, PAD_ZERO}, 1000, 0, "no overlap"},
+    {{{65536, 16384, true}, 0, WINDOW_HANN, PAD_ZERO}, 100000, 120, "largest"},
+};
+
+static struct guarded back(struct exec *ex, const struct stft_params *p, const float *bins, int64_t frames,
+                           int64_t samples)
+{
+    const int64_t xo[2] = {0, frames}, yo[2] = {0, samples};
+    const struct ragged x = {.data = (void *)(uintptr_t)bins,
+                             .dtype = DTYPE_C64,
+                             .channels = (int32_t)stft_bins(p),
+                             .offset = xo,
+                             .rows = 1,
+                             .total = frames};
+    struct guarded g = guarded_open(samples);
+    struct ragged y = {.data = g.data, .channels = 1, .offset = yo, .rows = 1, .total = samples};
+    exec_arena(ex)->high = 0;
+    const int code = istft(ex, p, &x, &y);
+    if (code)
+        printf("    %s\n", status_message());
+    REQUIRE(code == STATUS_OK && guarded_intact(&g));
+    CHECK(exec_arena(ex)->used == 0 && exec_arena(ex)->high <= istft_work_bytes(ex, p));
+    return g;
+}
+
+TEST(back_from_stft)
+{
+    struct exec *ex = subject_exec();
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const struct stft_params *const p = &cases[c].p;
+        struct subject s = {SPECTRAL_STFT, {.stft = *p}};
+        float *const x = malloc((size_t)cases[c].samples * sizeof *x);
+        uint64_t seed = c;
+        subject_noise(&seed, x, cases[c].samples);
+        struct guarded spectra = subject_row(ex, &s, x, cases[c].samples, (struct piece){0, true, true});
+        const int64_t frames = spectra.n / (2 * stft_bins(p)), held = istft_samples(p, frames);
+        const int64_t n = held < cases[c].samples ? held : cases[c].samples;
+        struct guarded y = back(ex, p, spectra.data, frames, n);
+        double error = 0, signal = 0;
+        const int64_t edge = p->frame.centred ? 0 : p->frame.window_samples; /* one window alone there: divided by ~0 */
+        for (int64_t i = edge; i < n - edge; i++) {
+            error += pow((double)y.data[i] - x[i], 2);
+            signal += pow(x[i], 2);
+        }
+        const double db = 10 * log10(signal / error);
+        if (cases[c].least_db > 0 && !(db >= cases[c].least_db))
+            printf("    %s: %.1f dB\n", cases[c].reason, db);
+        CHECK(cases[c].least_db == 0 || db >= cases[c].least_db);
+        guarded_close(&spectra), guarded_close(&y);
+        free(x);
+    }
+    exec_destroy(&ex);
+}
+
+/* y[s] from the equation, in double. Bins that no real signal has are in it too. */
+static double oracle(const struct stft_params *p, const float *bins, int64_t frames, int64_t s)
+{
+    const int64_t n = p->frame.window_samples, f_count = stft_bins(p), pad = p->frame.centred ? n / 2 : 0;
+    const struct stft_params plain = {.frame = {n, n, false}, .win_length = p->win_length, .window = p->window};
+    float *const one = malloc((size_t)n * sizeof *one);
+    double *const window = malloc((size_t)n * sizeof *window), sum = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++)
+        one[i] = 1;
+    oracle_frame(&plain, one, n, 0, window);
+    for (int64_t t = 0; t < frames; t++) {
+        const int64_t i = s + pad - t * p->frame.hop_samples;
+        if (i < 0 || i >= n)
+            continue;
+        double v = 0;
+        for (int64_t f = 0; f < f_count; f++) {
+            const double turn = 2 * M_PI * (double)(f * i % n) / (double)n;
+            const double re = bins[(t * f_count + f) * 2], im = bins[(t * f_count + f) * 2 + 1];
+            const bool alone = f == 0 || 2 * f == n; /* has no mirror image */
+            v += alone ? re * cos(turn) : 2 * (re * cos(turn) - im * sin(turn));
+        }
+        sum += v / (double)n * window[i];
+        norm += window[i] * window[i];
+    }
+    free(one), free(window);
+    return norm > 0x1p-126 ? sum / norm : sum;
+}
+
+TEST(samples_match_oracle)
+{
+    struct exec *ex = subject_exec();
+    for (size_t c = 2; c < 10; c++) {
+        const struct stft_params *const p = &cases[c].p;
+        const int64_t frames = 21, samples = istft_samples(p, frames) + 50, floats = frames * stft_bins(p) * 2;
+        float *const bins = malloc((size_t)floats * sizeof *bins);
+        uint64_t seed = c;
+        subject_noise(&seed, bins, floats);
+        struct guarded y = back(ex, p, bins, frames, samples);
+        float got[200];
+        double want[200];
+        for (int64_t i = 0; i < 200; i++) {
+            const int64_t at = i * (samples - 1) / 199;
+            got[i] = y.data[at];
+            want[i] = oracle(p, bins, frames, at);
+        }
+        const double error = compare_l2(got, want, 200);
+        if (!(error <= 1e-6))
+            printf("    %s: %.1e\n", cases[c].reason, error);
+        CHECK_AT_MOST(error, 1e-6);
+        guarded_close(&y);
+        free(bins);
+    }
+    exec_destroy(&ex);
+}
+
+TEST(rows_and_errors)
+{
+    struct exec *ex = subject_exec();
+    const struct stft_params p = {.frame = {16, 4, true}};
+    float x[9 * 2 * 20], y[200], alone[200];
+    uint64_t seed = 8;
+    subject_noise(&seed, x, 9 * 2 * 20);
+    const int64_t xo[4] = {0, 3, 3, 20}, yo[4] = {0, 8, 20, 80};
+    const struct ragged in = {.data = x, .dtype = DTYPE_C64, .channels = 9, .offset = xo, .rows = 3, .total = 20};
+    struct ragged out = {.data = y, .channels = 1, .offset = yo, .rows = 3, .total = 80};
+    CHECK_OK(istft(ex, &p, &in, &out));
+    for (int i = 8; i < 20; i++)
+        CHECK(y[i] == 0); /* no frame */
+    const int64_t xa[2] = {0, 17}, ya[2] = {0, 60};
+    const struct ragged last = {
+        .data = x + 54, .dtype = DTYPE_C64, .channels = 9, .offset = xa, .rows = 1, .total = 17};
+    struct ragged single = {.data = alone, .channels = 1, .offset = ya, .rows = 1, .total = 60};
+    CHECK_OK(istft(ex, &p, &last, &single));
+    CHECK(memcmp(alone, y + 20, 60 * sizeof *alone) == 0);
+    struct ragged bad = in;
+    bad.channels = 8;
+    CHECK_CODE(istft(ex, &p, &bad, &out), STATUS_ARGUMENT);
+    bad = in, bad.dtype = DTYPE_F32;
+    CHECK_CODE(istft(ex, &p, &bad, &out), STATUS_ARGUMENT);
+    bad = in, bad.total = 19;
+    CHECK_CODE(istft(ex, &p, &bad, &out), STATUS_SHAPE);
+    const struct piece part[3] = {{0, true, false}, {0, true, true}, {0, true, true}};
+    bad = in, bad.piece = part;
+    CHECK_CODE(istft(ex, &p, &bad, &out), STATUS_SHAPE);
+    bad = in, bad.data = NULL;
+    CHECK_CODE(istft(ex, &p, &bad, &out), STATUS_ARGUMENT);
+    const struct stft_params wrong[] = {
+        {.frame = {15, 4, true}}, {.frame = {16, 0, true}}, {.frame = {16, 4, true}, .win_length = 17}};
+    for (int i = 0; i < 3; i++)
+        CHECK_CODE(istft(ex, &wrong[i], &in, &out), STATUS_ARGUMENT);
+    for (long at = 1, code = STATUS_NOMEM; code == STATUS_NOMEM && at < 20; at++) {
+        exec_arena(ex)->fail_at = exec_arena(ex)->calls + at;
+        code = istft(ex, &p, &in, &out);
+        CHECK(exec_arena(ex)->used == 0 && (code == STATUS_OK || code == STATUS_NOMEM));
+    }
+    exec_destroy(&ex);
+}
