@@ -17,6 +17,7 @@
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
+#include "hpss.h"
 #include "istft.h"
 #include "level.h"
 #include "mel.h"
@@ -60,6 +61,8 @@ struct ops {
     int (*mfcc)(struct exec *, const struct mfcc_plan *, const struct ragged *x, const float *floor_db,
                 struct ragged *y);
     int (*statistics)(struct exec *, const struct ragged *x, int64_t block, float *y);
+    int (*hpss)(struct exec *, const struct hpss_params *, const struct ragged *x, struct ragged *harmonic,
+                struct ragged *percussive);
     int (*resample)(struct exec *, const void *plan, const struct ragged *x, struct ragged *y);
 };
 

@@ -31,6 +31,7 @@ const struct ops ops_scalar = {
     .statistics = statistics_cpu,
     .resample_plan = &resample_plan_kind,
     .resample = resample_cpu,
+    .hpss = hpss_cpu,
 };
 
 const struct ops *ops_cpu(enum exec_isa isa)

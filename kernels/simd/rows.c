@@ -28,4 +28,5 @@ const struct ops SIMD(ops) = {
     .statistics = SIMD(statistics),
     .resample_plan = &resample_plan_kind,
     .resample = SIMD(resample),
+    .hpss = SIMD(hpss),
 };

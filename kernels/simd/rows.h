@@ -27,6 +27,8 @@ int SIMD(resample)(struct exec *ex, const void *plan, const struct ragged *x, st
 size_t SIMD(istft_work_bytes)(const struct stft_params *p);
 int SIMD(istft)(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x,
                 struct ragged *y);
+int SIMD(hpss)(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
+               struct ragged *percussive);
 
 extern const struct ops SIMD(ops);
 
