@@ -33,6 +33,7 @@
 #include "spectrogram.h"
 #include "statistics.h"
 #include "stft.h"
+#include "waveform.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
 extern "C" {
@@ -54,6 +55,7 @@ struct ops {
     int (*rms)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*peak)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
     int (*zero_crossing)(struct exec *, const struct frame_params *, const struct ragged *x, struct ragged *y);
+    int (*waveform)(struct exec *, int64_t block, const struct ragged *x, struct ragged *y);
     int (*level)(struct exec *, const struct ragged *x, struct level *y);
     int (*mixdown)(struct exec *, const struct ragged *x, struct ragged *y);
     int (*decibel_peak)(struct exec *, const struct ragged *x, float *y);

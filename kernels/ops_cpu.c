@@ -22,6 +22,7 @@ const struct ops ops_scalar = {
     .rms = rms_cpu,
     .peak = peak_cpu,
     .zero_crossing = zero_crossing_cpu,
+    .waveform = waveform_cpu,
     .level = level_cpu,
     .mixdown = mixdown_cpu,
     .decibel_peak = decibel_peak_cpu,

@@ -1,4 +1,4 @@
-/* What is measured on samples: rms, peak and zero crossings per frame, the level of whole rows. */
+/* What is measured on samples: rms, peak and zero crossings per frame, blocks of a waveform, the level of rows. */
 #include "rows.h"
 
 #include <math.h>
@@ -85,6 +85,49 @@ int SIMD(zero_crossing)(struct exec *ex, const struct frame_params *p, const str
 {
     (void)ex;
     return run(p, x, y, frame_crossings);
+}
+
+static void measure_block(const float *x, int64_t n, float *y)
+{
+    vd a = {0}, b = {0};
+    vf least = vf_set(INFINITY), most = vf_set(-INFINITY);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vd v = vd_load(x + i), w = vd_load(x + i + LANES / 2);
+        a += v * v;
+        b += w * w;
+        least = vf_min(least, vf_load(x + i));
+        most = vf_max(most, vf_load(x + i));
+    }
+    double sum = vd_total(a + b);
+    y[0] = INFINITY;
+    y[1] = -INFINITY;
+    for (int l = 0; l < LANES; l++) {
+        y[0] = least[l] < y[0] ? least[l] : y[0];
+        y[1] = most[l] > y[1] ? most[l] : y[1];
+    }
+    for (; i < n; i++) {
+        sum += (double)x[i] * x[i];
+        y[0] = x[i] < y[0] ? x[i] : y[0];
+        y[1] = x[i] > y[1] ? x[i] : y[1];
+    }
+    y[2] = (float)sqrt(sum / (double)n);
+    if (isnan(sum))
+        y[0] = y[1] = y[2] = NAN;
+}
+
+int SIMD(waveform)(struct exec *ex, int64_t block, const struct ragged *x, struct ragged *y)
+{
+    (void)ex;
+    for (int64_t b = 0; b < x->rows; b++) {
+        const struct piece piece = piece_of(x->piece, b);
+        const float *const row = (const float *)x->data + x->offset[b];
+        const int64_t samples = ragged_length(x, b);
+        int64_t from = waveform_first(block, piece) * block - piece.start;
+        for (int64_t t = y->offset[b]; t < y->offset[b + 1]; t++, from += block)
+            measure_block(row + from, samples - from < block ? samples - from : block, (float *)y->data + 3 * t);
+    }
+    return STATUS_OK;
 }
 
 /* One row of values that are all finite; false when they are not, and the scalar twin has to look at each. */

@@ -19,6 +19,7 @@ const struct ops SIMD(ops) = {
     .rms = SIMD(rms),
     .peak = SIMD(peak),
     .zero_crossing = SIMD(zero_crossing),
+    .waveform = SIMD(waveform),
     .level = SIMD(level),
     .mixdown = mixdown_cpu, /* bit-equal to NumPy's order of sums; the compiler's vectors are enough */
     .decibel_peak = SIMD(decibel_peak),

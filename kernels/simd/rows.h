@@ -15,6 +15,7 @@ size_t SIMD(spectral_work_bytes)(const struct spectral_params *p);
 int SIMD(rms)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
 int SIMD(peak)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
 int SIMD(zero_crossing)(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int SIMD(waveform)(struct exec *ex, int64_t block, const struct ragged *x, struct ragged *y);
 int SIMD(level)(struct exec *ex, const struct ragged *x, struct level *y);
 int SIMD(decibel_peak)(struct exec *ex, const struct ragged *x, float *y);
 int SIMD(decibel_clip)(struct exec *ex, struct ragged *x, const float *floor_db);
