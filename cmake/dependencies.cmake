@@ -12,6 +12,7 @@ endfunction()
 wavemill_require(SNDFILE sndfile 1.1.0 libsndfile1-dev)
 wavemill_require(ZMQ libzmq 4.3.3 libzmq3-dev)
 wavemill_require(MSGPACK msgpack 3.0.0 libmsgpack-dev)
+wavemill_require(SAMPLERATE samplerate 0.2.0 libsamplerate0-dev)
 wavemill_require(SODIUM libsodium 1.0.18 libsodium-dev)
 wavemill_require(JANSSON jansson 2.13 libjansson-dev)
 

@@ -42,6 +42,14 @@ int job_use_isa(struct job *j, struct wire_slice name)
     return code;
 }
 
+int job_rate_method(struct wire_slice name, enum rate_method *out)
+{
+    char text[32];
+    *out = RATE_POLYPHASE;
+    wire_copy(name, text, sizeof text);
+    return name.bytes ? rate_method_parse(text, out) : STATUS_OK;
+}
+
 int job_open_audio(struct job *j, struct audio **out)
 {
     if (j->request->flags & TASK_STREAM)

@@ -5,6 +5,7 @@
 #ifndef JOB_H
 #define JOB_H
 #include "exec.h"
+#include "rate.h"
 #include "task.h"
 #include "wire.h"
 
@@ -28,6 +29,9 @@ void job_beat(struct job *j, double progress);
 
 /* Computes with the instruction set that the parameters name; nothing named: as before. */
 int job_use_isa(struct job *j, struct wire_slice name) MUST_USE;
+
+/* The method that the parameters name; nothing named: polyphase. */
+int job_rate_method(struct wire_slice name, enum rate_method *out) MUST_USE;
 
 struct audio;
 

@@ -25,6 +25,7 @@ struct analysis {
     struct job *job;
     struct kind_analyze_params params;
     uint32_t wanted; /* bit of each measure */
+    enum rate_method method;
     struct spectral_params p;
     struct stream stream;
     struct series series;
@@ -225,6 +226,8 @@ static int run(struct analysis *a, struct audio *audio)
         floats += width[i];
     series_open(&a->series, width);
     int code = stream_open(&a->stream, a->job->exec, audio, &a->p.stft.frame, (size_t)(floats + 1) * sizeof(float));
+    if (!code && a->params.rate_hz)
+        code = stream_set_rate(&a->stream, (int64_t)a->params.rate_hz, a->method);
     if (!code && has(a, MEASURE_FLUX))
         stream_keep_previous(&a->stream);
     code = code ? code : measure(a);
@@ -240,6 +243,7 @@ int job_analyze(struct job *j)
     struct analysis a = {.job = j};
     struct audio *audio = NULL;
     int code = params_analyze(j->params, j->request->params_bytes, &a.params, &a.wanted);
+    code = code ? code : job_rate_method(a.params.resample, &a.method);
     code = code ? code : job_use_isa(j, a.params.isa);
     code = code ? code : job_open_audio(j, &audio);
     code = code ? code : run(&a, audio);

@@ -253,13 +253,15 @@ static int write_result(struct job *j, const struct audio *a, const struct featu
     return code;
 }
 
-static int run(struct job *j, struct audio *a, const struct feature *f)
+static int run(struct job *j, struct audio *a, const struct feature *f, int64_t rate_hz, enum rate_method method)
 {
     struct stream s = {0};
     struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY, .quietest_peak = -INFINITY};
     char header[NPY_HEADER_BYTES];
     struct stream_piece p;
     int code = stream_open(&s, j->exec, a, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->gathered);
+    if (!code && rate_hz)
+        code = stream_set_rate(&s, rate_hz, method);
     if (!code && f->kind == FEATURE_FLUX)
         stream_keep_previous(&s);
     while (!code && !(code = stream_next(&s, &p)) && p.frames > 0) {
@@ -286,17 +288,20 @@ int job_features(struct job *j)
     enum feature_kind kind;
     struct audio *a = NULL;
     struct feature f;
+    enum rate_method method = RATE_POLYPHASE;
     int code = params_features(j->params, j->request->params_bytes, &params, &kind);
     if (!code && j->fds[TASK_FD_ARRAY] < 0)
         code = fail(STATUS_INTERNAL, "features: no place for the array");
+    if (!code)
+        code = job_rate_method(params.resample, &method);
     if (!code)
         code = job_use_isa(j, params.isa);
     if (!code)
         code = job_open_audio(j, &a);
     if (code)
         return code;
-    describe(&params, kind, audio_info(a)->rate_hz, &f);
-    code = run(j, a, &f);
+    describe(&params, kind, params.rate_hz ? (double)params.rate_hz : audio_info(a)->rate_hz, &f);
+    code = run(j, a, &f, (int64_t)params.rate_hz, method);
     audio_close(&a);
     return code;
 }

@@ -33,9 +33,29 @@ int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const st
 
 void stream_close(struct stream *s)
 {
+    rate_close(&s->rate);
     free(s->block);
     free(s->mono);
-    s->block = s->mono = NULL;
+    free(s->mixed);
+    s->block = s->mono = s->mixed = NULL;
+}
+
+int stream_set_rate(struct stream *s, int64_t rate_hz, enum rate_method method)
+{
+    const int64_t from = audio_info(s->audio)->rate_hz;
+    if (rate_hz == from)
+        return STATUS_OK;
+    if (rate_hz > from) /* blocks of the same size behind the change */
+        s->block_frames =
+            s->block_frames * from / rate_hz > BLOCK_FRAMES_MIN ? s->block_frames * from / rate_hz : BLOCK_FRAMES_MIN;
+    const int code = rate_open(&s->rate, s->exec, from, rate_hz, method, s->block_frames);
+    if (code)
+        return code;
+    s->capacity += 2 * rate_room(&s->rate, s->block_frames);
+    float *const mono = realloc(s->mono, (size_t)s->capacity * sizeof *mono);
+    s->mono = mono ? mono : s->mono;
+    s->mixed = malloc((size_t)s->block_frames * sizeof *s->mixed);
+    return mono && s->mixed ? STATUS_OK : fail(STATUS_NOMEM, "stream: out of memory");
 }
 
 void stream_keep_previous(struct stream *s)
@@ -43,33 +63,52 @@ void stream_keep_previous(struct stream *s)
     s->extra = REFLECT_EXTRA + s->frame.hop_samples;
 }
 
+/* The mono mean of a block of n samples into out. */
+static int mix(struct stream *s, int64_t n, float *out)
+{
+    const int64_t offset[2] = {0, n};
+    const struct ragged in = {
+        .data = s->block, .channels = audio_info(s->audio)->channels, .offset = offset, .rows = 1, .total = n};
+    struct ragged mono = {.data = out, .channels = 1, .offset = offset, .rows = 1, .total = n};
+    return mixdown(s->exec, &in, &mono);
+}
+
+/* Sample numbers are those of the file: what is not finite there is so in the mean, and found before the rate changes.
+ */
+static int check_finite(struct stream *s, float *mixed, int64_t n, struct level *l)
+{
+    const int64_t offset[2] = {0, n};
+    const struct piece piece = {s->mixed_total, s->mixed_total == 0, false};
+    const struct ragged x = {.data = mixed, .channels = 1, .offset = offset, .piece = &piece, .rows = 1, .total = n};
+    const int code = level(s->exec, &x, l);
+    if (!code && l->first_not_finite >= 0)
+        return fail(STATUS_FORMAT, "sample %" PRId64 " is not a finite number", l->first_not_finite);
+    s->mixed_total += n;
+    return code;
+}
+
 /* Appends one block of mono samples, or sets ended. */
 static int read_block(struct stream *s)
 {
-    int64_t got = 0;
+    int64_t got = 0, n = 0;
+    struct level l;
+    float *const end = s->mono + s->samples, *const mixed = s->mixed ? s->mixed : end;
     int code = audio_read(s->audio, s->block, s->block_frames, &got);
-    if (code || got == 0) {
-        s->ended = true;
-        return code;
+    s->ended = code || got == 0;
+    code = code ? code : mix(s, got, mixed);
+    code = code ? code : check_finite(s, mixed, got, &l);
+    n = got;
+    if (!code && s->mixed) {
+        code = rate_feed(&s->rate, mixed, got, s->ended, end, &n);
+        const int64_t offset[2] = {0, n};
+        const struct ragged x = {.data = end, .channels = 1, .offset = offset, .rows = 1, .total = n};
+        code = code ? code : level(s->exec, &x, &l);
     }
-    const int64_t offset[2] = {0, got};
-    const struct piece piece = {s->start + s->samples, s->start + s->samples == 0, false};
-    const struct ragged in = {.data = s->block,
-                              .channels = audio_info(s->audio)->channels,
-                              .offset = offset,
-                              .piece = &piece,
-                              .rows = 1,
-                              .total = got};
-    struct ragged mono = {
-        .data = s->mono + s->samples, .channels = 1, .offset = offset, .piece = &piece, .rows = 1, .total = got};
-    struct level level_of_block;
-    if ((code = mixdown(s->exec, &in, &mono)) || (code = level(s->exec, &mono, &level_of_block)))
+    if (code)
         return code;
-    if (level_of_block.first_not_finite >= 0) /* as a mean is when, and where, a channel is */
-        return fail(STATUS_FORMAT, "sample %" PRId64 " is not a finite number", level_of_block.first_not_finite);
-    level_join(&s->level, &level_of_block);
-    s->samples += got;
-    s->total += got;
+    level_join(&s->level, &l);
+    s->samples += n;
+    s->total += n;
     return STATUS_OK;
 }
 
@@ -126,7 +165,7 @@ int stream_next(struct stream *s, struct stream_piece *out)
             out->frames = 0;
             return STATUS_OK;
         }
-        if (s->samples + s->block_frames > s->capacity)
+        if (s->samples + (s->mixed ? rate_room(&s->rate, s->block_frames) : s->block_frames) > s->capacity)
             return fail(STATUS_INTERNAL, "stream: no frame in %" PRId64 " samples", s->samples);
         const int code = read_block(s);
         if (code)

@@ -209,13 +209,16 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
 
 int cmd_analyze(int argc, char **argv)
 {
-    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, ISA, FORCE, VERIFY, PRIORITY };
+    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, RATE, MONO, RESAMPLE, ISA, FORCE, VERIFY, PRIORITY };
     static const struct option options[] = {{"n-fft", required_argument, NULL, N_FFT},
                                             {"hop", required_argument, NULL, HOP},
                                             {"hop-length", required_argument, NULL, HOP},
                                             {"n-mels", required_argument, NULL, N_MELS},
                                             {"n-mfcc", required_argument, NULL, N_MFCC},
                                             {"features", required_argument, NULL, FEATURES},
+                                            {"rate", required_argument, NULL, RATE},
+                                            {"mono", no_argument, NULL, MONO},
+                                            {"resample", required_argument, NULL, RESAMPLE},
                                             {"isa", required_argument, NULL, ISA},
                                             {"force", no_argument, NULL, FORCE},
                                             {"verify", no_argument, NULL, VERIFY},
@@ -251,6 +254,16 @@ int cmd_analyze(int argc, char **argv)
         case FEATURES:
             if (!cli_names(optarg, &names, &p.features))
                 return cli_usage("analyze", "--features: a list like rms,mfcc,contrast");
+            break;
+        case RATE:
+            if (!cli_number("analyze", "--rate", optarg, 1, LIMIT_RATE, &number))
+                return EXIT_USAGE;
+            p.rate_hz = (uint64_t)number;
+            break;
+        case MONO:
+            break;
+        case RESAMPLE:
+            p.resample = wire_str(optarg);
             break;
         case ISA:
             p.isa = wire_str(optarg);

@@ -35,6 +35,8 @@ static const char help[] =
     "  --n-bands N        contrast: octaves above --fmin, which is 200 here by default (default 6)\n"
     "  --quantile Q       contrast: part of a band that is its peak, and its valley (default 0.02)\n"
     "  --order N          poly: of the polynomial, 0 to 8 (default 1)\n"
+    "  --rate HZ          change to this sample rate first (default: the file's own)\n"
+    "  --resample METHOD  polyphase (default), src-best, src-medium, src-fast (libsamplerate)\n"
     "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --force            compute also what is in the store\n"
     "  --verify           read the file's bytes again to know it by its contents\n"
@@ -111,6 +113,8 @@ enum {
     N_BANDS,
     QUANTILE,
     ORDER,
+    RATE,
+    RESAMPLE,
     ISA
 };
 
@@ -128,6 +132,7 @@ static const struct {
     {FMIN, "--fmin", 0, 1e6, offsetof(struct kind_features_params, fmin_hz), false},
     {FMAX, "--fmax", 0, 1e6, offsetof(struct kind_features_params, fmax_hz), false},
     {TOP_DB, "--top-db", 0, 1e6, offsetof(struct kind_features_params, top_db), false},
+    {RATE, "--rate", 1, LIMIT_RATE, offsetof(struct kind_features_params, rate_hz), true},
     {N_MFCC, "--n-mfcc", 1, 4096, offsetof(struct kind_features_params, mfcc), true},
     {LIFTER, "--lifter", 0, 1e9, offsetof(struct kind_features_params, lifter), false},
     {ROLLOFF, "--roll-percent", 0, 1, offsetof(struct kind_features_params, rolloff), false},
@@ -208,7 +213,11 @@ static int set_option(struct request *r, int option)
     case N_BANDS:
     case QUANTILE:
     case ORDER:
+    case RATE:
         return set_number(r, option);
+    case RESAMPLE:
+        r->params.resample = wire_str(optarg);
+        return -1;
     case ISA:
         r->params.isa = wire_str(optarg);
         return -1;
@@ -336,6 +345,8 @@ int cmd_features(int argc, char **argv)
                                             {"n-bands", required_argument, NULL, N_BANDS},
                                             {"quantile", required_argument, NULL, QUANTILE},
                                             {"order", required_argument, NULL, ORDER},
+                                            {"rate", required_argument, NULL, RATE},
+                                            {"resample", required_argument, NULL, RESAMPLE},
                                             {"isa", required_argument, NULL, ISA},
                                             {"skip-existing", no_argument, NULL, SKIP},
                                             CLI_COMMON_OPTIONS};
