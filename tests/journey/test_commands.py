@@ -15,7 +15,10 @@ import numpy as np
 from journey import AUDIO, DATA, Home
 
 KINDS = {"stft": (1025, np.complex64), "mel": (128, np.float32), "logmel": (128, np.float32), "rms": (1, np.float32),
-         "peak": (1, np.float32), "zcr": (1, np.float32), "centroid": (1, np.float32)}
+         "peak": (1, np.float32), "zcr": (1, np.float32), "centroid": (1, np.float32), "magnitude": (1025, np.float32),
+         "power": (1025, np.float32), "db": (1025, np.float32), "mfcc": (20, np.float32), "bandwidth": (1, np.float32),
+         "rolloff": (1, np.float32), "flatness": (1, np.float32), "contrast": (7, np.float32), "flux": (1, np.float32),
+         "poly": (2, np.float32)}
 
 
 def installed_and_moved() -> None:
@@ -68,6 +71,26 @@ def installed_and_moved() -> None:
         shutil.rmtree(prefix)
 
 
+def check_statistics(results: dict) -> None:
+    """Ten features by default, each with five statistics of its values and of their differences."""
+    widths = {"rms": 1, "peak": 1, "zero_crossing_rate": 1, "log_mel_db": 128, "mfcc": 20, "spectral_centroid_hz": 1,
+              "spectral_bandwidth_hz": 1, "spectral_rolloff_hz": 1, "spectral_flatness": 1, "spectral_contrast_db": 7}
+    assert set(results["features"]) == set(widths)
+    for name, width in widths.items():
+        feature = results["features"][name]
+        for part in (feature, feature["delta"]):
+            for kind in ("mean", "var", "median", "min", "max"):
+                values = part[kind] if width > 1 else [part[kind]]
+                assert len(values) == width, (name, kind)
+                if name == "spectral_contrast_db":  # 8 kHz: the octave from 6.4 kHz on does not exist
+                    assert values[6] is None
+                    values = values[:6]
+                assert all(isinstance(v, float) for v in values), (name, kind)
+        low, middle, high = (np.array(feature[k]) for k in ("min", "median", "max"))
+        if name != "spectral_contrast_db":
+            assert (low <= middle).all() and (middle <= high).all()
+
+
 def output_formats() -> None:
     files = [os.path.join(DATA, n) for n in ("speech_mono_8k.wav", "music_stereo_44k.mp3")]
     with Home() as h:
@@ -86,7 +109,11 @@ def output_formats() -> None:
         assert line["input"]["sample_rate"] == 8000 and line["input"]["duration_s"] == 6.0
         digest = subprocess.run(["b2sum", "-l", "256", files[0]], capture_output=True, check=True).stdout.split()[0].decode()
         assert line["input"]["blake2b"] == digest
-        assert line["params"] == {"n_fft": 2048, "hop_length": 512}
+        assert line["params"] == {"n_fft": 2048, "hop_length": 512, "n_mels": 128, "n_mfcc": 20, "sample_rate": 8000}
+        check_statistics(line["results"])
+        some = h.lines("analyze", "--features", "flux,rms", "--rate", "22050", "--mono", files[0])[0]
+        assert set(some["results"]["features"]) == {"rms", "spectral_flux"} and some["params"]["sample_rate"] == 22050
+        assert some["results"]["spectral_centroid_hz"] is None and some["results"]["frames"] == 1 + 132300 // 512
 
 
 def exit_codes() -> None:
