@@ -47,6 +47,23 @@ INLINE void vf_store_part(float *p, vf v, int64_t n)
     memcpy(p, all, (size_t)n * sizeof *p);
 }
 
+/* Copies n floats past the caches. */
+INLINE void vf_stream(float *to, const float *from, int64_t n)
+{
+    int64_t i = (int64_t)(-(uintptr_t)to / sizeof(float) % LANES);
+    i = i < n ? i : n;
+    memcpy(to, from, (size_t)i * sizeof *to);
+    for (; i + LANES <= n; i += LANES)
+        vf_store_streaming(to + i, vf_load(from + i));
+    memcpy(to + i, from + i, (size_t)(n - i) * sizeof *to);
+}
+
+/* After the last of them, before another thread may read. */
+INLINE void vf_stream_end(void)
+{
+    _mm_sfence();
+}
+
 /* Sum over the lanes, always in the same order. */
 INLINE float vf_total(vf v)
 {

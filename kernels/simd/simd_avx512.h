@@ -99,6 +99,12 @@ INLINE void vf_totals(vf a, vf b, vf c, vf d, float out[4])
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
 }
 
+/* Past the caches; p on a whole vector. */
+INLINE void vf_store_streaming(float *p, vf v)
+{
+    _mm512_stream_ps(p, (__m512)v);
+}
+
 /* Bit l is lane l. */
 INLINE uint32_t vmask_bits(vmask m)
 {

@@ -13,6 +13,7 @@ struct bench {
     vf *magnitude;   /* [bins] */
     vf *values;      /* [bins, or more where an output has more] what is about to be written */
     float *previous; /* [bins] magnitudes of the frame before the next */
+    float *rows;     /* [LANES][2*bins, rounded up] of a large result; NULL unless spectra are asked for */
     float *edges;    /* [LANES][n]: frames that reach outside the row */
 };
 
@@ -21,7 +22,7 @@ struct batch {
     const struct spectral_plans *plans;
     const struct ragged *x;
     struct ragged *const *out;
-    bool magnitudes; /* does an output want them */
+    bool magnitudes, powers; /* does an output want them */
     struct bench *bench;
 };
 
@@ -38,12 +39,21 @@ static int64_t most_values(const struct spectral_params *p)
     return most > 2 * (CONTRAST_BANDS_MOST + 1) ? most : 2 * (CONTRAST_BANDS_MOST + 1);
 }
 
-static int bench_open(struct arena *a, const struct spectral_params *p, bool spectrum, struct bench *b)
+/* Floats of a row of spectra in scratch. */
+static size_t row_floats(size_t bins)
+{
+    return (2 * bins + LANES - 1) / LANES * LANES;
+}
+
+static int bench_open(struct arena *a, const struct spectral_params *p, bool spectrum, bool spectrogram,
+                      struct bench *b)
 {
     const size_t n = (size_t)p->stft.frame.window_samples, bins = n / 2 + 1;
     int code = arena_alloc(a, SIMD(transform_work_bytes)((int64_t)n), &b->work);
     if (!code && spectrum)
         code = arena_alloc(a, 2 * bins * sizeof(vf), &b->spectrum);
+    if (!code && (spectrum || spectrogram))
+        code = arena_alloc(a, LANES * row_floats(bins) * sizeof(float), &b->rows);
     code = code ? code : arena_alloc(a, bins * sizeof(vf), &b->power);
     code = code ? code : arena_alloc(a, bins * sizeof(vf), &b->magnitude);
     code = code ? code : arena_alloc(a, (size_t)most_values(p) * sizeof(vf), &b->values);
@@ -60,8 +70,9 @@ size_t SIMD(spectral_work_bytes)(const struct spectral_params *p)
 {
     const size_t n = (size_t)p->stft.frame.window_samples, bins = n / 2 + 1;
     return round_up(SIMD(transform_work_bytes)((int64_t)n)) + round_up(2 * bins * sizeof(vf)) +
-           2 * round_up(bins * sizeof(vf)) + round_up((size_t)most_values(p) * sizeof(vf)) +
-           round_up(bins * sizeof(float)) + round_up(LANES * n * sizeof(float)) + round_up(sizeof(struct bench));
+           round_up(LANES * row_floats(bins) * sizeof(float)) + 2 * round_up(bins * sizeof(vf)) +
+           round_up((size_t)most_values(p) * sizeof(vf)) + round_up(bins * sizeof(float)) +
+           round_up(LANES * n * sizeof(float)) + round_up(sizeof(struct bench));
 }
 
 /* A frame that reaches outside its row, padded. */
@@ -91,6 +102,30 @@ static void find_frames(const struct batch *c, const struct bench *s, const stru
         else
             frame[i] = padded(&c->p->stft, row, samples, from, s->edges + i * f->window_samples);
     }
+}
+
+enum { STREAM_BYTES = 8 << 20 }; /* results larger than this leave the caches before anybody reads them */
+
+/* Results that fit no cache are put together in scratch and go past the caches, a row at a time: written in place they
+ * would first be read, and sixteen rows at once. */
+static bool write_streaming(const struct bench *s, const struct ragged *y, const struct lanes *l, const vf *v,
+                            int64_t count)
+{
+    float *const out = (float *)y->data + (y->offset[l->row] + l->t) * count;
+    const int64_t row = (count + LANES - 1) / LANES * LANES;
+    if (!s->rows || y->total * count * (int64_t)sizeof(float) < STREAM_BYTES)
+        return false;
+    for (int64_t first = 0; first < count; first += LANES) {
+        vf block[LANES];
+        for (int64_t i = 0; i < LANES; i++)
+            block[i] = v[first + i < count ? first + i : count - 1];
+        vf_transpose(block);
+        for (int i = l->skip; i < l->count; i++)
+            vf_store(s->rows + i * row + first, block[i]);
+    }
+    for (int i = l->skip; i < l->count; i++)
+        vf_stream(out + i * count, s->rows + i * row, count);
+    return true;
 }
 
 /* The columns of v [count] of all lanes that are to be written, as rows of y. */
@@ -146,13 +181,15 @@ static void write_outputs(const struct batch *c, const struct bench *s, const st
 {
     struct ragged *const *const out = c->out;
     if (out[SPECTRAL_STFT])
-        write_columns(out[SPECTRAL_STFT], l, s->spectrum, 2 * m->bins);
+        if (!write_streaming(s, out[SPECTRAL_STFT], l, s->spectrum, 2 * m->bins))
+            write_columns(out[SPECTRAL_STFT], l, s->spectrum, 2 * m->bins);
     if (out[SPECTRAL_SPECTROGRAM]) {
         const struct spectrogram_params *const g = &c->p->spectrogram;
         SIMD(measure_power)(m, g->db ? 2 : g->power, s->values);
         for (int64_t i = 0; g->db && i < m->bins; i++)
             s->values[i] = vf_decibels(s->values[i]);
-        write_columns(out[SPECTRAL_SPECTROGRAM], l, s->values, m->bins);
+        if (!write_streaming(s, out[SPECTRAL_SPECTROGRAM], l, s->values, m->bins))
+            write_columns(out[SPECTRAL_SPECTROGRAM], l, s->values, m->bins);
     }
     if (out[SPECTRAL_CENTROID])
         write_value(out[SPECTRAL_CENTROID], l, SIMD(measure_centroid)(m));
@@ -195,7 +232,7 @@ static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
     find_frames(c, s, l, frame);
     if (s->spectrum) {
         l->bad = SIMD(transform_spectrum)(plan, frame, s->spectrum, s->work);
-        for (int64_t i = 0; i < m.bins; i++)
+        for (int64_t i = 0; c->powers && i < m.bins; i++)
             s->power[i] = s->spectrum[2 * i] * s->spectrum[2 * i] + s->spectrum[2 * i + 1] * s->spectrum[2 * i + 1];
     } else {
         l->bad = SIMD(transform_power)(plan, frame, s->power, s->work);
@@ -244,13 +281,16 @@ int SIMD(spectral)(struct exec *ex, const struct spectral_params *p, const struc
     struct arena *const arena = exec_arena(ex);
     const size_t mark = arena_mark(arena);
     struct batch c = {.p = p, .plans = plans, .x = x, .out = out, .magnitudes = wants_magnitudes(p, out)};
+    for (enum spectral_output o = SPECTRAL_SPECTROGRAM; o < SPECTRAL_OUTPUTS; o++)
+        c.powers |= out[o] != NULL;
     int code = arena_alloc(arena, (size_t)exec_threads(ex) * sizeof *c.bench, &c.bench);
     for (int i = 0; i < exec_threads(ex) && !code; i++) {
         c.bench[i] = (struct bench){0};
-        code = bench_open(arena, p, out[SPECTRAL_STFT] != NULL, &c.bench[i]);
+        code = bench_open(arena, p, out[SPECTRAL_STFT] != NULL, out[SPECTRAL_SPECTROGRAM] != NULL, &c.bench[i]);
     }
     if (!code)
         code = spectral_spread(ex, x, &p->stft.frame, run_span, &c);
+    vf_stream_end();
     arena_reset(arena, mark);
     return code;
 }
