@@ -41,11 +41,7 @@ static int64_t block_end(const struct measure *m, int64_t first)
     return first + BLOCK_BINS < m->bins ? first + BLOCK_BINS : m->bins;
 }
 
-struct moments {
-    vf weight, bin; /* sum of magnitudes; their mean bin */
-};
-
-static struct moments moments(const struct measure *m)
+struct moments SIMD(measure_moments)(const struct measure *m)
 {
     vf weight = {0}, moment = {0};
     for (int64_t first = 0; first < m->bins; first += BLOCK_BINS) {
@@ -58,8 +54,8 @@ static struct moments moments(const struct measure *m)
         weight += part;
         moment += place + part * (float)first;
     }
-    weight = vf_select(vf_less(weight, vf_set(FLT_MIN)), vf_set(1), weight);
-    return (struct moments){weight, moment / weight};
+    const vf norm = vf_select(vf_less(weight, vf_set(FLT_MIN)), vf_set(1), weight);
+    return (struct moments){weight, norm, moment / norm};
 }
 
 static float bin_hz(const struct measure *m)
@@ -69,36 +65,28 @@ static float bin_hz(const struct measure *m)
 
 vf SIMD(measure_centroid)(const struct measure *m)
 {
-    return moments(m).bin * bin_hz(m);
+    return m->moments.bin * bin_hz(m);
 }
 
 vf SIMD(measure_bandwidth)(const struct measure *m)
 {
-    const struct moments centre = moments(m);
     vf spread = {0};
     for (int64_t first = 0; first < m->bins; first += BLOCK_BINS) {
         vf part = {0};
         const int64_t end = block_end(m, first);
         for (int64_t i = first; i < end; i++) {
-            const vf away = (float)i - centre.bin;
+            const vf away = (float)i - m->moments.bin;
             part += away * away * m->magnitude[i];
         }
         spread += part;
     }
-    return vf_sqrt(spread / centre.weight) * bin_hz(m);
+    return vf_sqrt(spread / m->moments.norm) * bin_hz(m);
 }
 
 vf SIMD(measure_rolloff)(const struct measure *m)
 {
-    vf total = {0}, below = {0}, bin = {0};
-    for (int64_t first = 0; first < m->bins; first += BLOCK_BINS) {
-        vf part = {0};
-        const int64_t end = block_end(m, first);
-        for (int64_t i = first; i < end; i++)
-            part += m->magnitude[i];
-        total += part;
-    }
-    const vf threshold = total * (float)m->p->rolloff, one = vf_set(1);
+    vf below = {0}, bin = {0};
+    const vf threshold = m->moments.weight * (float)m->p->rolloff, one = vf_set(1);
     for (int64_t first = 0; first < m->bins - 1; first += BLOCK_BINS) {
         vf part = {0};
         const int64_t end = block_end(m, first);

@@ -11,11 +11,18 @@
 /* Sums run over blocks of this many bins, then over blocks: the error grows with the root of both. */
 enum { BLOCK_BINS = 32 };
 
+struct moments {
+    vf weight; /* sum of magnitudes */
+    vf norm;   /* the same, but 1 for silence */
+    vf bin;    /* their mean bin */
+};
+
 struct measure {
     const struct spectral_params *p;
     const struct spectral_plans *plans;
     int64_t bins;
     const vf *power, *magnitude;
+    struct moments moments; /* for centroid, bandwidth and rolloff */
 };
 
 /* v in decibels of power, exactly -100 for 1e-10 and below. */
@@ -27,6 +34,7 @@ INLINE vf vf_decibels(vf v)
 
 void SIMD(measure_power)(const struct measure *m, double power, vf *out); /* |X|^power [bins] */
 void SIMD(measure_mel)(const struct measure *m, const vf *energy, vf *out);
+struct moments SIMD(measure_moments)(const struct measure *m);
 vf SIMD(measure_centroid)(const struct measure *m);
 vf SIMD(measure_bandwidth)(const struct measure *m);
 vf SIMD(measure_rolloff)(const struct measure *m);

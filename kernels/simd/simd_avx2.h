@@ -63,6 +63,11 @@ INLINE vf vf_add_where(vmask m, vf a, vf b)
     return a + (vf)((vi)b & (vi)m);
 }
 
+INLINE vi vi_min(vi a, vi b)
+{
+    return (vi)_mm256_min_epi32((__m256i)a, (__m256i)b);
+}
+
 INLINE vi vi_max(vi a, vi b)
 {
     return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b);

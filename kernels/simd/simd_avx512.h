@@ -63,6 +63,11 @@ INLINE vf vf_add_where(vmask m, vf a, vf b)
     return (vf)_mm512_mask_add_ps((__m512)a, m, (__m512)a, (__m512)b);
 }
 
+INLINE vi vi_min(vi a, vi b)
+{
+    return (vi)_mm512_min_epi32((__m512i)a, (__m512i)b);
+}
+
 INLINE vi vi_max(vi a, vi b)
 {
     return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b);

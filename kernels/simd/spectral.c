@@ -226,7 +226,7 @@ static void write_mel(const struct batch *c, const struct bench *s, const struct
 static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
 {
     const struct transform_plan *const plan = c->plans->stft;
-    const struct measure m = {
+    struct measure m = {
         .p = c->p, .plans = c->plans, .bins = stft_bins(&c->p->stft), .power = s->power, .magnitude = s->magnitude};
     const float *frame[LANES];
     find_frames(c, s, l, frame);
@@ -244,6 +244,8 @@ static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
         if (l->bad >> i & 1)
             for (int64_t k = 0; k < m.bins; k++)
                 ((float *)(s->magnitude + k))[i] = NAN;
+    if (c->out[SPECTRAL_CENTROID] || c->out[SPECTRAL_BANDWIDTH] || c->out[SPECTRAL_ROLLOFF])
+        m.moments = SIMD(measure_moments)(&m);
     if (c->out[SPECTRAL_MEL])
         write_mel(c, s, &m, l);
     write_outputs(c, s, &m, l);

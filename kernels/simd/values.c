@@ -104,15 +104,20 @@ static vf middle(const vi *key, int64_t n, vi least, vi most)
     return (lower + upper) * 0.5f;
 }
 
-/* Means of v [n], lane by lane: blocks in f32, their sum in double. */
-static vf mean_of(const vf *v, int64_t n)
+/* Sums of v [n], lane by lane: blocks in f32, their sums in double. Also the extremes. */
+static vf mean_of(const vf *v, int64_t n, vf *least, vf *most)
 {
     double sum[LANES] = {0};
     float out[LANES];
+    *least = vf_set(INFINITY);
+    *most = vf_set(-INFINITY);
     for (int64_t first = 0; first < n; first += BLOCK) {
         vf part = {0};
-        for (int64_t i = first; i < n && i < first + BLOCK; i++)
+        for (int64_t i = first; i < n && i < first + BLOCK; i++) {
             part += v[i];
+            *least = vf_min(*least, v[i]);
+            *most = vf_max(*most, v[i]);
+        }
         for (int l = 0; l < LANES; l++)
             sum[l] += part[l];
     }
@@ -121,15 +126,17 @@ static vf mean_of(const vf *v, int64_t n)
     return vf_load(out);
 }
 
-/* Mean squares of v - mean. */
-static vf variance_of(const vf *v, int64_t n, vf mean)
+/* Mean squares of v - mean; v [n] becomes keys. */
+static vf variance_of(vf *v, int64_t n, vf mean)
 {
     double sum[LANES] = {0};
     float out[LANES];
     for (int64_t first = 0; first < n; first += BLOCK) {
         vf part = {0};
-        for (int64_t i = first; i < n && i < first + BLOCK; i++)
+        for (int64_t i = first; i < n && i < first + BLOCK; i++) {
             part += (v[i] - mean) * (v[i] - mean);
+            v[i] = (vf)key_of(v[i]);
+        }
         for (int l = 0; l < LANES; l++)
             sum[l] += part[l];
     }
@@ -141,22 +148,15 @@ static vf variance_of(const vf *v, int64_t n, vf mean)
 /* Statistics of v [n] into out[STATISTIC_KINDS]; v becomes keys. */
 static void describe(vf *v, int64_t n, vf *out)
 {
-    vf least = vf_set(INFINITY), most = vf_set(-INFINITY);
+    vf least, most;
     if (n == 0) {
         for (int k = 0; k < STATISTIC_KINDS; k++)
             out[k] = vf_set(NAN);
         return;
     }
-    out[STATISTIC_MEAN] = mean_of(v, n);
+    out[STATISTIC_MEAN] = mean_of(v, n, &least, &most);
     out[STATISTIC_VAR] = variance_of(v, n, out[STATISTIC_MEAN]);
-    for (int64_t i = 0; i < n; i++) {
-        least = vf_min(least, v[i]);
-        most = vf_max(most, v[i]);
-    }
-    vi *const key = (vi *)v;
-    for (int64_t i = 0; i < n; i++)
-        key[i] = key_of(v[i]);
-    out[STATISTIC_MEDIAN] = middle(key, n, key_of(least), key_of(most));
+    out[STATISTIC_MEDIAN] = middle((const vi *)v, n, key_of(least), key_of(most));
     out[STATISTIC_MIN] = least;
     out[STATISTIC_MAX] = most;
     const vmask number = vf_at_least(out[STATISTIC_MEAN], out[STATISTIC_MEAN]);
