@@ -72,7 +72,7 @@ static int run_logmel(struct exec *ex, const struct signal *s, void *output, voi
 {
     const int64_t offset[2] = {0, frames(s)};
     struct ragged y = {.data = output, .channels = MELS, .offset = offset, .rows = 1, .total = offset[1]};
-    float peak;
+    float peak = 0;
     (void)input;
     int code = one_output(ex, s, SPECTRAL_MEL, output);
     code = code ? code : decibel_peak(ex, &y, &peak);
@@ -155,7 +155,7 @@ static size_t few_bytes(const struct signal *s)
 
 static int make_spectrum(struct exec *ex, const struct signal *s, void **input)
 {
-    *input = malloc(spectrum_bytes(s));
+    *input = malloc(spectrum_bytes(s) + sizeof(float));
     return *input ? run_stft(ex, s, *input, NULL) : fail(STATUS_NOMEM, "out of memory");
 }
 

@@ -52,6 +52,7 @@ static void *touched(size_t bytes)
 }
 
 /* libsamplerate's best converter, in this process. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through the converter's struct */
 static double run_libsamplerate(const struct signal *s, float *out)
 {
     SRC_DATA d = {.data_in = s->samples,

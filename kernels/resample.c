@@ -88,13 +88,13 @@ static double bessel(double x)
 
 void resample_phase(const struct resample_key *k, int64_t phase, float *h)
 {
-    const int64_t taps = resample_taps(k);
+    const int64_t taps = resample_taps(k), before = taps / 2 - 1;
     const double cutoff = band(k) * (1 + PASS) / 2, beta = 0.1102 * (STOP_DB - 8.7), norm = bessel(beta);
     double sum = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < taps; i++) {
             /* where tap i lies, in input samples from the output's place */
-            const double t = (double)(i - taps / 2 + 1) - (double)phase / (double)k->up;
+            const double t = (double)(i - before) - (double)phase / (double)k->up;
             const double edge = 2 * t / (double)taps, x = M_PI * cutoff * t;
             if (pass == 0) {
                 const double window = edge * edge < 1 ? bessel(beta * sqrt(1 - edge * edge)) / norm : 0;

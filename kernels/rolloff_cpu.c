@@ -11,11 +11,11 @@ int rolloff_check(const struct spectral_params *p)
 
 void rolloff_frame(const struct spectral_frame *f, float *out)
 {
-    double total = 0, below = 0;
+    double total = 0, below = f->magnitude[0];
+    int64_t bin = 0;
     for (int64_t i = 0; i < f->bins; i++)
         total += f->magnitude[i];
-    int64_t bin = 0;
-    for (below = f->magnitude[0]; bin < f->bins - 1 && below < f->p->rolloff * total; below += f->magnitude[bin])
-        bin++;
+    while (bin < f->bins - 1 && below < f->p->rolloff * total)
+        below += f->magnitude[++bin];
     *out = (float)((double)bin * spectral_bin_hz(f->p));
 }

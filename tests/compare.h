@@ -36,6 +36,12 @@ static inline double compare_relative(float got, double want)
     return compare_l2(&got, &want, 1);
 }
 
+/* Equal bit for bit: also a NaN to itself, and not 0 to -0. */
+static inline bool compare_bits(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 enum { GUARD_FLOATS = 16 };
 static const float GUARD_SENTINEL = 12345.678f;
 

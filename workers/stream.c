@@ -64,6 +64,7 @@ void stream_keep_previous(struct stream *s)
 }
 
 /* The mono mean of a block of n samples into out. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through the ragged batch */
 static int mix(struct stream *s, int64_t n, float *out)
 {
     const int64_t offset[2] = {0, n};
@@ -75,6 +76,7 @@ static int mix(struct stream *s, int64_t n, float *out)
 
 /* Sample numbers are those of the file: what is not finite there is so in the mean, and found before the rate changes.
  */
+/* NOLINTNEXTLINE(readability-non-const-parameter): a ragged batch wants it writable */
 static int check_finite(struct stream *s, float *mixed, int64_t n, struct level *l)
 {
     const int64_t offset[2] = {0, n};

@@ -107,6 +107,8 @@ static int run(struct wavemill *w, const struct spectral_params *p, enum spectra
     return code ? code : spectral(w->exec, p, &x, outputs); /* which refuses what is not sound */
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): results are written through ragged batches */
+
 int wavemill_stft(struct wavemill *w, const struct wavemill_spectrum *p, const float *y, int64_t rows, int64_t n,
                   float *out)
 {
@@ -210,3 +212,5 @@ int wavemill_resample(struct wavemill *w, int64_t orig_sr, int64_t target_sr, co
     const int code = lay_out(w, rows, n, samples < 0 ? 0 : samples, &x, &result);
     return code ? code : resample(w->exec, &(struct resample_params){orig_sr, target_sr}, &x, &result);
 }
+
+/* NOLINTEND(readability-non-const-parameter) */

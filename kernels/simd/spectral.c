@@ -96,7 +96,7 @@ static void find_frames(const struct batch *c, const struct bench *s, const stru
     int64_t from = frame_from(f, piece_of(c->x->piece, l->row)) + l->t * f->hop_samples;
     for (int i = 0; i < LANES; i++, from += f->hop_samples) {
         if (i >= l->count)
-            frame[i] = frame[i - 1];
+            frame[i] = frame[l->count - 1]; /* there is at least one */
         else if (from >= 0 && from + f->window_samples <= samples)
             frame[i] = row + from;
         else
@@ -180,7 +180,7 @@ static void write_flux(const struct batch *c, const struct bench *s, const struc
 static void write_outputs(const struct batch *c, const struct bench *s, const struct measure *m, const struct lanes *l)
 {
     struct ragged *const *const out = c->out;
-    if (out[SPECTRAL_STFT])
+    if (s->spectrum) /* which is there when SPECTRAL_STFT is asked for */
         if (!write_streaming(s, out[SPECTRAL_STFT], l, s->spectrum, 2 * m->bins))
             write_columns(out[SPECTRAL_STFT], l, s->spectrum, 2 * m->bins);
     if (out[SPECTRAL_SPECTROGRAM]) {

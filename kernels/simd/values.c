@@ -88,7 +88,8 @@ int SIMD(mfcc)(struct exec *ex, const struct mfcc_plan *plan, const struct ragge
 /* The middle of key [n]: the mean of the middle two when n is even. */
 static vf middle(const vi *key, int64_t n, vi least, vi most)
 {
-    const vf rank = vf_set((float)(n / 2));
+    const int64_t half = n / 2;
+    const vf rank = vf_set((float)half);
     const vi found = select_rank(key, n, rank, least, most);
     const vf upper = value_of(found);
     if (n % 2)

@@ -152,8 +152,9 @@ void oracle_rolloff(const struct stft_params *p, double part, const float *x, in
     for (int way = 0; way < 2; way++) {
         const double threshold = part * sum * (way ? 1 + 2e-6 : 1 - 2e-6);
         double below = s[0];
-        for (bin[way] = 0; bin[way] < last && below < threshold; below += s[bin[way]])
-            bin[way]++;
+        bin[way] = 0;
+        while (bin[way] < last && below < threshold)
+            below += s[++bin[way]];
     }
     free(s);
 }

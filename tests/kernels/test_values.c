@@ -116,7 +116,7 @@ TEST(statistics_of_odd_columns)
     const float *const first = y, *const none = y + STATISTICS * C, *const last = y + 2 * STATISTICS * C;
     for (int k = 0; k < STATISTICS * C; k++) {
         CHECK(isnan(none[k]));
-        CHECK(k % C == 3 ? !!isnan(last[k]) : memcmp(first + k, last + k, 4) == 0);
+        CHECK(k % C == 3 ? !!isnan(last[k]) : compare_bits(first + k, last + k, sizeof *first));
     }
     CHECK(first[STATISTIC_MEAN * C] == 3 && first[STATISTIC_VAR * C] == 0 && first[STATISTIC_MEDIAN * C] == 3);
     CHECK(first[STATISTIC_MEDIAN * C + 1] == 0 && first[STATISTIC_MEDIAN * C + 2] == 0);
@@ -179,7 +179,7 @@ TEST(decibels_are_clipped_below_the_peak)
     float most[3] = {-INFINITY, -INFINITY, -INFINITY};
     for (int i = 0; i < N * C; i++)
         most[i < 20 * C ? 0 : 2] = fmaxf(most[i < 20 * C ? 0 : 2], x[i]);
-    CHECK(memcmp(peak, most, sizeof peak) == 0);
+    CHECK(compare_bits(peak, most, sizeof peak));
     const float least[3] = {peak[0] - 20, 0, peak[2] - 50};
     CHECK_OK(decibel_clip(ex, &in, least));
     for (int i = 0; i < N * C; i++)

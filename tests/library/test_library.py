@@ -35,9 +35,16 @@ def main() -> None:
         name, rms = out.split()
         if os.path.basename(name) != FILES[0] or not 0.1 < float(rms) < 0.5:
             sys.exit(f"FAIL loudest says {out}")
+        program = os.path.join(folder, "roundtrip")
+        run(["cc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", os.path.join(HERE, "roundtrip.c"), "-o", program, *sanitize, *flags,
+             "-lm", f"-Wl,-rpath,{os.path.dirname(found[0])}"])
+        error, hz, samples, isa = run([program], env=environment).split()
+        if float(error) > 1e-5 or hz != "1001" or samples != "8000" or isa not in ("scalar", "avx2", "avx512"):
+            sys.exit(f"FAIL roundtrip says {error} {hz} {samples} {isa}")
         time.sleep(1.5)  # the scheduler ends with its last client
     print("pass a C program links libwavemill from a moved prefix and gets its answers")
-    print("1 passed, 0 failed")
+    print("pass another computes in its own process")
+    print("2 passed, 0 failed")
 
 
 if __name__ == "__main__":
