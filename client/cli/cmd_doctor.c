@@ -1,5 +1,6 @@
 /* doctor - what is here, what is missing, and the command that mends it. */
 #include "cli.h"
+#include "exec.h"
 #include "paths.h"
 #include "store.h"
 
@@ -38,15 +39,6 @@ static struct finding *find(struct findings *f, const char *name)
     return one;
 }
 
-static const char *cpu_isa(void)
-{
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512f") ? "avx512" : __builtin_cpu_supports("avx2") ? "avx2" : "scalar";
-#else
-    return "scalar";
-#endif
-}
-
 static bool on_path(const char *program, char *out, size_t capacity)
 {
     const char *path = getenv("PATH");
@@ -64,8 +56,8 @@ static void look_at_machine(struct findings *f)
     struct utsname u;
     if (uname(&u) == 0)
         snprintf(find(f, "system")->value, PATHS_MAX, "%s %s %s", u.sysname, u.release, u.machine);
-    snprintf(find(f, "device cpu")->value, PATHS_MAX, "%ld processors, %s; this build computes with its scalar twins",
-             sysconf(_SC_NPROCESSORS_ONLN), cpu_isa());
+    snprintf(find(f, "device cpu")->value, PATHS_MAX, "%ld processors; operations run on %s",
+             sysconf(_SC_NPROCESSORS_ONLN), isa_name(isa_best()));
     snprintf(find(f, "device cuda")->value, PATHS_MAX, "not in this build");
     struct finding *ffmpeg = find(f, "ffmpeg");
     if (!on_path("ffmpeg", ffmpeg->value, sizeof ffmpeg->value)) {
