@@ -1,6 +1,8 @@
 #include "oracle.h"
 #include "subject.h"
 
+#include <sys/mman.h>
+
 enum { BINS_MOST = 300 }; /* of a large frame; the direct sum is slow */
 
 static const struct {
@@ -103,5 +105,34 @@ TEST(work_fits_what_is_documented)
         CHECK(exec_arena(ex)->used == 0);
         guarded_close(&g);
     }
+    exec_destroy(&ex);
+}
+
+/* Sample numbers beyond 32 bits: the signal is a mapping that nobody has written to, zero but for one page. */
+TEST(more_than_two_to_the_31_samples)
+{
+    enum { HOP = 1 << 24, WINDOW = 2048 };
+    const int64_t samples = (INT64_C(1) << 31) + 5, last = samples / HOP * HOP;
+    struct exec *ex = subject_exec();
+    float *const x = mmap(NULL, (size_t)samples * sizeof *x, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    REQUIRE(x != MAP_FAILED);
+    for (int64_t i = last - WINDOW / 2; i < samples; i++)
+        x[i] = 0.5f;
+    for (int op = SPECTRAL_STFT; op < SUBJECTS; op++) {
+        struct subject s = {op, spectral_defaults(44100)};
+        s.p.stft.frame = (struct frame_params){WINDOW, HOP, true};
+        struct guarded g = subject_row(ex, &s, x, samples, (struct piece){0, true, true});
+        const int64_t floats = subject_floats(&s), frames = samples / HOP + 1;
+        CHECK(g.n == frames * floats);
+        bool silent = true;
+        for (int64_t i = floats; i < 2 * floats; i++)
+            silent &= g.data[i] == g.data[i + floats] || isnan(g.data[i]);
+        CHECK(silent);
+        if (op == SPECTRAL_STFT)
+            CHECK(g.data[0] == 0 && g.data[(frames - 1) * floats] > 100);
+        guarded_close(&g);
+    }
+    munmap(x, (size_t)samples * sizeof *x);
     exec_destroy(&ex);
 }
