@@ -15,7 +15,8 @@ enum {
     LIMIT_WARNINGS = 8,
     LIMIT_SERIES = 16,
     LIMIT_SERIES_VALUES = 512,
-    LIMIT_RATE = 1000000
+    LIMIT_RATE = 1000000,
+    LIMIT_CHANNELS = 8
 };
 enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 
@@ -52,6 +53,7 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 6, UINT, OPTIONAL, rate_hz, LIMIT_RATE, NULL) \
     F(S, 7, STR, OPTIONAL, resample, LIMIT_FEATURE_NAME, NULL) \
     F(S, 8, STR, OPTIONAL, isa, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 9, BOOL, OPTIONAL, each_channel, 0, NULL) \
     F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
     F(S, 21, BOOL, OPTIONAL, verify, 0, NULL) \
     F(S, 22, BOOL, OPTIONAL, statistics, 0, NULL)
@@ -93,16 +95,23 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 27, UINT, OPTIONAL, mels, 0, NULL) \
     F(S, 28, UINT, OPTIONAL, mfcc, 0, NULL) \
     F(S, 29, UINT, OPTIONAL, frames, 0, NULL) \
-    F(S, 30, LIST, OPTIONAL, series, LIMIT_SERIES, &kind_series_schema) \
+    F(S, 30, LIST, OPTIONAL, series, LIMIT_SERIES *LIMIT_CHANNELS, &kind_series_schema) \
     F(S, 31, UINT, OPTIONAL, every, 0, NULL) \
-    F(S, 32, UINT, OPTIONAL, analysis_rate_hz, 0, NULL)
+    F(S, 32, UINT, OPTIONAL, analysis_rate_hz, 0, NULL) \
+    F(S, 33, LIST, OPTIONAL, channel_levels, LIMIT_CHANNELS, &kind_channel_schema)
 
 /* One feature of an analysis. statistics: little-endian f32 [10][values]: mean, variance, median, minimum, maximum over
  * the frames, then the same of first differences; NaN for what does not exist. */
 #define SERIES_FIELDS(F, S) \
     F(S, 1, STR, REQUIRED, name, LIMIT_NAME, NULL) \
     F(S, 2, UINT, REQUIRED, values, LIMIT_SERIES_VALUES, NULL) \
-    F(S, 3, BIN, REQUIRED, statistics, LIMIT_STATISTICS, NULL)
+    F(S, 3, BIN, REQUIRED, statistics, LIMIT_STATISTICS, NULL) \
+    F(S, 4, UINT, OPTIONAL, channel, 0, NULL)
+
+/* The level of one channel, when each was analysed by itself. */
+#define CHANNEL_FIELDS(F, S) \
+    F(S, 1, F64, OPTIONAL, rms, 0, NULL) \
+    F(S, 2, F64, OPTIONAL, peak, 0, NULL)
 
 #define FEATURES_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \
@@ -124,6 +133,7 @@ enum noop_action { NOOP_SUCCEED = 0, NOOP_FAIL = 1, NOOP_CRASH = 2, NOOP_HANG = 
     X(features_item, FEATURES_ITEM_FIELDS) \
     X(provenance, PROVENANCE_FIELDS) \
     X(series, SERIES_FIELDS) \
+    X(channel, CHANNEL_FIELDS) \
     X(analyze_result, ANALYZE_RESULT_FIELDS) \
     X(features_result, FEATURES_RESULT_FIELDS) \
     X(noop_params, NOOP_PARAMS_FIELDS) \

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RESULT_REST = 2048 }; /* bytes of a result beside the statistics */
+
 static const float TOP_DB = 80; /* librosa.power_to_db's */
 
 /* Where a measure of the spectral row comes from; contrast's peaks and valleys become contrasts at the end. */
@@ -21,12 +23,18 @@ static const int outputs[MEASURES] = {
     [MEASURE_FLUX] = SPECTRAL_FLUX,           [MEASURE_POLY] = SPECTRAL_POLY,
 };
 
-struct analysis {
+/* What is asked, the same for every channel. */
+struct request {
     struct job *job;
     struct kind_analyze_params params;
     uint32_t wanted; /* bit of each measure */
     enum rate_method method;
     struct spectral_params p;
+};
+
+/* The analysis of the mono mean, or of one channel. */
+struct analysis {
+    const struct request *r;
     struct stream stream;
     struct series series;
     float loudest, peak_db, valley_db; /* over all frames, also those that are not kept */
@@ -34,7 +42,7 @@ struct analysis {
 
 static bool has(const struct analysis *a, enum measure m)
 {
-    return a->wanted >> m & 1;
+    return a->r->wanted >> m & 1;
 }
 
 /* Values per frame while they are gathered: cepstra come from log-mel at the end. */
@@ -43,10 +51,10 @@ static void widths(const struct analysis *a, int32_t width[SERIES_MOST])
     for (int m = 0; m < MEASURES; m++) {
         const bool kept = has(a, (enum measure)m) && m != MEASURE_MFCC;
         const bool spectral = m >= MEASURE_LOGMEL && m != MEASURE_MFCC;
-        width[m] = !kept ? 0 : spectral ? (int32_t)spectral_channels(&a->p, (enum spectral_output)outputs[m]) : 1;
+        width[m] = !kept ? 0 : spectral ? (int32_t)spectral_channels(&a->r->p, (enum spectral_output)outputs[m]) : 1;
     }
     if (has(a, MEASURE_MFCC))
-        width[MEASURE_LOGMEL] = a->p.mel.mels;
+        width[MEASURE_LOGMEL] = a->r->p.mel.mels;
 }
 
 static void note_peaks(struct analysis *a, int64_t skip, int64_t frames)
@@ -60,7 +68,7 @@ static void note_peaks(struct analysis *a, int64_t skip, int64_t frames)
                                  .rows = 1,
                                  .total = frames};
         float peak;
-        if (decibel_peak(a->job->exec, &x, &peak) == STATUS_OK)
+        if (decibel_peak(a->r->job->exec, &x, &peak) == STATUS_OK)
             a->loudest = fmaxf(a->loudest, peak);
     }
     for (int64_t t = 0; bands && t < frames; t++) {
@@ -76,8 +84,8 @@ static int measure_piece(struct analysis *a, struct stream_piece *p)
 {
     const int64_t total = p->skip + p->frames, offset[2] = {0, total};
     struct ragged y[MEASURES], *out[SPECTRAL_OUTPUTS] = {0};
-    struct exec *const ex = a->job->exec;
-    const struct frame_params *const frame = &a->p.stft.frame;
+    struct exec *const ex = a->r->job->exec;
+    const struct frame_params *const frame = &a->r->p.stft.frame;
     bool spectra = false;
     int code = series_reserve(&a->series, total);
     for (int m = 0; m < MEASURES && !code; m++) {
@@ -99,7 +107,7 @@ static int measure_piece(struct analysis *a, struct stream_piece *p)
             out[outputs[m]] = &y[m], spectra = true;
     }
     if (!code && spectra)
-        code = spectral(ex, &a->p, &p->x, out);
+        code = spectral(ex, &a->r->p, &p->x, out);
     if (!code) {
         note_peaks(a, p->skip, p->frames);
         series_commit(&a->series, p->skip, p->frames);
@@ -107,15 +115,13 @@ static int measure_piece(struct analysis *a, struct stream_piece *p)
     return code;
 }
 
-static int measure(struct analysis *a)
+/* What the block that the source holds brings. */
+static int measure_block(struct analysis *a)
 {
     struct stream_piece p;
-    int code;
-    while (!(code = stream_next(&a->stream, &p)) && p.frames > 0) {
-        if ((code = measure_piece(a, &p)))
-            return code;
-        job_beat(a->job, 0);
-    }
+    int code = stream_take(&a->stream);
+    while (!code && stream_try(&a->stream, &p))
+        code = measure_piece(a, &p);
     return code;
 }
 
@@ -133,15 +139,15 @@ static int second_pass(struct analysis *a)
     const float least = a->loudest - TOP_DB;
     int code = STATUS_OK;
     if (s->width[MEASURE_LOGMEL] && s->frames)
-        code = decibel_clip(a->job->exec, &logmel, &least);
+        code = decibel_clip(a->r->job->exec, &logmel, &least);
     if (!code && has(a, MEASURE_MFCC) && s->frames) {
-        const struct mfcc_params p = {.coefficients = (int32_t)a->params.mfcc};
+        const struct mfcc_params p = {.coefficients = (int32_t)a->r->params.mfcc};
         s->width[MEASURE_MFCC] = p.coefficients;
         s->values[MEASURE_MFCC] = malloc((size_t)(s->frames * p.coefficients) * sizeof(float));
         struct ragged y = logmel;
         y.data = s->values[MEASURE_MFCC];
         y.channels = p.coefficients;
-        code = y.data ? mfcc(a->job->exec, &p, &logmel, NULL, &y) : fail(STATUS_NOMEM, "analyze: out of memory");
+        code = y.data ? mfcc(a->r->job->exec, &p, &logmel, NULL, &y) : fail(STATUS_NOMEM, "analyze: out of memory");
     }
     for (int64_t t = 0; bands && t < s->frames && !code; t++) {
         const float *const edges = s->values[MEASURE_CONTRAST] + t * 2 * bands;
@@ -153,7 +159,7 @@ static int second_pass(struct analysis *a)
 }
 
 /* Appends one feature's statistics to the list of the result. mean: of its first value over all frames. */
-static int add_series(struct analysis *a, enum measure m, struct wire_buffer *list, double *mean)
+static int add_series(struct analysis *a, enum measure m, uint64_t channel, struct wire_buffer *list, double *mean)
 {
     const int32_t width = a->series.width[m];
     const int64_t offset[2] = {0, a->series.frames};
@@ -161,12 +167,13 @@ static int add_series(struct analysis *a, enum measure m, struct wire_buffer *li
         .data = a->series.values[m], .channels = width, .offset = offset, .rows = 1, .total = a->series.frames};
     const size_t bytes = (size_t)STATISTICS * (size_t)width * sizeof(float);
     float *const y = malloc(bytes);
-    int code = y ? statistics(a->job->exec, &x, a->series.every > 1 ? SERIES_BLOCK : 0, y)
+    int code = y ? statistics(a->r->job->exec, &x, a->series.every > 1 ? SERIES_BLOCK : 0, y)
                  : fail(STATUS_NOMEM, "analyze: out of memory");
     if (!code) {
         const struct kind_series entry = {.name = wire_str(measure_member(m)),
                                           .values = (uint64_t)width,
-                                          .statistics = {(const uint8_t *)y, (uint32_t)bytes}};
+                                          .statistics = {(const uint8_t *)y, (uint32_t)bytes},
+                                          .channel = channel};
         *mean = y[STATISTIC_MEAN * width];
         code = wire_encode(&kind_series_schema, &entry, list);
     }
@@ -174,79 +181,136 @@ static int add_series(struct analysis *a, enum measure m, struct wire_buffer *li
     return code;
 }
 
-static int write_summary(struct analysis *a, const struct audio *audio)
+/* All channels' series, their levels, and what the table shows: means over the channels. */
+struct findings {
+    struct wire_buffer series, levels;
+    uint32_t count;
+    double square, peak, crossings, centroid_hz;
+};
+
+static int gather(struct analysis *a, int channel, int channels, struct findings *f)
+{
+    const struct level *const l = &a->stream.level;
+    const double square = l->sum_squares / (double)a->stream.total;
+    const struct kind_channel entry = {.rms = sqrt(square), .peak = l->peak};
+    int code = second_pass(a);
+    for (int m = 0; m < MEASURES && !code; m++) {
+        double mean = NAN;
+        if (!has(a, (enum measure)m) || !a->series.width[m])
+            continue;
+        code = add_series(a, (enum measure)m, (uint64_t)channel, &f->series, &mean);
+        f->count++;
+        if (m == MEASURE_ZCR)
+            f->crossings += mean / channels;
+        if (m == MEASURE_CENTROID)
+            f->centroid_hz += mean / channels;
+    }
+    f->square += square / channels;
+    f->peak = l->peak > f->peak ? l->peak : f->peak;
+    return code ? code : wire_encode(&kind_channel_schema, &entry, &f->levels);
+}
+
+static int write_result(const struct request *r, struct analysis *a, int channels, const struct audio *audio)
 {
     const struct audio_info *const info = audio_info(audio);
-    const struct level *const l = &a->stream.level;
     struct kind_provenance from = {.seconds = NAN};
-    struct wire_buffer warnings = {0}, list = {0};
-    double mean[MEASURES];
-    uint32_t count = 0;
-    int code = job_provenance(a->job, audio, &warnings, &from);
-    for (int m = 0; m < MEASURES && !code; m++) {
-        mean[m] = NAN;
-        if (has(a, (enum measure)m) && a->series.width[m] && !(code = add_series(a, (enum measure)m, &list, &mean[m])))
-            count++;
-    }
+    struct wire_buffer warnings = {0};
+    struct findings f = {0};
+    int code = job_provenance(r->job, audio, &warnings, &from);
+    for (int c = 0; c < channels && !code; c++)
+        code = gather(&a[c], c, channels, &f);
+    if (!code && f.series.bytes > LIMIT_RESULT - RESULT_REST)
+        code =
+            fail(STATUS_ARGUMENT, "the statistics of %d channels take %zu bytes, allowed %d: fewer bands or features",
+                 channels, f.series.bytes, LIMIT_RESULT - RESULT_REST);
     if (!code) {
         struct kind_analyze_result result = {
             .duration_s = (double)info->frames / info->rate_hz,
-            .rms = sqrt(l->sum_squares / (double)a->stream.total),
-            .peak = l->peak,
-            .zero_crossing_rate = mean[MEASURE_ZCR],
-            .spectral_centroid_hz = mean[MEASURE_CENTROID],
-            .n_fft = a->params.n_fft,
-            .hop = a->params.hop,
-            .mels = a->params.mels,
-            .mfcc = a->params.mfcc,
+            .rms = sqrt(f.square),
+            .peak = f.peak,
+            .zero_crossing_rate = r->wanted >> MEASURE_ZCR & 1 ? f.crossings : NAN,
+            .spectral_centroid_hz = r->wanted >> MEASURE_CENTROID & 1 ? f.centroid_hz : NAN,
+            .n_fft = r->params.n_fft,
+            .hop = r->params.hop,
+            .mels = r->params.mels,
+            .mfcc = r->params.mfcc,
             .frames = (uint64_t)a->series.seen,
-            .series = wire_list_of(&list, count),
+            .series = wire_list_of(&f.series, f.count),
             .every = (uint64_t)a->series.every,
-            .analysis_rate_hz = (uint64_t)a->p.rate_hz,
+            .analysis_rate_hz = (uint64_t)r->p.rate_hz,
         };
+        if (r->params.each_channel)
+            result.channel_levels = wire_list_of(&f.levels, (uint32_t)channels);
         memcpy(&result, &from, sizeof from); /* every result begins with its provenance */
-        code = job_write_result(a->job, &kind_analyze_result_schema, &result);
+        code = job_write_result(r->job, &kind_analyze_result_schema, &result);
     }
-    wire_free(&list);
+    wire_free(&f.series);
+    wire_free(&f.levels);
     wire_free(&warnings);
     return code;
 }
 
-static int run(struct analysis *a, struct audio *audio)
+static int open_analysis(struct analysis *a, const struct request *r, struct source *source, int channel)
 {
     int32_t width[SERIES_MOST] = {0};
     int64_t floats = 0;
-    a->p = spectral_defaults(a->params.rate_hz ? (double)a->params.rate_hz : audio_info(audio)->rate_hz);
-    a->p.stft.frame = (struct frame_params){(int64_t)a->params.n_fft, (int64_t)a->params.hop, true};
-    a->p.mel.mels = (int32_t)a->params.mels;
-    a->p.mel.log = true;
-    a->loudest = a->peak_db = a->valley_db = -INFINITY;
+    *a = (struct analysis){.r = r, .loudest = -INFINITY, .peak_db = -INFINITY, .valley_db = -INFINITY};
     widths(a, width);
     for (int i = 0; i < SERIES_MOST; i++)
         floats += width[i];
     series_open(&a->series, width);
-    int code = stream_open(&a->stream, a->job->exec, audio, &a->p.stft.frame, (size_t)(floats + 1) * sizeof(float));
-    if (!code && a->params.rate_hz)
-        code = stream_set_rate(&a->stream, (int64_t)a->params.rate_hz, a->method);
+    int code = stream_open(&a->stream, source, channel, &r->p.stft.frame, (size_t)(floats + 1) * sizeof(float));
+    if (!code && r->params.rate_hz)
+        code = stream_set_rate(&a->stream, (int64_t)r->params.rate_hz, r->method);
     if (!code && has(a, MEASURE_FLUX))
         stream_keep_previous(&a->stream);
-    code = code ? code : measure(a);
-    code = code ? code : second_pass(a);
-    code = code ? code : write_summary(a, audio);
-    stream_close(&a->stream);
-    series_close(&a->series);
+    return code;
+}
+
+/* Every channel goes through a block before the next block is decoded. */
+static int run(const struct request *r, struct audio *audio, struct analysis *a, int channels)
+{
+    struct source source = {0};
+    int code = source_open(&source, r->job->exec, audio, (int64_t)r->params.rate_hz);
+    for (int c = 0; c < channels && !code; c++)
+        code = open_analysis(&a[c], r, &source, r->params.each_channel ? c : SOURCE_MIX);
+    while (!code && !source.ended) {
+        code = source_read(&source);
+        for (int c = 0; c < channels && !code; c++)
+            code = measure_block(&a[c]);
+        job_beat(r->job, 0);
+    }
+    code = code ? code : write_result(r, a, channels, audio);
+    for (int c = 0; c < channels; c++) {
+        stream_close(&a[c].stream);
+        series_close(&a[c].series);
+    }
+    source_close(&source);
     return code;
 }
 
 int job_analyze(struct job *j)
 {
-    struct analysis a = {.job = j};
+    struct request r = {.job = j};
     struct audio *audio = NULL;
-    int code = params_analyze(j->params, j->request->params_bytes, &a.params, &a.wanted);
-    code = code ? code : job_rate_method(a.params.resample, &a.method);
-    code = code ? code : job_use_isa(j, a.params.isa);
+    int code = params_analyze(j->params, j->request->params_bytes, &r.params, &r.wanted);
+    code = code ? code : job_rate_method(r.params.resample, &r.method);
+    code = code ? code : job_use_isa(j, r.params.isa);
     code = code ? code : job_open_audio(j, &audio);
-    code = code ? code : run(&a, audio);
+    if (code)
+        return code;
+    r.p = spectral_defaults(r.params.rate_hz ? (double)r.params.rate_hz : audio_info(audio)->rate_hz);
+    r.p.stft.frame = (struct frame_params){(int64_t)r.params.n_fft, (int64_t)r.params.hop, true};
+    r.p.mel.mels = (int32_t)r.params.mels;
+    r.p.mel.log = true;
+    const int channels = r.params.each_channel ? audio_info(audio)->channels : 1;
+    struct analysis *const a = channels <= LIMIT_CHANNELS ? calloc((size_t)channels, sizeof *a) : NULL;
+    if (channels > LIMIT_CHANNELS)
+        code = fail(STATUS_ARGUMENT, "%d channels, each by itself: allowed %d", channels, LIMIT_CHANNELS);
+    else if (!a)
+        code = fail(STATUS_NOMEM, "analyze: out of memory");
+    code = code ? code : run(&r, audio, a, channels);
+    free(a);
     audio_close(&audio);
     return code;
 }

@@ -255,11 +255,14 @@ static int write_result(struct job *j, const struct audio *a, const struct featu
 
 static int run(struct job *j, struct audio *a, const struct feature *f, int64_t rate_hz, enum rate_method method)
 {
+    struct source source = {0};
     struct stream s = {0};
     struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY, .quietest_peak = -INFINITY};
     char header[NPY_HEADER_BYTES];
     struct stream_piece p;
-    int code = stream_open(&s, j->exec, a, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->gathered);
+    int code = source_open(&source, j->exec, a, rate_hz);
+    if (!code)
+        code = stream_open(&s, &source, SOURCE_MIX, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->gathered);
     if (!code && rate_hz)
         code = stream_set_rate(&s, rate_hz, method);
     if (!code && f->kind == FEATURE_FLUX)
@@ -279,6 +282,7 @@ static int run(struct job *j, struct audio *a, const struct feature *f, int64_t 
         code = write_result(j, a, f, o.frames);
     free(o.buffer);
     stream_close(&s);
+    source_close(&source);
     return code;
 }
 

@@ -136,8 +136,11 @@ static int hash_of(const char *name, uint64_t version, const struct wire_schema 
 int params_analyze_hash(const struct kind_analyze_params *p, uint32_t wanted, uint8_t out[16])
 {
     const bool mels = wanted & (1U << MEASURE_LOGMEL | 1U << MEASURE_MFCC);
-    struct kind_analyze_params counted = {
-        .n_fft = p->n_fft, .hop = p->hop, .mels = mels ? p->mels : 0, .rate_hz = p->rate_hz};
+    struct kind_analyze_params counted = {.n_fft = p->n_fft,
+                                          .hop = p->hop,
+                                          .mels = mels ? p->mels : 0,
+                                          .rate_hz = p->rate_hz,
+                                          .each_channel = p->each_channel};
     struct wire_buffer names = {0};
     uint32_t count = 0;
     int code = STATUS_OK;

@@ -4,57 +4,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SAMPLES = 262144, BLOCK_FRAMES_MAX = 131072, BLOCK_FRAMES_MIN = 1024, REFLECT_EXTRA = 2 };
+enum { REFLECT_EXTRA = 2 };
 
-int stream_open(struct stream *s, struct exec *ex, struct audio *audio, const struct frame_params *frame,
+int stream_open(struct stream *s, struct source *source, int channel, const struct frame_params *frame,
                 size_t frame_bytes)
 {
-    const int channels = audio_info(audio)->channels;
-    *s = (struct stream){.audio = audio, .exec = ex, .frame = *frame, .extra = REFLECT_EXTRA};
+    *s = (struct stream){.source = source, .channel = channel, .frame = *frame, .extra = REFLECT_EXTRA};
     s->level.first_not_finite = -1;
     s->most_frames = STREAM_OUT_BYTES / (int64_t)(frame_bytes ? frame_bytes : 1);
     if (s->most_frames < 1)
         s->most_frames = 1;
-    s->block_frames = BLOCK_SAMPLES / channels;
-    if (s->block_frames > BLOCK_FRAMES_MAX)
-        s->block_frames = BLOCK_FRAMES_MAX;
-    if (s->block_frames < BLOCK_FRAMES_MIN)
-        s->block_frames = BLOCK_FRAMES_MIN;
-    s->capacity = 3 * frame->window_samples + REFLECT_EXTRA + 2 * s->block_frames;
+    s->capacity = 3 * frame->window_samples + REFLECT_EXTRA + 2 * source->block_frames;
     if (frame->hop_samples < s->capacity)
         s->capacity += frame->hop_samples; /* for stream_keep_previous */
-    s->block = malloc((size_t)s->block_frames * (size_t)channels * sizeof *s->block);
     s->mono = malloc((size_t)s->capacity * sizeof *s->mono);
-    if (s->block && s->mono)
-        return STATUS_OK;
-    stream_close(s);
-    return fail(STATUS_NOMEM, "stream: out of memory");
+    return s->mono ? STATUS_OK : fail(STATUS_NOMEM, "stream: out of memory");
 }
 
 void stream_close(struct stream *s)
 {
     rate_close(&s->rate);
-    free(s->block);
     free(s->mono);
     free(s->mixed);
-    s->block = s->mono = s->mixed = NULL;
+    s->mono = s->mixed = NULL;
 }
 
 int stream_set_rate(struct stream *s, int64_t rate_hz, enum rate_method method)
 {
-    const int64_t from = audio_info(s->audio)->rate_hz;
+    const int64_t from = audio_info(s->source->audio)->rate_hz, block = s->source->block_frames;
     if (rate_hz == from)
         return STATUS_OK;
-    if (rate_hz > from) /* blocks of the same size behind the change */
-        s->block_frames =
-            s->block_frames * from / rate_hz > BLOCK_FRAMES_MIN ? s->block_frames * from / rate_hz : BLOCK_FRAMES_MIN;
-    const int code = rate_open(&s->rate, s->exec, from, rate_hz, method, s->block_frames);
+    const int code = rate_open(&s->rate, s->source->exec, from, rate_hz, method, block);
     if (code)
         return code;
-    s->capacity += 2 * rate_room(&s->rate, s->block_frames);
+    s->capacity += 2 * rate_room(&s->rate, block);
     float *const mono = realloc(s->mono, (size_t)s->capacity * sizeof *mono);
     s->mono = mono ? mono : s->mono;
-    s->mixed = malloc((size_t)s->block_frames * sizeof *s->mixed);
+    s->mixed = malloc((size_t)block * sizeof *s->mixed);
     return mono && s->mixed ? STATUS_OK : fail(STATUS_NOMEM, "stream: out of memory");
 }
 
@@ -63,54 +49,28 @@ void stream_keep_previous(struct stream *s)
     s->extra = REFLECT_EXTRA + s->frame.hop_samples;
 }
 
-/* The mono mean of a block of n samples into out. */
-/* NOLINTNEXTLINE(readability-non-const-parameter): written through the ragged batch */
-static int mix(struct stream *s, int64_t n, float *out)
+int stream_take(struct stream *s)
 {
-    const int64_t offset[2] = {0, n};
-    const struct ragged in = {
-        .data = s->block, .channels = audio_info(s->audio)->channels, .offset = offset, .rows = 1, .total = n};
-    struct ragged mono = {.data = out, .channels = 1, .offset = offset, .rows = 1, .total = n};
-    return mixdown(s->exec, &in, &mono);
-}
-
-/* Sample numbers are those of the file: what is not finite there is so in the mean, and found before the rate changes.
- */
-/* NOLINTNEXTLINE(readability-non-const-parameter): a ragged batch wants it writable */
-static int check_finite(struct stream *s, float *mixed, int64_t n, struct level *l)
-{
-    const int64_t offset[2] = {0, n};
-    const struct piece piece = {s->mixed_total, s->mixed_total == 0, false};
-    const struct ragged x = {.data = mixed, .channels = 1, .offset = offset, .piece = &piece, .rows = 1, .total = n};
-    const int code = level(s->exec, &x, l);
-    if (!code && l->first_not_finite >= 0)
-        return fail(STATUS_FORMAT, "sample %" PRId64 " is not a finite number", l->first_not_finite);
-    s->mixed_total += n;
-    return code;
-}
-
-/* Appends one block of mono samples, or sets ended. */
-static int read_block(struct stream *s)
-{
-    int64_t got = 0, n = 0;
+    const struct source *const source = s->source;
+    int64_t n = source->got;
+    float *const end = s->mono + s->samples;
+    const int64_t room = s->mixed ? rate_room(&s->rate, source->block_frames) : source->block_frames;
+    if (s->samples + room > s->capacity)
+        return fail(STATUS_INTERNAL, "stream: no frame in %" PRId64 " samples", s->samples);
     struct level l;
-    float *const end = s->mono + s->samples, *const mixed = s->mixed ? s->mixed : end;
-    int code = audio_read(s->audio, s->block, s->block_frames, &got);
-    s->ended = code || got == 0;
-    code = code ? code : mix(s, got, mixed);
-    code = code ? code : check_finite(s, mixed, got, &l);
-    n = got;
+    int code = source_copy(source, s->channel, s->mixed ? s->mixed : end, &l);
     if (!code && s->mixed) {
-        code = rate_feed(&s->rate, mixed, got, s->ended, end, &n);
+        code = rate_feed(&s->rate, s->mixed, source->got, source->ended, end, &n);
         const int64_t offset[2] = {0, n};
         const struct ragged x = {.data = end, .channels = 1, .offset = offset, .rows = 1, .total = n};
-        code = code ? code : level(s->exec, &x, &l);
+        code = code ? code : level(source->exec, &x, &l);
     }
     if (code)
         return code;
     level_join(&s->level, &l);
     s->samples += n;
     s->total += n;
+    s->ended = source->ended;
     return STATUS_OK;
 }
 
@@ -158,21 +118,13 @@ static bool cut(const struct stream *s, struct stream_piece *out)
     return true;
 }
 
-int stream_next(struct stream *s, struct stream_piece *out)
+bool stream_try(struct stream *s, struct stream_piece *out)
 {
     *out = (struct stream_piece){0};
     drop(s);
-    while (!cut(s, out)) {
-        if (s->ended) {
-            out->frames = 0;
-            return STATUS_OK;
-        }
-        if (s->samples + (s->mixed ? rate_room(&s->rate, s->block_frames) : s->block_frames) > s->capacity)
-            return fail(STATUS_INTERNAL, "stream: no frame in %" PRId64 " samples", s->samples);
-        const int code = read_block(s);
-        if (code)
-            return code;
-        drop(s);
+    if (!cut(s, out)) {
+        out->frames = 0;
+        return false;
     }
     out->x = (struct ragged){.data = s->mono,
                              .channels = 1,
@@ -181,5 +133,15 @@ int stream_next(struct stream *s, struct stream_piece *out)
                              .rows = 1,
                              .total = out->offset[1]};
     s->next += out->frames;
-    return STATUS_OK;
+    return true;
+}
+
+int stream_next(struct stream *s, struct stream_piece *out)
+{
+    int code = STATUS_OK;
+    while (!code && !stream_try(s, out) && !s->ended) {
+        code = source_read(s->source);
+        code = code ? code : stream_take(s);
+    }
+    return code;
 }

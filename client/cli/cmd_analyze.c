@@ -75,20 +75,40 @@ static json_t *five(const uint8_t *statistics, uint64_t values)
     return all;
 }
 
-static void add_statistics(json_t *results, struct wire_list list)
+/* The features of one channel of the list, as {name: {..}}. */
+static json_t *features_of(struct wire_list list, uint64_t channel)
 {
     struct kind_series s;
     json_t *features = json_object();
     while (wire_next(&list, &kind_series_schema, &s)) {
         char name[LIMIT_NAME + 1];
-        if (s.values == 0 || s.statistics.bytes != 10 * s.values * sizeof(float))
+        if (s.channel != channel || s.values == 0 || s.statistics.bytes != 10 * s.values * sizeof(float))
             continue;
         wire_copy(s.name, name, sizeof name);
         json_t *feature = five(s.statistics.data, s.values);
         json_object_set_new(feature, "delta", five(s.statistics.data + 5 * s.values * sizeof(float), s.values));
         json_object_set_new(features, name, feature);
     }
-    json_object_set_new(results, "features", features);
+    return features;
+}
+
+static void add_statistics(json_t *results, const struct kind_analyze_result *r)
+{
+    struct wire_list levels = r->channel_levels;
+    struct kind_channel level;
+    if (!levels.count) {
+        json_object_set_new(results, "features", features_of(r->series, 0));
+        return;
+    }
+    json_t *channels = json_array();
+    for (uint64_t c = 0; wire_next(&levels, &kind_channel_schema, &level); c++) {
+        json_t *channel = json_object();
+        json_object_set_new(channel, "rms", output_number(level.rms));
+        json_object_set_new(channel, "peak", output_number(level.peak));
+        json_object_set_new(channel, "features", features_of(r->series, c));
+        json_array_append_new(channels, channel);
+    }
+    json_object_set_new(results, "channels", channels);
 }
 
 static void show_json(const char *path, const struct kind_analyze_result *r)
@@ -109,7 +129,7 @@ static void show_json(const char *path, const struct kind_analyze_result *r)
     json_object_set_new(results, "frames", json_integer((json_int_t)r->frames));
     if (r->every > 1) /* a long file: the statistics are over one of so many blocks of 64 frames */
         json_object_set_new(results, "blocks_measured_every", json_integer((json_int_t)r->every));
-    add_statistics(results, r->series);
+    add_statistics(results, r);
     json_object_set_new(line, "results", results);
     output_json_line(line);
 }
@@ -209,7 +229,7 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
 
 int cmd_analyze(int argc, char **argv)
 {
-    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, RATE, MONO, RESAMPLE, ISA, FORCE, VERIFY, PRIORITY };
+    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, RATE, CHANNELS, MONO, RESAMPLE, ISA, FORCE, VERIFY, PRIORITY };
     static const struct option options[] = {{"n-fft", required_argument, NULL, N_FFT},
                                             {"hop", required_argument, NULL, HOP},
                                             {"hop-length", required_argument, NULL, HOP},
@@ -217,6 +237,7 @@ int cmd_analyze(int argc, char **argv)
                                             {"n-mfcc", required_argument, NULL, N_MFCC},
                                             {"features", required_argument, NULL, FEATURES},
                                             {"rate", required_argument, NULL, RATE},
+                                            {"channels", required_argument, NULL, CHANNELS},
                                             {"mono", no_argument, NULL, MONO},
                                             {"resample", required_argument, NULL, RESAMPLE},
                                             {"isa", required_argument, NULL, ISA},
@@ -260,7 +281,13 @@ int cmd_analyze(int argc, char **argv)
                 return EXIT_USAGE;
             p.rate_hz = (uint64_t)number;
             break;
+        case CHANNELS:
+            if (strcmp(optarg, "mix") != 0 && strcmp(optarg, "each") != 0)
+                return cli_usage("analyze", "--channels: there are mix and each");
+            p.each_channel = strcmp(optarg, "each") == 0;
+            break;
         case MONO:
+            p.each_channel = false;
             break;
         case RESAMPLE:
             p.resample = wire_str(optarg);

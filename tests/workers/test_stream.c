@@ -70,13 +70,16 @@ static int by_pieces(struct exec *ex, const struct situation *s, const char *pat
     const int64_t values = values_of(s);
     const int fd = open(path, O_RDONLY);
     struct audio *a = NULL;
+    struct source source = {0};
     struct stream stream = {0};
     struct stream_piece p;
     int64_t done = 0;
     int code = audio_open(fd, &a);
     if (!code)
-        code =
-            stream_open(&stream, ex, a, &f, s->frames_per_piece ? STREAM_OUT_BYTES / (size_t)s->frames_per_piece : 4);
+        code = source_open(&source, ex, a, 0);
+    if (!code)
+        code = stream_open(&stream, &source, SOURCE_MIX, &f,
+                           s->frames_per_piece ? STREAM_OUT_BYTES / (size_t)s->frames_per_piece : 4);
     while (!code && !(code = stream_next(&stream, &p)) && p.frames > 0) {
         float *piece = malloc((size_t)((p.skip + p.frames) * values) * sizeof *piece);
         code = compute(ex, s, &p.x, &p.piece, p.skip + p.frames, piece);
@@ -91,6 +94,7 @@ static int by_pieces(struct exec *ex, const struct situation *s, const char *pat
         CHECK(done == count);
     *l = stream.level;
     stream_close(&stream);
+    source_close(&source);
     audio_close(&a);
     close(fd);
     return code;

@@ -1,6 +1,7 @@
 /* A supervisor under a scheduler of the test: what items go through, and what they must not do to each other. */
 #include "boss.h"
 #include "sound.h"
+#include "store.h"
 #include "test.h"
 
 #include <math.h>
@@ -234,6 +235,16 @@ TEST(message_with_a_name_that_is_not_text)
     boss_stop(&b);
 }
 
+static int64_t stored_records(void)
+{
+    struct store *s = NULL;
+    struct store_stats st = {0};
+    int code = store_open("features", &(struct store_options){.read_only = true}, &s);
+    code = code ? code : store_stats(s, &st);
+    store_close(&s);
+    return code ? -1 : (int64_t)st.records;
+}
+
 /* Where nothing can be kept, results are still good. */
 TEST(full_disk)
 {
@@ -269,6 +280,48 @@ TEST(full_disk)
                     !r.from_store;
     }
     CHECK(computed > 0); /* else the disk was not full */
+    boss_stop(&b);
+}
+
+/* Less free space than is to be left: results go out, and nothing is written. */
+TEST(no_room_to_store)
+{
+    struct boss b;
+    struct kind_analyze_result r = {0};
+    boss_init(&b);
+    b.options.reserve_bytes = UINT64_MAX;
+    char here[128], path[256], out[256];
+    REQUIRE(getcwd(here, sizeof here));
+    snprintf(path, sizeof path, "%s/noise.wav", here);
+    snprintf(out, sizeof out, "%s/out.npy", here);
+    REQUIRE(sound_noise(path, 200000, 1, 8000, 9));
+    sound_settle();
+    const struct boss_item item = {.path = path, .out = out};
+    boss_start(&b);
+    const uint64_t t = boss_grant(&b, KIND_ANALYZE, NULL, NULL, &item, 1);
+    CHECK(boss_wait_outcomes(&b, 1, 10000));
+    const uint64_t u = boss_grant(&b, KIND_ANALYZE, NULL, NULL, &item, 1);
+    CHECK(boss_wait_outcomes(&b, 2, 10000));
+    const uint64_t v = features(&b, "mel", &item, 1);
+    CHECK(boss_wait_outcomes(&b, 3, 10000));
+    CHECK(analyzed(&b, t, false, &r) && analyzed(&b, u, false, &r) && done(&b, v) && is_array(out, 1 << 20));
+    boss_stop(&b);
+    CHECK(stored_records() == 0 && rmdir("objects") == 0);
+}
+
+TEST(store_limit_is_kept)
+{
+    struct boss b;
+    struct kind_analyze_result r = {0};
+    boss_init(&b);
+    b.options.store_limit_bytes = 1;
+    const struct boss_item item = {.path = test_data("speech_mono_16k.wav")};
+    boss_start(&b);
+    const uint64_t t = boss_grant(&b, KIND_ANALYZE, NULL, NULL, &item, 1);
+    CHECK(boss_wait_outcomes(&b, 1, 10000) && analyzed(&b, t, false, &r));
+    for (int i = 0; i < 50 && stored_records() != 0; i++)
+        boss_wait(&b, 0, 100);
+    CHECK(stored_records() == 0);
     boss_stop(&b);
 }
 
