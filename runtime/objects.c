@@ -76,7 +76,9 @@ static int settle(const char *folder, const char *temporary, int fd, struct hash
     object_path(folder, h, path, sizeof path);
     if (access(path, F_OK) == 0 && (code = look_at_twin(folder, h, path, &sound)))
         return code;
-    if (sound)
+    /* Young again, so that nobody collects it before the record that names it is there; one that cannot be touched has
+     * just been collected. */
+    if (sound && utimensat(AT_FDCWD, path, NULL, 0) == 0)
         return unlink(temporary) ? fail(STATUS_IO, "objects: %s: %s", temporary, strerror(errno)) : STATUS_OK;
     snprintf(parent, sizeof parent, "%s", path);
     *strrchr(parent, '/') = '\0';

@@ -62,4 +62,7 @@ void record_encode(const struct record *r, void *out); /* record_bytes(r) bytes 
 /* Points into data. */
 int record_decode(const void *data, size_t bytes, struct record *out) MUST_USE;
 
+/* The same without the checksum, which would read all of a large array: for who needs sizes, dates and objects only. */
+int record_peek(const void *data, size_t bytes, struct record *out) MUST_USE;
+
 #endif

@@ -1,36 +1,19 @@
 #include "store.h"
 
 #include "log.h"
-#include "paths.h"
+#include "store_state.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <lmdb.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <time.h>
 
-enum {
-    KEY_BYTES = HASH_BYTES + 2 + 16,
-    STAT_KEY_BYTES = 5 * 8,
-    STAT_VALUE_BYTES = HASH_BYTES + 4, /* hash, CRC-32C of key and hash */
-    STORE_LAYOUT = 1,
-    MAP_BYTES = 64 << 20,
-    COMMIT_TRIES = 40 /* doublings of the map */
-};
+enum { STORE_LAYOUT = 1, MAP_BYTES = 64 << 20 };
 
-struct store {
-    MDB_env *env;
-    MDB_dbi feature, stat, quarantine, meta;
-    bool read_only;
-    char folder[PATHS_MAX];
-    pthread_rwlock_t growth; /* read: a transaction is open; write: the map is being resized */
-};
-
-static int lmdb_fail(const struct store *s, int error, const char *what)
+int store_lmdb_fail(const struct store *s, int error, const char *what)
 {
     return fail(error == MDB_NOTFOUND ? STATUS_NOT_FOUND : STATUS_IO, "store %s: %s: %s", s->folder, what,
                 mdb_strerror(error));
@@ -56,7 +39,7 @@ static int refuse_network(const char *folder)
 }
 
 /* Begins a transaction with the growth lock held for reading; another process may have grown the map. */
-static int begin(struct store *s, bool write, MDB_txn **txn)
+int store_begin(struct store *s, bool write, MDB_txn **txn)
 {
     for (int i = 0; i < 2; i++) {
         pthread_rwlock_rdlock(&s->growth);
@@ -65,23 +48,23 @@ static int begin(struct store *s, bool write, MDB_txn **txn)
             return STATUS_OK;
         pthread_rwlock_unlock(&s->growth);
         if (e != MDB_MAP_RESIZED)
-            return lmdb_fail(s, e, "begin");
+            return store_lmdb_fail(s, e, "begin");
         pthread_rwlock_wrlock(&s->growth);
         const int r = mdb_env_set_mapsize(s->env, 0);
         pthread_rwlock_unlock(&s->growth);
         if (r)
-            return lmdb_fail(s, r, "take over a new map size");
+            return store_lmdb_fail(s, r, "take over a new map size");
     }
     return fail(STATUS_BUSY, "store %s: its map keeps growing", s->folder);
 }
 
-static void end(struct store *s, MDB_txn *txn)
+void store_end(struct store *s, MDB_txn *txn)
 {
     mdb_txn_abort(txn);
     pthread_rwlock_unlock(&s->growth);
 }
 
-static int grow(struct store *s)
+int store_grow(struct store *s)
 {
     MDB_envinfo info;
     pthread_rwlock_wrlock(&s->growth);
@@ -89,13 +72,13 @@ static int grow(struct store *s)
     const int e = mdb_env_set_mapsize(s->env, info.me_mapsize * 2);
     pthread_rwlock_unlock(&s->growth);
     log_info("store: map grown to %zu MiB", info.me_mapsize * 2 >> 20);
-    return e ? lmdb_fail(s, e, "grow the map") : STATUS_OK;
+    return e ? store_lmdb_fail(s, e, "grow the map") : STATUS_OK;
 }
 
 static int open_tables(struct store *s)
 {
     MDB_txn *txn = NULL;
-    int code = begin(s, !s->read_only, &txn);
+    int code = store_begin(s, !s->read_only, &txn);
     if (code)
         return code;
     const unsigned flags = s->read_only ? 0 : MDB_CREATE;
@@ -112,14 +95,14 @@ static int open_tables(struct store *s)
         memcpy(&layout, value.mv_data, value.mv_size < sizeof layout ? value.mv_size : sizeof layout);
     }
     if (e || layout != STORE_LAYOUT) {
-        end(s, txn);
-        return e ? lmdb_fail(s, e, "open its tables")
+        store_end(s, txn);
+        return e ? store_lmdb_fail(s, e, "open its tables")
                  : fail(STATUS_VERSION, "store %s has layout %u, this program knows %d", s->folder, layout,
                         STORE_LAYOUT);
     }
     e = mdb_txn_commit(txn);
     pthread_rwlock_unlock(&s->growth);
-    return e ? lmdb_fail(s, e, "open its tables") : STATUS_OK;
+    return e ? store_lmdb_fail(s, e, "open its tables") : STATUS_OK;
 }
 
 int store_open(const char *folder, const struct store_options *options, struct store **out)
@@ -140,7 +123,7 @@ int store_open(const char *folder, const struct store_options *options, struct s
     e = e ? e : mdb_env_open(s->env, folder, MDB_NOTLS | (s->read_only ? MDB_RDONLY : 0), 0600);
     int dead = 0;
     e = e ? e : mdb_reader_check(s->env, &dead);
-    code = e ? lmdb_fail(s, e, "open") : open_tables(s);
+    code = e ? store_lmdb_fail(s, e, "open") : open_tables(s);
     if (code) {
         store_close(&s);
         return code;
@@ -163,7 +146,7 @@ void store_close(struct store **store)
     *store = NULL;
 }
 
-static void key_bytes(const struct store_key *k, unsigned char out[KEY_BYTES])
+void store_key_bytes(const struct store_key *k, unsigned char out[KEY_BYTES])
 {
     memcpy(out, k->file.bytes, HASH_BYTES);
     out[HASH_BYTES] = (unsigned char)(k->kind >> 8); /* big-endian: neighbours sort by kind */
@@ -189,7 +172,7 @@ static uint32_t stat_crc(const void *key, const void *hash)
     return crc32c(crc32c(0, key, STAT_KEY_BYTES), hash, HASH_BYTES);
 }
 
-static bool stat_is_sound(const MDB_val *key, const MDB_val *value)
+bool store_stat_is_sound(const MDB_val *key, const MDB_val *value)
 {
     uint32_t crc;
     if (key->mv_size != STAT_KEY_BYTES || value->mv_size != STAT_VALUE_BYTES)
@@ -203,18 +186,18 @@ int store_find_stat(struct store *s, const struct stat *file, struct hash *out)
     unsigned char raw[STAT_KEY_BYTES];
     stat_key(file, raw);
     MDB_txn *txn = NULL;
-    int code = begin(s, false, &txn);
+    int code = store_begin(s, false, &txn);
     if (code)
         return code;
     MDB_val key = {sizeof raw, raw}, value;
     const int e = mdb_get(txn, s->stat, &key, &value);
     if (e)
-        code = e == MDB_NOTFOUND ? STATUS_NOT_FOUND : lmdb_fail(s, e, "read");
-    else if (!stat_is_sound(&key, &value)) /* the next hash of the file overwrites it */
+        code = e == MDB_NOTFOUND ? STATUS_NOT_FOUND : store_lmdb_fail(s, e, "read");
+    else if (!store_stat_is_sound(&key, &value)) /* the next hash of the file overwrites it */
         code = fail(STATUS_DAMAGED, "store: a stat entry fails its checksum");
     else
         memcpy(out->bytes, value.mv_data, HASH_BYTES);
-    end(s, txn);
+    store_end(s, txn);
     return code;
 }
 
@@ -222,7 +205,7 @@ int store_find_stat(struct store *s, const struct stat *file, struct hash *out)
 static int move_entry(struct store *s, MDB_dbi table, MDB_val key, MDB_val to, int *error)
 {
     MDB_txn *txn = NULL;
-    const int code = begin(s, true, &txn);
+    const int code = store_begin(s, true, &txn);
     if (code)
         return code;
     MDB_val value;
@@ -230,7 +213,7 @@ static int move_entry(struct store *s, MDB_dbi table, MDB_val key, MDB_val to, i
     if (!e) {
         void *copy = malloc(value.mv_size ? value.mv_size : 1);
         if (!copy) {
-            end(s, txn);
+            store_end(s, txn);
             return fail(STATUS_NOMEM, "store: out of memory");
         }
         memcpy(copy, value.mv_data, value.mv_size);
@@ -240,7 +223,7 @@ static int move_entry(struct store *s, MDB_dbi table, MDB_val key, MDB_val to, i
         free(copy);
     }
     if (e && e != MDB_NOTFOUND) {
-        end(s, txn);
+        store_end(s, txn);
     } else {
         e = mdb_txn_commit(txn);
         pthread_rwlock_unlock(&s->growth);
@@ -266,7 +249,7 @@ static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size
         int e = 0, code = move_entry(s, table, key, to, &e);
         if (code || !e)
             return code;
-        if ((code = e == MDB_MAP_FULL ? grow(s) : lmdb_fail(s, e, "quarantine")))
+        if ((code = e == MDB_MAP_FULL ? store_grow(s) : store_lmdb_fail(s, e, "quarantine")))
             return code;
     }
     return fail(STATUS_NOMEM, "store %s: no room", s->folder);
@@ -275,16 +258,16 @@ static int quarantine(struct store *s, MDB_dbi table, const void *key_data, size
 int store_get(struct store *s, const struct store_key *k, struct store_value *out)
 {
     unsigned char raw[KEY_BYTES];
-    key_bytes(k, raw);
+    store_key_bytes(k, raw);
     MDB_txn *txn = NULL;
-    int code = begin(s, false, &txn);
+    int code = store_begin(s, false, &txn);
     if (code)
         return code;
     MDB_val key = {sizeof raw, raw}, value;
     *out = (struct store_value){0};
     const int e = mdb_get(txn, s->feature, &key, &value);
     if (e) {
-        code = e == MDB_NOTFOUND ? STATUS_NOT_FOUND : lmdb_fail(s, e, "read");
+        code = e == MDB_NOTFOUND ? STATUS_NOT_FOUND : store_lmdb_fail(s, e, "read");
     } else if (!(out->bytes = malloc(value.mv_size ? value.mv_size : 1))) {
         code = fail(STATUS_NOMEM, "store: out of memory");
     } else {
@@ -293,7 +276,7 @@ int store_get(struct store *s, const struct store_key *k, struct store_value *ou
         if (!code && out->record.kind != k->kind)
             code = fail(STATUS_DAMAGED, "store: a record of kind %u under a key of kind %u", out->record.kind, k->kind);
     }
-    end(s, txn);
+    store_end(s, txn);
     if (code)
         store_release(out);
     if (code == STATUS_DAMAGED) {
@@ -318,7 +301,7 @@ static int put_one(struct store *s, MDB_txn *txn, const struct store_put *p)
     int e = 0;
     if (p->has_record) {
         unsigned char raw[KEY_BYTES];
-        key_bytes(&p->key, raw);
+        store_key_bytes(&p->key, raw);
         MDB_val key = {sizeof raw, raw}, value = {p->record_bytes, (void *)(uintptr_t)p->record};
         e = mdb_put(txn, s->feature, &key, &value, 0);
     }
@@ -338,14 +321,14 @@ int store_commit(struct store *s, const struct store_put *puts, size_t count)
 {
     for (int tries = 0; tries < COMMIT_TRIES; tries++) {
         MDB_txn *txn = NULL;
-        int code = begin(s, true, &txn);
+        int code = store_begin(s, true, &txn);
         if (code)
             return code;
         int e = 0;
         for (size_t i = 0; i < count && !e; i++)
             e = put_one(s, txn, &puts[i]);
         if (e) {
-            end(s, txn);
+            store_end(s, txn);
         } else {
             e = mdb_txn_commit(txn);
             pthread_rwlock_unlock(&s->growth);
@@ -353,8 +336,8 @@ int store_commit(struct store *s, const struct store_put *puts, size_t count)
         if (e == 0)
             return STATUS_OK;
         if (e != MDB_MAP_FULL)
-            return lmdb_fail(s, e, "write");
-        if ((code = grow(s)))
+            return store_lmdb_fail(s, e, "write");
+        if ((code = store_grow(s)))
             return code;
     }
     return fail(STATUS_NOMEM, "store %s: no room", s->folder);
@@ -364,7 +347,7 @@ int store_stats(struct store *s, struct store_stats *out)
 {
     *out = (struct store_stats){0};
     MDB_txn *txn = NULL;
-    int code = begin(s, false, &txn);
+    int code = store_begin(s, false, &txn);
     if (code)
         return code;
     MDB_stat st;
@@ -395,8 +378,8 @@ int store_stats(struct store *s, struct store_stats *out)
     if (c)
         mdb_cursor_close(c);
     if (e && e != MDB_NOTFOUND)
-        code = lmdb_fail(s, e, "read");
-    end(s, txn);
+        code = store_lmdb_fail(s, e, "read");
+    store_end(s, txn);
     return code;
 }
 
@@ -433,7 +416,7 @@ static int check_table(struct store *s, MDB_txn *txn, bool of_stat, struct bad_k
         int found = STATUS_OK;
         if (of_stat) {
             out->stats++;
-            found = stat_is_sound(&key, &value) ? STATUS_OK : fail(STATUS_DAMAGED, "fails its checksum");
+            found = store_stat_is_sound(&key, &value) ? STATUS_OK : fail(STATUS_DAMAGED, "fails its checksum");
         } else {
             out->records++;
             found = key.mv_size == KEY_BYTES ? record_decode(value.mv_data, value.mv_size, &r)
@@ -453,7 +436,7 @@ static int check_table(struct store *s, MDB_txn *txn, bool of_stat, struct bad_k
     }
     if (c)
         mdb_cursor_close(c);
-    return code ? code : e == MDB_NOTFOUND ? STATUS_OK : lmdb_fail(s, e, "read");
+    return code ? code : e == MDB_NOTFOUND ? STATUS_OK : store_lmdb_fail(s, e, "read");
 }
 
 int store_fsck(struct store *s, void (*report)(void *context, const char *line), void *context, struct store_check *out)
@@ -461,13 +444,13 @@ int store_fsck(struct store *s, void (*report)(void *context, const char *line),
     *out = (struct store_check){0};
     struct bad_key *bad = NULL;
     MDB_txn *txn = NULL;
-    int code = begin(s, false, &txn);
+    int code = store_begin(s, false, &txn);
     if (code)
         return code;
     code = check_table(s, txn, false, &bad, out, report, context);
     if (!code)
         code = check_table(s, txn, true, &bad, out, report, context);
-    end(s, txn);
+    store_end(s, txn);
     while (bad) {
         struct bad_key *b = bad;
         bad = b->next;
@@ -475,26 +458,5 @@ int store_fsck(struct store *s, void (*report)(void *context, const char *line),
             out->quarantined++;
         free(b);
     }
-    return code;
-}
-
-int store_each_object(struct store *s, int (*visit)(void *context, const struct hash *h), void *context)
-{
-    MDB_txn *txn = NULL;
-    int code = begin(s, false, &txn);
-    if (code)
-        return code;
-    MDB_cursor *c = NULL;
-    MDB_val key, value;
-    struct record r;
-    int e = mdb_cursor_open(txn, s->feature, &c);
-    while (!e && !code && (e = mdb_cursor_get(c, &key, &value, MDB_NEXT)) == 0)
-        if (record_decode(value.mv_data, value.mv_size, &r) == STATUS_OK && r.place == RECORD_OBJECT)
-            code = visit(context, &r.object);
-    if (c)
-        mdb_cursor_close(c);
-    if (!code && e && e != MDB_NOTFOUND)
-        code = lmdb_fail(s, e, "read");
-    end(s, txn);
     return code;
 }

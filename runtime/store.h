@@ -75,4 +75,9 @@ int store_fsck(struct store *s, void (*report)(void *context, const char *line),
 /* Calls visit for the object hash of each record that has one. */
 int store_each_object(struct store *s, int (*visit)(void *context, const struct hash *h), void *context) MUST_USE;
 
+/* Calls visit for each record that is sound, in order of file and kind; the record points into the store and is valid
+ * during the call, which must not write to the store. Stops at the first code not 0. */
+int store_each_record(struct store *s, int (*visit)(void *context, const struct store_key *key, const struct record *r),
+                      void *context) MUST_USE;
+
 #endif

@@ -426,6 +426,8 @@ static int place_array(struct item *it, struct record *r, void **inline_array)
     if (!it->lease->stores)
         return STATUS_OK;
     if (r->array_bytes > RECORD_INLINE_MAX) {
+        if (!places_have_room(it->lease->places))
+            return STATUS_OK;
         if (objects_put_file(it->lease->places->objects, it->array_fd, NPY_HEADER_BYTES, r->array_bytes, &r->object))
             log_error("an array could not be stored: %s", status_message()); /* it is sound and goes out all the same */
         else

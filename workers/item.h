@@ -49,8 +49,10 @@ struct lease {
 /* Where a supervisor's items find things; the same for all. */
 struct places {
     struct store *store;
-    const char *objects;
-    _Atomic bool closing; /* the supervisor ends: nothing more is prepared */
+    const char *features, *objects; /* folders */
+    uint64_t reserve_bytes;         /* of free space on the file system: with less, nothing is stored */
+    _Atomic bool is_full;           /* that has been said */
+    _Atomic bool closing;           /* the supervisor ends: nothing more is prepared */
     uint8_t decoders[16]; /* what decodes here: another version, or an ffmpeg that was installed, may read more */
 };
 
@@ -114,6 +116,9 @@ void item_fail(struct item *it, int code);
 void item_release(struct item *it);
 
 bool item_same_work(const struct item *a, const struct item *b);
+
+/* Is there room to store results? Says once when there is none any more. Callable from any thread. */
+bool places_have_room(struct places *places);
 
 /* Makes the descriptors that a task needs. Called by prepare. */
 int item_open_outputs(struct item *it) MUST_USE;

@@ -1,7 +1,9 @@
 /* Leases: what a GRANT says, taken apart; and the one transaction at the end. */
 #include "item.h"
 #include "log.h"
+#include "store_care.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +137,23 @@ void lease_destroy(struct lease **lease)
     *lease = NULL;
 }
 
+bool places_have_room(struct places *places)
+{
+    uint64_t records = 0, objects = 0;
+    if (store_room(places->features, &records) || store_room(places->objects, &objects))
+        return true; /* then the attempt itself says why */
+    const uint64_t least = records < objects ? records : objects;
+    if (least < places->reserve_bytes) {
+        if (!atomic_exchange(&places->is_full, true))
+            log_warn("%s has %.1f MiB free, less than %.1f: results are reported and not stored until there is room",
+                     places->features, (double)least / 1048576, (double)places->reserve_bytes / 1048576);
+        return false;
+    }
+    if (least / 2 >= places->reserve_bytes) /* not at the border, where it would be said again and again */
+        atomic_store(&places->is_full, false);
+    return true;
+}
+
 void lease_commit(struct pool_work *w)
 {
     struct lease *l = (struct lease *)((char *)w - offsetof(struct lease, work));
@@ -152,9 +171,9 @@ void lease_commit(struct pool_work *w)
                                        .stat = it->stat,
                                        .file = it->key.file};
     }
-    const int code = !puts ? fail(STATUS_NOMEM, "lease: out of memory")
-                     : n   ? store_commit(l->places->store, puts, n)
-                           : 0;
+    const int code = !puts                              ? fail(STATUS_NOMEM, "lease: out of memory")
+                     : n && places_have_room(l->places) ? store_commit(l->places->store, puts, n)
+                                                        : 0;
     if (code) /* the results are sound and go out; they will be computed again next time */
         log_error("%zu results could not be stored: %s", n, status_message());
     free(puts);

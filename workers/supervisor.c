@@ -1,6 +1,7 @@
 #include "supervisor.h"
 
 #include "log.h"
+#include "store_care.h"
 #include "supervisor_state.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POOL_THREADS = 2, SILENCE_BEATS = 5, BEAT_DEFAULT_MS = 1000, IDLE_MS = 1000, BUSY_MS = 50 };
+enum { POOL_THREADS = 2, SILENCE_BEATS = 5, BEAT_DEFAULT_MS = 1000, IDLE_MS = 1000, BUSY_MS = 50, CARE_MS = 10000 };
+#define RESERVE_BYTES (UINT64_C(64) << 20)
 
 int64_t supervisor_now_ms(void)
 {
@@ -126,11 +128,41 @@ static void drop_reported(struct supervisor *s)
     }
 }
 
+/* Pool work: the oldest records go when the store is over its limit. */
+static void care_for_store(struct pool_work *w)
+{
+    const struct care *c = (const struct care *)((const char *)w - offsetof(struct care, work));
+    struct store_pruned gone;
+    if (store_keep_within(c->store, c->objects, c->limit_bytes, &gone))
+        log_error("the store could not be kept within its limit: %s", status_message());
+    else if (gone.records)
+        log_info("store limit: %llu records and %llu objects removed, %.1f MiB are left",
+                 (unsigned long long)gone.records, (unsigned long long)gone.objects, (double)gone.left_bytes / 1048576);
+}
+
+static void start_care(struct supervisor *s)
+{
+    struct care *c = &s->care;
+    const int64_t now = supervisor_now_ms();
+    if (!c->limit_bytes || !c->due || c->runs || now < c->next_ms)
+        return;
+    c->next_ms = now + CARE_MS;
+    c->due = false;
+    c->runs = true;
+    c->work.run = care_for_store;
+    pool_submit(s->pool, &c->work);
+}
+
 static void take_finished(struct supervisor *s)
 {
     struct pool_work *w;
     while ((w = pool_finished(s->pool))) {
+        if (w->run == care_for_store) {
+            s->care.runs = false;
+            continue;
+        }
         if (w->run == lease_commit) {
+            s->care.due = true;
             uplink_report(s, (struct lease *)((char *)w - offsetof(struct lease, work)));
             continue;
         }
@@ -170,6 +202,7 @@ static void timers(struct supervisor *s)
         uplink_resend(s);
     }
     child_side_watch(s);
+    start_care(s);
 }
 
 static int loop(struct supervisor *s)
@@ -261,7 +294,9 @@ int supervisor_run(const struct supervisor_options *options)
                            .credits = (uint32_t)options->threads,
                            .most_running = 2 * options->threads};
     s.queue_tail = &s.queue;
+    s.places.features = options->features;
     s.places.objects = options->objects;
+    s.places.reserve_bytes = options->reserve_bytes ? options->reserve_bytes : RESERVE_BYTES;
     s.heard_ms = supervisor_now_ms();
     s.ffmpeg = ffmpeg_find(ffmpeg, sizeof ffmpeg) == STATUS_OK ? ffmpeg : NULL;
     name_decoders(&s);
@@ -279,6 +314,9 @@ int supervisor_run(const struct supervisor_options *options)
         code = store_open(options->features, &(struct store_options){0}, &s.places.store);
     if (!code)
         code = pool_create(POOL_THREADS, &s.pool);
+    s.care.store = s.places.store;
+    s.care.objects = options->objects;
+    s.care.limit_bytes = options->store_limit_bytes;
     if (!code)
         code = loop(&s);
     shut(&s);

@@ -20,8 +20,10 @@ struct supervisor_options {
     const char *features, *objects; /* folders */
     const char *compute;            /* the child's program */
     int threads;
-    size_t memory_bytes; /* of the child, resident */
-    int64_t stall_ms;    /* a running item without a sign of life for so long is hung */
+    size_t memory_bytes;        /* of the child, resident */
+    uint64_t store_limit_bytes; /* records and objects above it: the oldest go, down to 90 % of it; 0: no limit */
+    uint64_t reserve_bytes;     /* free space below which nothing is stored; 0: 64 MiB */
+    int64_t stall_ms;           /* a running item without a sign of life for so long is hung */
 };
 
 /* Runs until SIGTERM or SIGINT (0), or until the child cannot be started (STATUS_IO). */

@@ -6,6 +6,16 @@
 #include "item.h"
 #include "supervisor.h"
 
+/* The store is kept within its limit by a pool thread, after commits and not more often than every CARE_MS. */
+struct care {
+    struct pool_work work;
+    struct store *store;
+    const char *objects;
+    uint64_t limit_bytes; /* 0: none */
+    bool runs, due;       /* due: something was committed since */
+    int64_t next_ms;
+};
+
 enum { LEASES_MOST = 2, CREDITS_MOST = 128, REPORTS_MOST = 64 };
 
 /* A report that has not been answered: sent again until it is. */
@@ -20,6 +30,7 @@ struct supervisor {
     const struct supervisor_options *options;
     struct places places;
     struct pool *pool;
+    struct care care;
     void *zmq, *socket;
     int signal_fd;
     uint32_t seq;

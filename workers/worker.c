@@ -2,6 +2,7 @@
  */
 #include "log.h"
 #include "paths.h"
+#include "store_care.h"
 #include "supervisor.h"
 
 #include <getopt.h>
@@ -22,6 +23,9 @@ static const char usage[] =
     "  --device cpu       what to compute on; auto means cpu here\n"
     "  --threads N        files decoded and computed at once (default: the processors)\n"
     "  --memory-limit MB  resident memory of the compute process (default: 1024, or 96 per thread)\n"
+    "  --store-limit SIZE what records and objects may take, as bytes or 500M, 2G: above it the oldest are removed, "
+    "down\n"
+    "                     to 90 % of it (default: no limit)\n"
     "  --stall-ms N       time without progress after which an item counts as hung (default: 120000)\n"
     "  --place N          number that tells workers of one host and device apart (default: the process id); a worker "
     "that\n"
@@ -35,6 +39,7 @@ enum {
     OPTION_THREADS,
     OPTION_MEMORY,
     OPTION_STALL,
+    OPTION_LIMIT,
     OPTION_VERSION,
     OPTION_PARENT,
     OPTION_PLACE
@@ -57,12 +62,14 @@ int main(int argc, char **argv)
                                             {"threads", required_argument, NULL, OPTION_THREADS},
                                             {"memory-limit", required_argument, NULL, OPTION_MEMORY},
                                             {"stall-ms", required_argument, NULL, OPTION_STALL},
+                                            {"store-limit", required_argument, NULL, OPTION_LIMIT},
                                             {"place", required_argument, NULL, OPTION_PLACE},
                                             {"end-with-parent", no_argument, NULL, OPTION_PARENT},
                                             {"version", no_argument, NULL, OPTION_VERSION},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     const char *home = NULL;
+    uint64_t store_limit = 0;
     long threads = sysconf(_SC_NPROCESSORS_ONLN), memory_mb = 0, stall_ms = 120000, place = getpid();
     if (threads < 1 || threads > 256)
         threads = threads < 1 ? 1 : 256;
@@ -87,6 +94,12 @@ int main(int argc, char **argv)
             break;
         case OPTION_STALL:
             ok = parse_number(optarg, 100, 86400000, &stall_ms);
+            break;
+        case OPTION_LIMIT:
+            if (store_parse_size(optarg, &store_limit)) {
+                fprintf(stderr, "wavemill-worker: --store-limit: %s\n", status_message());
+                ok = false;
+            }
             break;
         case OPTION_PLACE:
             ok = parse_number(optarg, 1, 1L << 40, &place);
@@ -123,6 +136,7 @@ int main(int argc, char **argv)
                                                            .compute = compute,
                                                            .threads = (int)threads,
                                                            .memory_bytes = (size_t)memory_mb << 20,
+                                                           .store_limit_bytes = store_limit,
                                                            .stall_ms = stall_ms});
     }
     if (code)

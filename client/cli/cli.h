@@ -42,6 +42,7 @@ enum {
     OPT_DEVICE,
     OPT_THREADS,
     OPT_MEMORY,
+    OPT_STORE_LIMIT,
     OPT_TIMEOUT,
     OPT_HELP
 };
@@ -51,7 +52,8 @@ enum {
         {"progress", required_argument, NULL, OPT_PROGRESS}, {"quiet", no_argument, NULL, OPT_QUIET}, \
         {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"device", required_argument, NULL, OPT_DEVICE}, \
         {"threads", required_argument, NULL, OPT_THREADS}, {"memory-limit", required_argument, NULL, OPT_MEMORY}, \
-        {"timeout", required_argument, NULL, OPT_TIMEOUT}, {"help", no_argument, NULL, OPT_HELP}, \
+        {"store-limit", required_argument, NULL, OPT_STORE_LIMIT}, {"timeout", required_argument, NULL, OPT_TIMEOUT}, \
+        {"help", no_argument, NULL, OPT_HELP}, \
     { \
         0 \
     }

@@ -3,6 +3,7 @@
 #include "exec.h"
 #include "paths.h"
 #include "store.h"
+#include "store_care.h"
 
 #include <lmdb.h>
 #include <sodium.h>
@@ -25,6 +26,7 @@ struct finding {
     bool needed;
 };
 
+#define ROOM_LEAST (UINT64_C(64) << 20) /* the workers' own limit */
 enum { FINDINGS_MOST = 24 };
 
 struct findings {
@@ -121,6 +123,15 @@ static void look_at_home(struct findings *f)
                  (unsigned long long)st.records, (unsigned long long)st.files, (unsigned long long)st.quarantined);
     }
     store_close(&s);
+    uint64_t room = 0;
+    struct finding *disk = find(f, "free space");
+    if (store_room(paths.features, &room)) {
+        snprintf(disk->value, sizeof disk->value, "%s", status_message());
+    } else {
+        snprintf(disk->value, sizeof disk->value, "%.1f MiB for the store", (double)room / 1048576);
+        if (room < ROOM_LEAST)
+            disk->mend = "below 64 MiB results are not stored: make room, or `wavemill store prune --to SIZE`";
+    }
     snprintf(find(f, "client socket")->value, PATHS_MAX, "%s", paths.client_socket);
     snprintf(find(f, "worker socket")->value, PATHS_MAX, "%s", paths.worker_socket);
 }

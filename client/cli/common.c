@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "store_care.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@ const char cli_common_help[] = "Output:\n"
                                "  --device DEV       auto or cpu\n"
                                "  --threads N        files computed at once (default: the processors)\n"
                                "  --memory-limit MB  resident memory of the compute process\n"
+                               "  --store-limit SIZE records and objects above it (bytes, or 500M, 2G): the oldest go\n"
                                "  --timeout S        how long to wait for the scheduler's answers (default 10)\n";
 
 int cli_usage(const char *command, const char *format, ...)
@@ -122,6 +124,11 @@ int cli_common(int option, struct common *c, const char *command, const char *he
         return cli_number(command, "--memory-limit", optarg, 64, 1 << 20, &number)
                    ? pass_to_serve(c, "--memory-limit", optarg)
                    : EXIT_USAGE;
+    case OPT_STORE_LIMIT: {
+        uint64_t bytes;
+        return store_parse_size(optarg, &bytes) ? cli_usage(command, "--store-limit: %s", status_message())
+                                                : pass_to_serve(c, "--store-limit", optarg);
+    }
     case OPT_TIMEOUT:
         if (!cli_number(command, "--timeout", optarg, 0.001, 86400, &number))
             return EXIT_USAGE;

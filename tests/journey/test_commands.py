@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,13 @@ def output_formats() -> None:
         assert line["input"]["blake2b"] == digest
         assert line["params"] == {"n_fft": 2048, "hop_length": 512, "n_mels": 128, "n_mfcc": 20, "sample_rate": 8000}
         check_statistics(line["results"])
+        each = h.lines("analyze", "--channels", "each", os.path.join(DATA, "speech_4ch_16k.flac"))[0]["results"]
+        assert len(each["channels"]) == 4 and "features" not in each
+        assert all(len(c["features"]) == 10 and 0 < c["rms"] < c["peak"] for c in each["channels"])
+        assert abs(each["rms"] ** 2 - sum(c["rms"] ** 2 for c in each["channels"]) / 4) < 1e-9
+        assert max(c["peak"] for c in each["channels"]) == each["peak"]
+        h.run("analyze", "--channels", "some", files[0], code=2)
+        h.run("analyze", "--channels", "each", "--n-mels", "512", os.path.join(DATA, "speech_4ch_16k.flac"), code=1)
         some = h.lines("analyze", "--features", "flux,rms", "--rate", "22050", "--mono", files[0])[0]
         assert set(some["results"]["features"]) == {"rms", "spectral_flux"} and some["params"]["sample_rate"] == 22050
         assert some["results"]["spectral_centroid_hz"] is None and some["results"]["frames"] == 1 + 132300 // 512
@@ -209,5 +217,84 @@ def features_files() -> None:
         assert not [n for n in os.listdir(folder) if n.endswith(".part")]
 
 
+def store_care() -> None:
+    """What is stored is exported and removed; what was removed is computed again."""
+    speech, large = os.path.join(DATA, "speech_mono_8k.wav"), os.path.join(DATA, "music_orchestra_mono_22k.ogg")
+    with Home() as h:
+        want = h.lines("analyze", speech, large)
+        arrays = {"mel": h.path("mel.npy"), "logmel": h.path("logmel.npy")}
+        h.run("features", speech, "--kind", "mel", "--out", arrays["mel"])
+        h.run("features", large, "--kind", "logmel", "--hop", "64", "--out", arrays["logmel"])
+        h.run("features", large, "--kind", "logmel", "--out", h.path("second.npy"))
+        stats = h.lines("store", "stats")[0]
+        assert stats["objects"] == 1 and stats["bytes_per_audio_minute"]["mel"] > 128 * 4 * 8000 / 512 * 60 * 0.99, stats
+
+        table, archive = h.path("all.csv"), h.path("all.npz")
+        assert h.lines("store", "export", "--out", table)[0]["rows"] == 2
+        with open(table, encoding="utf-8", newline="") as f:
+            rows = {r["file"]: r for r in csv.DictReader(f)}
+        for line in want:
+            row = rows[line["input"]["blake2b"]]
+            assert np.isclose(float(row["rms"]), line["results"]["rms"]) and np.isclose(float(row["duration_s"]), line["input"]["duration_s"])
+            assert np.isclose(float(row["log_mel_db.mean.3"]), line["results"]["features"]["log_mel_db"]["mean"][3], rtol=1e-6)
+            assert None not in row and None not in row.values()
+        assert any(r["spectral_contrast_db.mean.6"] == "" for r in rows.values())  # 8 kHz has no such octave
+        assert h.lines("store", "export", "--format", "npz", "--out", archive)[0]["arrays"] == 3
+        with np.load(archive) as z:
+            assert len(z.files) == 3
+            for kind, path in arrays.items():
+                expected = np.load(path)
+                assert any(n.split(".")[1].startswith(kind) and np.array_equal(z[n], expected) for n in z.files), (kind, z.files)
+        os.mkdir(h.path("folder"))
+        h.run("store", "export", "--format", "npz", "--kind", "mel", "--out", h.path("folder"))
+        with np.load(h.path("folder/wavemill.npz")) as z:
+            assert [n.split(".")[1] for n in z.files] == ["mel"]
+
+        with open(archive, "rb") as f:
+            before = f.read()
+        for kind, out in (("csv", table), ("npz", archive)):  # no room: the old file stays, nothing half-written does
+            full = h.run("store", "export", "--format", kind, "--out", out, code=5,
+                         preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                             resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))))
+            assert b"cannot write " + out.encode() + b": File too large" in full.stderr, full.stderr
+        with open(archive, "rb") as f:
+            assert f.read() == before
+        assert not [n for n in os.listdir(h.folder) if ".part" in n]
+        h.run("store", "export", "--out", h.path("nowhere/x.csv"), code=5)
+
+        assert h.lines("store", "gc")[0]["removed_objects"] == 0
+        dry = h.lines("store", "prune", "--to", "300K", "--dry-run")[0]
+        real = h.lines("store", "prune", "--to", "300K")[0]
+        assert {**dry, "dry_run": False} == real and real["removed_objects"] == 1 and real["left_bytes"] <= 300 << 10, (dry, real)
+        assert b"removed 0 records" in h.run("store", "prune", "--older", "1h").stdout
+        for seed in (1, 2):  # a file that was changed a moment ago is not known by its times
+            journey.write_wav(h.path("own.wav"), seed=seed)
+            time.sleep(0.05)
+            h.run("analyze", h.path("own.wav"))
+        unused = h.lines("store", "prune", "--unused")[0]
+        assert unused["removed_records"] == 1 == unused["removed_stats"], unused
+        assert h.lines("store", "prune", "--older", "0s")[0]["left_bytes"] == 0
+        again = h.lines("analyze", speech)[0]
+        assert not again["computed"]["from_store"]
+        assert again["results"] == [x for x in want if x["input"]["path"] == speech][0]["results"]
+        assert "MiB" in h.lines("doctor")[0]["findings"]["free space"]["value"]
+        for bad in (["prune"], ["prune", "--to", "5X"], ["prune", "--older", "5"], ["gc", "--unused"], ["export"],
+                    ["export", "--out", "x", "--format", "pickle"], ["export", "--out", "x", "--kind", "mel"]):
+            h.run("store", *bad, code=2)
+        h.run("analyze", "--store-limit", "much", speech, code=2)
+
+        # a limit: the first check comes with the first commit
+        h.wait_for_end()
+        served = h.serve("--store-limit", "1K")
+        h.run("features", speech, "--kind", "mel", "--out", arrays["mel"])
+        end = time.monotonic() + 10
+        while h.lines("store", "stats")[0]["record_bytes"] > 1024 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert h.lines("store", "stats")[0]["record_bytes"] <= 1024
+        served.send_signal(signal.SIGINT)
+        assert served.wait(10) == 0
+
+
 if __name__ == "__main__":
-    journey.main([installed_and_moved, output_formats, exit_codes, known_by_content, nothing_is_read_twice, features_files])
+    journey.main([installed_and_moved, output_formats, exit_codes, known_by_content, nothing_is_read_twice, features_files,
+                  store_care])

@@ -17,7 +17,7 @@ static char here[128];
 static void open_places(void)
 {
     REQUIRE(mkdir("features", 0700) == 0 && mkdir("objects", 0700) == 0 && getcwd(here, sizeof here));
-    places = (struct places){.objects = "objects", .decoders = {1}};
+    places = (struct places){.features = ".", .objects = "objects", .decoders = {1}};
     CHECK_OK(store_open("features", &(struct store_options){0}, &places.store));
 }
 
