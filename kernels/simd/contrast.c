@@ -8,35 +8,38 @@
 enum { SET = 16 };
 
 /* Batcher's network for sixteen, and its last stage, which orders what rises and then falls. */
-#define SORT \
-    ORDER(0, 1) \
-    ORDER(2, 3) ORDER(4, 5) ORDER(6, 7) ORDER(8, 9) ORDER(10, 11) ORDER(12, 13) ORDER(14, 15) ORDER(0, 2) ORDER(1, 3) \
-        ORDER(4, 6) ORDER(5, 7) ORDER(8, 10) ORDER(9, 11) ORDER(12, 14) ORDER(13, 15) ORDER(1, 2) ORDER(5, 6) \
-            ORDER(9, 10) ORDER(13, 14) ORDER(0, 4) ORDER(1, 5) ORDER(2, 6) ORDER(3, 7) ORDER(8, 12) ORDER(9, 13) \
-                ORDER(10, 14) ORDER(11, 15) ORDER(2, 4) ORDER(3, 5) ORDER(10, 12) ORDER(11, 13) ORDER(1, 2) \
-                    ORDER(3, 4) ORDER(5, 6) ORDER(9, 10) ORDER(11, 12) ORDER(13, 14) ORDER(0, 8) ORDER(1, 9) \
-                        ORDER(2, 10) ORDER(3, 11) ORDER(4, 12) ORDER(5, 13) ORDER(6, 14) ORDER(7, 15) ORDER(4, 8) \
-                            ORDER(5, 9) ORDER(6, 10) ORDER(7, 11) ORDER(2, 4) ORDER(3, 5) ORDER(6, 8) ORDER(7, 9) \
-                                ORDER(10, 12) ORDER(11, 13) ORDER(1, 2) ORDER(3, 4) ORDER(5, 6) ORDER(7, 8) \
-                                    ORDER(9, 10) ORDER(11, 12) ORDER(13, 14)
+static const unsigned char sort_steps[63][2] = {
+    {0, 1},   {2, 3},  {4, 5},  {6, 7},   {8, 9},   {10, 11}, {12, 13}, {14, 15}, {0, 2},   {1, 3},   {4, 6},
+    {5, 7},   {8, 10}, {9, 11}, {12, 14}, {13, 15}, {1, 2},   {5, 6},   {9, 10},  {13, 14}, {0, 4},   {1, 5},
+    {2, 6},   {3, 7},  {8, 12}, {9, 13},  {10, 14}, {11, 15}, {2, 4},   {3, 5},   {10, 12}, {11, 13}, {1, 2},
+    {3, 4},   {5, 6},  {9, 10}, {11, 12}, {13, 14}, {0, 8},   {1, 9},   {2, 10},  {3, 11},  {4, 12},  {5, 13},
+    {6, 14},  {7, 15}, {4, 8},  {5, 9},   {6, 10},  {7, 11},  {2, 4},   {3, 5},   {6, 8},   {7, 9},   {10, 12},
+    {11, 13}, {1, 2},  {3, 4},  {5, 6},   {7, 8},   {9, 10},  {11, 12}, {13, 14}};
+static const unsigned char merge_steps[32][2] = {
+    {0, 8},   {1, 9},   {2, 10}, {3, 11},  {4, 12},  {5, 13}, {6, 14}, {7, 15},  {0, 4},   {1, 5},  {2, 6},
+    {3, 7},   {8, 12},  {9, 13}, {10, 14}, {11, 15}, {0, 2},  {1, 3},  {4, 6},   {5, 7},   {8, 10}, {9, 11},
+    {12, 14}, {13, 15}, {0, 1},  {2, 3},   {4, 5},   {6, 7},  {8, 9},  {10, 11}, {12, 13}, {14, 15}};
 
-#define MERGE \
-    ORDER(0, 8) \
-    ORDER(1, 9) ORDER(2, 10) ORDER(3, 11) ORDER(4, 12) ORDER(5, 13) ORDER(6, 14) ORDER(7, 15) ORDER(0, 4) ORDER(1, 5) \
-        ORDER(2, 6) ORDER(3, 7) ORDER(8, 12) ORDER(9, 13) ORDER(10, 14) ORDER(11, 15) ORDER(0, 2) ORDER(1, 3) \
-            ORDER(4, 6) ORDER(5, 7) ORDER(8, 10) ORDER(9, 11) ORDER(12, 14) ORDER(13, 15) ORDER(0, 1) ORDER(2, 3) \
-                ORDER(4, 5) ORDER(6, 7) ORDER(8, 9) ORDER(10, 11) ORDER(12, 13) ORDER(14, 15)
+INLINE void order(vf v[SET], const unsigned char step[2])
+{
+    const vf low = vf_min(v[step[0]], v[step[1]]);
+    v[step[1]] = vf_max(v[step[0]], v[step[1]]);
+    v[step[0]] = low;
+}
 
-#define ORDER(i, j) \
-    { \
-        const vf low = vf_min(v[i], v[j]); \
-        v[j] = vf_max(v[i], v[j]); \
-        v[i] = low; \
-    }
+INLINE void sort(vf v[SET])
+{
+#pragma GCC unroll 63
+    for (int i = 0; i < 63; i++)
+        order(v, sort_steps[i]);
+}
 
-INLINE void sort(vf v[SET]){SORT}
-
-INLINE void merge(vf v[SET]){MERGE}
+INLINE void merge(vf v[SET])
+{
+#pragma GCC unroll 32
+    for (int i = 0; i < 32; i++)
+        order(v, merge_steps[i]);
+}
 
 /* One value more: the least of those that are kept goes, or the value itself. v rises. */
 INLINE void keep_larger(vf v[SET], vf x)
