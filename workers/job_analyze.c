@@ -158,17 +158,62 @@ static int second_pass(struct analysis *a)
     return code;
 }
 
-/* Appends one feature's statistics to the list of the result. mean: of its first value over all frames. */
-static int add_series(struct analysis *a, enum measure m, uint64_t channel, struct wire_buffer *list, double *mean)
+enum { NARROW = 32 }; /* features of fewer values are described side by side: alone they would leave vectors empty */
+
+/* The narrow features' values, side by side. */
+struct joined {
+    float *values, *statistics; /* [frames][width], [STATISTICS][width] */
+    int32_t width, first[MEASURES];
+};
+
+static bool is_narrow(const struct analysis *a, int m)
 {
-    const int32_t width = a->series.width[m];
+    return has(a, (enum measure)m) && a->series.width[m] && a->series.width[m] < NARROW;
+}
+
+static int describe(const struct analysis *a, const float *values, int32_t width, float *y)
+{
     const int64_t offset[2] = {0, a->series.frames};
     const struct ragged x = {
-        .data = a->series.values[m], .channels = width, .offset = offset, .rows = 1, .total = a->series.frames};
+        .data = (void *)values, .channels = width, .offset = offset, .rows = 1, .total = a->series.frames};
+    return statistics(a->r->job->exec, &x, a->series.every > 1 ? SERIES_BLOCK : 0, y);
+}
+
+static int join(const struct analysis *a, struct joined *j)
+{
+    const int64_t frames = a->series.frames;
+    *j = (struct joined){0};
+    for (int m = 0; m < MEASURES; m++)
+        if (is_narrow(a, m)) {
+            j->first[m] = j->width;
+            j->width += a->series.width[m];
+        }
+    if (!j->width)
+        return STATUS_OK;
+    j->values = malloc((size_t)((frames + STATISTICS) * j->width) * sizeof *j->values);
+    if (!j->values)
+        return fail(STATUS_NOMEM, "analyze: out of memory");
+    j->statistics = j->values + frames * j->width;
+    for (int m = 0; m < MEASURES; m++)
+        for (int64_t t = 0; is_narrow(a, m) && t < frames; t++)
+            for (int64_t c = 0, width = a->series.width[m]; c < width; c++)
+                j->values[t * j->width + j->first[m] + c] = a->series.values[m][t * width + c];
+    return describe(a, j->values, j->width, j->statistics);
+}
+
+/* Appends one feature's statistics to the list of the result. mean: of its first value over all frames. */
+static int add_series(const struct analysis *a, const struct joined *j, enum measure m, uint64_t channel,
+                      struct wire_buffer *list, double *mean)
+{
+    const int32_t width = a->series.width[m];
     const size_t bytes = (size_t)STATISTICS * (size_t)width * sizeof(float);
     float *const y = malloc(bytes);
-    int code = y ? statistics(a->r->job->exec, &x, a->series.every > 1 ? SERIES_BLOCK : 0, y)
-                 : fail(STATUS_NOMEM, "analyze: out of memory");
+    int code = y ? STATUS_OK : fail(STATUS_NOMEM, "analyze: out of memory");
+    if (!code && is_narrow(a, m))
+        for (int k = 0; k < STATISTICS; k++)
+            memcpy(y + k * width, j->statistics + k * j->width + j->first[m], (size_t)width * sizeof *y);
+    else if (!code)
+        code = describe(a, a->series.values[m], width, y);
     if (!code) {
         const struct kind_series entry = {.name = wire_str(measure_member(m)),
                                           .values = (uint64_t)width,
@@ -193,18 +238,21 @@ static int gather(struct analysis *a, int channel, int channels, struct findings
     const struct level *const l = &a->stream.level;
     const double square = l->sum_squares / (double)a->stream.total;
     const struct kind_channel entry = {.rms = sqrt(square), .peak = l->peak};
+    struct joined j = {0};
     int code = second_pass(a);
+    code = code ? code : join(a, &j);
     for (int m = 0; m < MEASURES && !code; m++) {
         double mean = NAN;
         if (!has(a, (enum measure)m) || !a->series.width[m])
             continue;
-        code = add_series(a, (enum measure)m, (uint64_t)channel, &f->series, &mean);
+        code = add_series(a, &j, (enum measure)m, (uint64_t)channel, &f->series, &mean);
         f->count++;
         if (m == MEASURE_ZCR)
             f->crossings += mean / channels;
         if (m == MEASURE_CENTROID)
             f->centroid_hz += mean / channels;
     }
+    free(j.values);
     f->square += square / channels;
     f->peak = l->peak > f->peak ? l->peak : f->peak;
     return code ? code : wire_encode(&kind_channel_schema, &entry, &f->levels);

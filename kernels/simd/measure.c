@@ -39,21 +39,31 @@ static int64_t block_end(const struct measure *m, int64_t first)
     return first + BLOCK_BINS < m->bins ? first + BLOCK_BINS : m->bins;
 }
 
-struct moments SIMD(measure_moments)(const struct measure *m)
+/* One pass: the roots take longest, and everything else happens while they are on their way. */
+struct survey SIMD(measure_survey)(const struct measure *m, vf *magnitude)
 {
-    vf weight = {0}, moment = {0};
+    const vf least = vf_set(1e-10f);
+    vf weight = {0}, moment = {0}, energy = {0}, logs = {0};
+    vi exponents = {0};
     for (int64_t first = 0; first < m->bins; first += BLOCK_BINS) {
-        vf part = {0}, place = {0};
+        vf part = {0}, place = {0}, floored = {0}, mantissas = vf_set(1); /* their product is below 2^BLOCK_BINS */
         const int64_t end = block_end(m, first);
         for (int64_t i = first; i < end; i++) {
-            part += m->magnitude[i];
-            place += m->magnitude[i] * (float)(i - first);
+            const vf root = vf_sqrt(m->power[i]), e = vf_max(m->power[i], least);
+            magnitude[i] = root;
+            part += root;
+            place += root * (float)(i - first);
+            floored += e;
+            exponents += ((vi)e >> 23) - 127;
+            mantissas *= (vf)(((vi)e & 0x007fffff) | 0x3f800000);
         }
         weight += part;
         moment += place + part * (float)first;
+        energy += floored;
+        logs += vf_log2(mantissas);
     }
     const vf norm = vf_select(vf_less(weight, vf_set(FLT_MIN)), vf_set(1), weight);
-    return (struct moments){weight, norm, moment / norm};
+    return (struct survey){weight, norm, moment / norm, energy, logs + vf_of_int(exponents)};
 }
 
 static float bin_hz(const struct measure *m)
@@ -63,7 +73,7 @@ static float bin_hz(const struct measure *m)
 
 vf SIMD(measure_centroid)(const struct measure *m)
 {
-    return m->moments.bin * bin_hz(m);
+    return m->survey.bin * bin_hz(m);
 }
 
 vf SIMD(measure_bandwidth)(const struct measure *m)
@@ -73,18 +83,18 @@ vf SIMD(measure_bandwidth)(const struct measure *m)
         vf part = {0};
         const int64_t end = block_end(m, first);
         for (int64_t i = first; i < end; i++) {
-            const vf away = (float)i - m->moments.bin;
+            const vf away = (float)i - m->survey.bin;
             part += away * away * m->magnitude[i];
         }
         spread += part;
     }
-    return vf_sqrt(spread / m->moments.norm) * bin_hz(m);
+    return vf_sqrt(spread / m->survey.norm) * bin_hz(m);
 }
 
 vf SIMD(measure_rolloff)(const struct measure *m)
 {
     vf below = {0}, bin = {0};
-    const vf threshold = m->moments.weight * (float)m->p->rolloff, one = vf_set(1);
+    const vf threshold = m->survey.weight * (float)m->p->rolloff, one = vf_set(1);
     for (int64_t first = 0; first < m->bins - 1; first += BLOCK_BINS) {
         vf part = {0};
         const int64_t end = block_end(m, first);
@@ -99,24 +109,9 @@ vf SIMD(measure_rolloff)(const struct measure *m)
 
 vf SIMD(measure_flatness)(const struct measure *m)
 {
-    const vf least = vf_set(1e-10f);
-    vf logs = {0}, sum = {0};
-    vi exponents = {0};
-    for (int64_t first = 0; first < m->bins; first += BLOCK_BINS) {
-        vf part = {0}, mantissas = vf_set(1); /* their product stays below 2^BLOCK_BINS */
-        const int64_t end = block_end(m, first);
-        for (int64_t i = first; i < end; i++) {
-            const vf e = vf_max(m->power[i], least);
-            part += e;
-            exponents += ((vi)e >> 23) - 127;
-            mantissas *= (vf)(((vi)e & 0x007fffff) | 0x3f800000);
-        }
-        sum += part;
-        logs += vf_log2(mantissas);
-    }
     float log2s[LANES], sums[LANES], out[LANES];
-    vf_store(log2s, logs + vf_of_int(exponents));
-    vf_store(sums, sum);
+    vf_store(log2s, m->survey.log2s);
+    vf_store(sums, m->survey.energy);
     for (int l = 0; l < LANES; l++)
         out[l] = (float)(exp2((double)log2s[l] / (double)m->bins) / ((double)sums[l] / (double)m->bins));
     return vf_load(out);

@@ -11,10 +11,13 @@
 /* Sums run over blocks of this many bins, then over blocks: the error grows with the root of both. */
 enum { BLOCK_BINS = 32 };
 
-struct moments {
-    vf weight; /* sum of magnitudes */
+/* Sums over the bins of each spectrum. */
+struct survey {
+    vf weight; /* of magnitudes */
     vf norm;   /* the same, but 1 for silence */
     vf bin;    /* their mean bin */
+    vf energy; /* of powers, none below 1e-10 */
+    vf log2s;  /* of their logarithms */
 };
 
 struct measure {
@@ -22,7 +25,7 @@ struct measure {
     const struct spectral_plans *plans;
     int64_t bins;
     const vf *power, *magnitude;
-    struct moments moments; /* for centroid, bandwidth and rolloff */
+    struct survey survey; /* for centroid, bandwidth, rolloff and flatness */
 };
 
 /* v in decibels of power, exactly -100 for 1e-10 and below. */
@@ -34,7 +37,7 @@ INLINE vf vf_decibels(vf v)
 
 void SIMD(measure_power)(const struct measure *m, double power, vf *out); /* |X|^power [bins] */
 void SIMD(measure_mel)(const struct measure *m, const vf *energy, vf *out);
-struct moments SIMD(measure_moments)(const struct measure *m);
+struct survey SIMD(measure_survey)(const struct measure *m, vf *magnitude); /* writes the magnitudes [bins] */
 vf SIMD(measure_centroid)(const struct measure *m);
 vf SIMD(measure_bandwidth)(const struct measure *m);
 vf SIMD(measure_rolloff)(const struct measure *m);

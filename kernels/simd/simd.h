@@ -32,21 +32,6 @@ INLINE void vf_store(float *p, vf v)
     *(vf_unaligned *)p = v;
 }
 
-/* The first n floats, zeros behind them; nothing else is touched. */
-INLINE vf vf_load_part(const float *p, int64_t n)
-{
-    float all[LANES] = {0};
-    memcpy(all, p, (size_t)n * sizeof *p);
-    return vf_load(all);
-}
-
-INLINE void vf_store_part(float *p, vf v, int64_t n)
-{
-    float all[LANES];
-    vf_store(all, v);
-    memcpy(p, all, (size_t)n * sizeof *p);
-}
-
 /* Copies n floats past the caches. */
 INLINE void vf_stream(float *to, const float *from, int64_t n)
 {

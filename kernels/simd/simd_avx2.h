@@ -73,6 +73,11 @@ INLINE vi vi_max(vi a, vi b)
     return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b);
 }
 
+INLINE vu vu_min(vu a, vu b)
+{
+    return (vu)_mm256_min_epu32((__m256i)a, (__m256i)b);
+}
+
 INLINE vmask vi_less(vi a, vi b)
 {
     return (vmask)_mm256_cmpgt_epi32((__m256i)b, (__m256i)a);
@@ -86,6 +91,35 @@ INLINE vi vi_select(vmask m, vi a, vi b)
 INLINE vi vi_set(int32_t x)
 {
     return (vi)_mm256_set1_epi32(x);
+}
+
+/* a + 1 where the mask is set, else a. */
+INLINE vi vi_count(vmask m, vi a)
+{
+    return a - (vi)m;
+}
+
+/* Whole numbers of a, towards zero. */
+INLINE vi vi_of(vf a)
+{
+    return (vi)_mm256_cvttps_epi32((__m256)a);
+}
+
+/* All bits of the first n lanes. */
+INLINE __m256i vi_first(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+
+/* The first n floats, zeros behind them; nothing else is touched. */
+INLINE vf vf_load_part(const float *p, int64_t n)
+{
+    return (vf)_mm256_maskload_ps(p, vi_first(n));
+}
+
+INLINE void vf_store_part(float *p, vf v, int64_t n)
+{
+    _mm256_maskstore_ps(p, vi_first(n), (__m256)v);
 }
 
 /* LANES/2 floats as doubles. */

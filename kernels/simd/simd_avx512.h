@@ -73,6 +73,11 @@ INLINE vi vi_max(vi a, vi b)
     return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b);
 }
 
+INLINE vu vu_min(vu a, vu b)
+{
+    return (vu)_mm512_min_epu32((__m512i)a, (__m512i)b);
+}
+
 INLINE vmask vi_less(vi a, vi b)
 {
     return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b);
@@ -86,6 +91,29 @@ INLINE vi vi_select(vmask m, vi a, vi b)
 INLINE vi vi_set(int32_t x)
 {
     return (vi)_mm512_set1_epi32(x);
+}
+
+/* a + 1 where the mask is set, else a. */
+INLINE vi vi_count(vmask m, vi a)
+{
+    return (vi)_mm512_mask_add_epi32((__m512i)a, m, (__m512i)a, _mm512_set1_epi32(1));
+}
+
+/* Whole numbers of a, towards zero. */
+INLINE vi vi_of(vf a)
+{
+    return (vi)_mm512_cvttps_epi32((__m512)a);
+}
+
+/* The first n floats, zeros behind them; nothing else is touched. */
+INLINE vf vf_load_part(const float *p, int64_t n)
+{
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1), p);
+}
+
+INLINE void vf_store_part(float *p, vf v, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1U << n) - 1), (__m512)v);
 }
 
 /* LANES/2 floats as doubles. */

@@ -22,7 +22,7 @@ struct batch {
     const struct spectral_plans *plans;
     const struct ragged *x;
     struct ragged *const *out;
-    bool magnitudes, powers; /* does an output want them */
+    bool magnitudes, powers, surveyed; /* does an output want them */
     struct bench *bench;
 };
 
@@ -237,15 +237,15 @@ static void run_lanes(const struct batch *c, struct bench *s, struct lanes *l)
     } else {
         l->bad = SIMD(transform_power)(plan, frame, s->power, s->work);
     }
-    if (c->magnitudes)
+    if (c->surveyed)
+        m.survey = SIMD(measure_survey)(&m, s->magnitude);
+    else if (c->magnitudes)
         for (int64_t i = 0; i < m.bins; i++)
             s->magnitude[i] = vf_sqrt(s->power[i]);
     for (int i = 0; c->magnitudes && l->bad && i < LANES; i++)
         if (l->bad >> i & 1)
             for (int64_t k = 0; k < m.bins; k++)
                 ((float *)(s->magnitude + k))[i] = NAN;
-    if (c->out[SPECTRAL_CENTROID] || c->out[SPECTRAL_BANDWIDTH] || c->out[SPECTRAL_ROLLOFF])
-        m.moments = SIMD(measure_moments)(&m);
     if (c->out[SPECTRAL_MEL])
         write_mel(c, s, &m, l);
     write_outputs(c, s, &m, l);
@@ -285,6 +285,7 @@ int SIMD(spectral)(struct exec *ex, const struct spectral_params *p, const struc
     struct batch c = {.p = p, .plans = plans, .x = x, .out = out, .magnitudes = wants_magnitudes(p, out)};
     for (enum spectral_output o = SPECTRAL_SPECTROGRAM; o < SPECTRAL_OUTPUTS; o++)
         c.powers |= out[o] != NULL;
+    c.surveyed = out[SPECTRAL_CENTROID] || out[SPECTRAL_BANDWIDTH] || out[SPECTRAL_ROLLOFF] || out[SPECTRAL_FLATNESS];
     int code = arena_alloc(arena, (size_t)exec_threads(ex) * sizeof *c.bench, &c.bench);
     for (int i = 0; i < exec_threads(ex) && !code; i++) {
         c.bench[i] = (struct bench){0};
