@@ -1,13 +1,13 @@
 /* device - what a GPU does for the host: memory, copies in order, events, graphs. The half that knows CUDA is a module
  * loaded at run time (module.h); this header is all that the rest of the program sees of it.
  *
- *   ownership    open/close, allocate/release, *_create/*_destroy are pairs; closing a device frees what it still holds
- *   order        work in one stream runs in the order of the calls; streams run beside each other. Host memory of a copy
- *                must stay until the stream has been waited for, and should be pinned: other memory is copied in step
- *   errors       STATUS_NOMEM: memory or the limit is exhausted, the device is well; STATUS_UNSUPPORTED: no driver, too
- *                old a driver, no such device or one that has no code here; STATUS_DEVICE: the device is lost, every later
- *                call fails alike and the process must end; STATUS_INTERNAL: our own mistake
- *   threads      a device may be used by several threads, each with streams of its own */
+ *   ownership    open/close, allocate/release, ..._create/..._destroy are pairs; closing a device frees what it still
+ * holds order        work in one stream runs in the order of the calls; streams run beside each other. Host memory of a
+ * copy must stay until the stream has been waited for, and should be pinned: other memory is copied in step errors
+ * STATUS_NOMEM: memory or the limit is exhausted, the device is well; STATUS_UNSUPPORTED: no driver, too old a driver,
+ * no such device or one that has no code here; STATUS_DEVICE: the device is lost, every later call fails alike and the
+ * process must end; STATUS_INTERNAL: our own mistake threads      a device may be used by several threads, each with
+ * streams of its own */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "status.h"
@@ -69,8 +69,8 @@ struct device_api {
     int (*event_create)(struct device *device, struct device_event **out);
     void (*event_destroy)(struct device_event **event);
     int (*event_record)(struct device_event *event, struct device_stream *stream);
-    int (*event_wait)(struct device_event *event);                                       /* the host waits */
-    int (*stream_wait_event)(struct device_stream *stream, struct device_event *event); /* the stream waits */
+    int (*event_wait)(struct device_event *event);                                             /* the host waits */
+    int (*stream_wait_event)(struct device_stream *stream, struct device_event *event);        /* the stream waits */
     int (*event_elapsed)(struct device_event *from, struct device_event *to, double *seconds); /* both waited for */
 
     /* Between begin and end, work in the stream is kept instead of run; graph_launch runs it all. */

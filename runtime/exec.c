@@ -1,6 +1,9 @@
 #include "exec.h"
 
+#include "module.h"
+
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +13,14 @@ struct plan_entry {
     const struct plan_kind *kind;
     void *params;
     void *plan;
+    void *device_copy; /* NULL: only the host needs it */
     struct plan_entry *next;
+};
+
+/* A device that several execs use. */
+struct open_device {
+    struct device *device;
+    atomic_int users;
 };
 
 /* One loop that the pool works on. Indices are handed out under the lock: loops here have few, large bodies. */
@@ -26,6 +36,11 @@ struct loop {
 struct exec {
     struct exec_options options;
     struct arena arena;
+    const struct device_api *api; /* NULL on the CPU, as are the next four */
+    struct open_device *open;
+    struct device_stream *stream;
+    void *device_block;
+    struct arena device_arena;
     struct plan_entry *plans;
     pthread_t *threads; /* options.threads - 1 of them; the caller is the other one */
     int started;
@@ -67,23 +82,96 @@ static void *pool_main(void *arg)
     return NULL;
 }
 
+static int check_options(const struct exec_options *o)
+{
+    if (o->threads < 1 || o->threads > 1024)
+        return fail(STATUS_ARGUMENT, "exec: %d threads, allowed 1 to 1024", o->threads);
+    if (!isa_supported(o->isa))
+        return fail(STATUS_UNSUPPORTED, "exec: this processor has no %s", isa_name(o->isa));
+    if (o->backend != BACKEND_CPU && !o->module)
+        return fail(STATUS_UNSUPPORTED, "exec: backend %s without its module", backend_name(o->backend));
+    const struct exec_options *s = o->shared ? &o->shared->options : o;
+    if (s->backend != o->backend || s->module != o->module || s->device != o->device)
+        return fail(STATUS_ARGUMENT, "exec: it shares %s %d but asks for %s %d", backend_name(s->backend), s->device,
+                    backend_name(o->backend), o->device);
+    return STATUS_OK;
+}
+
+/* Opens the device or joins those who have. */
+static int device_take(struct exec *ex)
+{
+    const struct exec_options *o = &ex->options;
+    if (o->shared) {
+        ex->open = o->shared->open;
+        atomic_fetch_add(&ex->open->users, 1);
+        return STATUS_OK;
+    }
+    struct open_device *open = calloc(1, sizeof *open);
+    if (!open)
+        return fail(STATUS_NOMEM, "exec: out of memory");
+    const int code = ex->api->open(o->device, o->memory_limit, &open->device);
+    if (code) {
+        free(open);
+        return status_context(code, "%s %d", backend_name(o->backend), o->device);
+    }
+    atomic_init(&open->users, 1);
+    ex->open = open;
+    return STATUS_OK;
+}
+
+static int device_start(struct exec *ex)
+{
+    const struct exec_options *o = &ex->options;
+    const size_t bytes = o->device_arena_bytes ? o->device_arena_bytes : EXEC_ARENA_BYTES;
+    ex->api = o->module->device;
+    int code = device_take(ex);
+    if (!code)
+        code = ex->api->stream_create(ex->open->device, &ex->stream);
+    if (!code)
+        code = ex->api->allocate(ex->open->device, bytes, &ex->device_block);
+    if (!code)
+        arena_init(&ex->device_arena, ex->device_block, bytes);
+    return code;
+}
+
+/* Undoes as much of it as there is; also on a device that is lost, where it frees what lies in host memory. */
+static void device_end(struct exec *ex)
+{
+    if (!ex->open)
+        return;
+    const int ignored = ex->stream ? ex->api->stream_wait(ex->stream) : STATUS_OK; /* its memory is in use until then */
+    (void)ignored;
+    for (struct plan_entry *e = ex->plans; e; e = e->next) {
+        if (e->device_copy)
+            ex->api->release(ex->open->device, e->device_copy);
+        e->device_copy = NULL;
+    }
+    if (ex->device_block)
+        ex->api->release(ex->open->device, ex->device_block);
+    if (ex->stream)
+        ex->api->stream_destroy(&ex->stream);
+    if (atomic_fetch_sub(&ex->open->users, 1) > 1)
+        return;
+    ex->api->close(&ex->open->device);
+    free(ex->open);
+}
+
 int exec_create(const struct exec_options *options, struct exec **out)
 {
-    if (options->threads < 1 || options->threads > 1024)
-        return fail(STATUS_ARGUMENT, "exec: %d threads, allowed 1 to 1024", options->threads);
-    if (options->backend != BACKEND_CPU)
-        return fail(STATUS_UNSUPPORTED, "exec: backend %s is not in this build", backend_name(options->backend));
-    if (!isa_supported(options->isa))
-        return fail(STATUS_UNSUPPORTED, "exec: this processor has no %s", isa_name(options->isa));
+    int code = check_options(options);
+    if (code)
+        return code;
     struct exec *ex = calloc(1, sizeof *ex);
     if (!ex)
         return fail(STATUS_NOMEM, "exec: out of memory");
     ex->options = *options;
+    if (!ex->options.ops && options->module)
+        ex->options.ops = options->module->ops;
     pthread_mutex_init(&ex->lock, NULL);
     pthread_cond_init(&ex->work, NULL);
     pthread_cond_init(&ex->idle, NULL);
-    int code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes
-                                                             : (size_t)EXEC_ARENA_BYTES * (size_t)options->threads);
+    code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes
+                                                         : (size_t)EXEC_ARENA_BYTES * (size_t)options->threads);
     if (code)
         goto fail;
     ex->threads = calloc((size_t)options->threads, sizeof *ex->threads);
@@ -97,6 +185,8 @@ int exec_create(const struct exec_options *options, struct exec **out)
             goto fail;
         }
     }
+    if (options->backend != BACKEND_CPU && (code = device_start(ex)))
+        goto fail;
     *out = ex;
     return STATUS_OK;
 fail:
@@ -116,6 +206,7 @@ void exec_destroy(struct exec **exec)
     for (int i = 0; i < ex->started; i++)
         pthread_join(ex->threads[i], NULL);
     free(ex->threads);
+    device_end(ex);
     while (ex->plans) {
         struct plan_entry *e = ex->plans;
         ex->plans = e->next;
@@ -154,6 +245,26 @@ int exec_threads(const struct exec *ex)
 struct arena *exec_arena(struct exec *ex)
 {
     return &ex->arena;
+}
+
+struct device *exec_device(const struct exec *ex)
+{
+    return ex->open ? ex->open->device : NULL;
+}
+
+const struct device_api *exec_device_api(const struct exec *ex)
+{
+    return ex->api;
+}
+
+struct device_stream *exec_stream(const struct exec *ex)
+{
+    return ex->stream;
+}
+
+struct arena *exec_device_arena(struct exec *ex)
+{
+    return ex->api ? &ex->device_arena : NULL;
 }
 
 const char *backend_name(enum exec_backend backend)
@@ -211,6 +322,30 @@ int exec_parallel(struct exec *ex, int64_t count, int (*body)(void *context, int
     return l.code ? fail(l.code, "%s", l.message) : STATUS_OK;
 }
 
+/* Puts a copy of the plan into device memory. Waits: nobody else may have to keep the host's bytes as they are. */
+static int plan_to_device(struct exec *ex, struct plan_entry *e, size_t bytes)
+{
+    if (!ex->api)
+        return fail(STATUS_INTERNAL, "%s plan: it is for a device, this is the cpu", e->kind->name);
+    int code = ex->api->allocate(ex->open->device, bytes, &e->device_copy);
+    if (code)
+        return status_context(code, "%s plan", e->kind->name);
+    memcpy(e->plan, &e->device_copy, sizeof e->device_copy);
+    code = ex->api->copy_in(ex->stream, e->device_copy, e->plan, bytes);
+    return code ? code : ex->api->stream_wait(ex->stream);
+}
+
+static void plan_free(struct exec *ex, struct plan_entry *e)
+{
+    if (!e)
+        return;
+    if (e->device_copy)
+        ex->api->release(ex->open->device, e->device_copy);
+    free(e->params);
+    free(e->plan);
+    free(e);
+}
+
 int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params, const void **out)
 {
     for (struct plan_entry *e = ex->plans; e; e = e->next)
@@ -221,20 +356,19 @@ int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params,
     const size_t bytes = (kind->bytes(params) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     struct plan_entry *e = calloc(1, sizeof *e);
     int code = STATUS_NOMEM;
-    if (!e || !(e->params = malloc(kind->params_bytes)) || !(e->plan = aligned_alloc(ARENA_ALIGN, bytes)))
+    if (!e || !(e->params = malloc(kind->params_bytes)) || !(e->plan = aligned_alloc(ARENA_ALIGN, bytes))) {
         code = fail(STATUS_NOMEM, "%s plan: %zu bytes", kind->name, bytes);
-    else
+    } else {
+        e->kind = kind;
+        memcpy(e->params, params, kind->params_bytes);
         code = kind->init(e->plan, params);
+        if (!code && kind->on_device)
+            code = plan_to_device(ex, e, bytes);
+    }
     if (code) {
-        if (e) {
-            free(e->params);
-            free(e->plan);
-        }
-        free(e);
+        plan_free(ex, e);
         return code;
     }
-    memcpy(e->params, params, kind->params_bytes);
-    e->kind = kind;
     e->next = ex->plans;
     ex->plans = e;
     *out = e->plan;

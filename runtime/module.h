@@ -18,6 +18,9 @@ extern "C" {
 
 enum { MODULE_ABI = 1 }; /* one more with every change to struct module, device_api, host_api or ops */
 
+/* Rows of struct ops, all of them pointers: this room may not include kernels, which hold themselves to the number. */
+enum { MODULE_OPS_ROWS = 22 };
+
 struct module {
     uint32_t abi;
     uint32_t bytes;      /* sizeof(struct module) + sizeof(struct device_api) + sizeof(struct ops) there */
@@ -32,6 +35,9 @@ typedef const struct module *module_function(uint32_t abi, const struct host_api
 #define MODULE_SYMBOL "wavemill_module"
 
 int module_load(enum exec_backend backend, const struct module **out) MUST_USE;
+
+/* The name of the file: "libwavemill_cuda.so"; NULL for the CPU. */
+const char *module_file(enum exec_backend backend);
 
 /* Where the loaded module came from; "" before. */
 const char *module_path(enum exec_backend backend);

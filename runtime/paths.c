@@ -113,15 +113,3 @@ int paths_find(const char *home, struct paths *out)
     snprintf(out->worker_socket, sizeof out->worker_socket, "ipc://%s/worker.sock", out->run);
     return STATUS_OK;
 }
-
-int paths_program_folder(char *out, size_t capacity)
-{
-    const ssize_t n = readlink("/proc/self/exe", out, capacity - 1);
-    if (n <= 0)
-        return fail(STATUS_IO, "cannot read /proc/self/exe: %s", strerror(errno));
-    out[n] = '\0';
-    char *slash = strrchr(out, '/');
-    if (slash)
-        *slash = '\0';
-    return STATUS_OK;
-}

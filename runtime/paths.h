@@ -28,7 +28,7 @@ int paths_find(const char *home, struct paths *out) MUST_USE;
 /* mkdir -p with mode 0700. */
 int paths_make(const char *folder) MUST_USE;
 
-/* Folder of the running program (its real path), for finding its siblings. */
+/* Folder of the running program (its real path), for finding its siblings. In base: also the compute child asks. */
 int paths_program_folder(char *out, size_t capacity) MUST_USE;
 
 #endif

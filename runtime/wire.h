@@ -4,10 +4,10 @@
  * because a generic unpacker believes a five-byte message that claims four billion elements: here a claimed count never
  * exceeds the bytes that are left, depth ends at WIRE_DEPTH, and nothing is allocated.
  *
- *   decode    unknown keys are skipped (newer peers may send more); a duplicate key, a wrong type, a number out of
- * range, a value over its field's maximum, a missing required field and trailing bytes are STATUS_FORMAT lifetime
- * slices and lists point into the caller's bytes encode    an optional field at its default (0, false, empty, NaN for
- * WIRE_F64) is left out */
+ *   decode   unknown keys are skipped (newer peers may send more); a duplicate key, a wrong type, a number out of
+ *            range, a value over its field's maximum, a missing required field and trailing bytes are STATUS_FORMAT
+ *   lifetime slices and lists point into the caller's bytes
+ *   encode   an optional field at its default (0, false, empty, NaN for WIRE_F64) is left out */
 #ifndef WIRE_H
 #define WIRE_H
 #include "status.h"

@@ -3,9 +3,9 @@
 #include "../tables.h"
 
 static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), SIMD(transform_plan_bytes),
-                                                SIMD(transform_plan_init)};
+                                                SIMD(transform_plan_init), false};
 static const struct plan_kind resample_plan_kind = {"resample", sizeof(struct resample_key), SIMD(resample_plan_bytes),
-                                                    SIMD(resample_plan_init)};
+                                                    SIMD(resample_plan_init), false};
 
 const struct ops SIMD(ops) = {
     .stft_plan = &stft_plan_kind,
