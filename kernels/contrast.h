@@ -2,16 +2,17 @@
  *
  *   equation     bands k = 0 .. K, K = bands: [0, fmin], [fmin, 2*fmin] .. [2^(K-1)*fmin, 2^K*fmin]. A band above the
  *                first also has the bin before its first, the topmost all bins above it, and all but the topmost lose
- *                their last. Of the magnitudes of its bins in rising order, n = max(1, rint(quantile * bins before that
- *                loss)) at the end make the peak, n at the beginning the valley, both as 10*log10(max(1e-10, mean)).
- *                The contrast is their difference, after both were clipped 80 dB below the maximum over all frames and
- *                bands: contrast_finish, a second pass, since a piece cannot know that maximum
+ *                their last. Of the magnitudes of its bins in rising order, n = max(1, rint(quantile * bins before
+ *                that loss)) at the end make the peak, n at the beginning the valley, both as 10*log10(max(1e-10,
+ *                mean)). The contrast is their difference, after both were clipped 80 dB below the maximum over all
+ *                frames and bands: contrast_finish, a second pass, since a piece cannot know that maximum
  *   shapes       y ragged [B][T_b][2*(K + 1)] f32: peaks [K + 1], then valleys [K + 1]; the rest as spectral.h
  *   units        dB
  *   limits       1 <= bands <= 32; fmin > 0; 0 < quantile < 1. A band whose lower edge is rate/2 or more, or that has
- * no bin, is NaN (librosa refuses the call) accuracy     turned back into magnitudes, error <= 5e-7 of the norm of the
- * frame's magnitudes plus 2e-6 of the value against oracle_contrast; asserted in test_spectral.c source       librosa
- * 0.11 feature.spectral_contrast (fmin 200, 6 bands, quantile 0.02, linear False)
+ *                no bin, is NaN (librosa refuses the call)
+ *   accuracy     turned back into magnitudes, error <= 5e-7 of the norm of the frame's magnitudes plus 2e-6 of the
+ *                value against oracle_contrast; asserted in test_spectral.c
+ *   source       librosa 0.11 feature.spectral_contrast (fmin 200, 6 bands, quantile 0.02, linear False)
  */
 #ifndef CONTRAST_H
 #define CONTRAST_H

@@ -6,9 +6,10 @@
  *   shapes       y ragged [B][T_b][order + 1] f32; the rest as spectral.h
  *   units        of |X| per Hz^(order - i)
  *   limits       0 <= order <= 8, order < F; 0 < rate <= 1e9
- *   accuracy     each coefficient's error <= 1e-5 of its scale against oracle_poly, its scale being the norm of
- *                the magnitudes times that of its row of the pseudoinverse, or 2^-126 where that is more; asserted in
- * test_spectral.c source       librosa 0.11 feature.poly_features, numpy.polyfit
+ *   accuracy     each coefficient's error <= 1e-5 of its scale against oracle_poly, its scale being the norm of the
+ *                magnitudes times that of its row of the pseudoinverse, or 2^-126 where that is more; asserted in
+ *                test_spectral.c
+ *   source       librosa 0.11 feature.poly_features, numpy.polyfit
  */
 #ifndef POLY_H
 #define POLY_H

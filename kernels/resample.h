@@ -1,14 +1,17 @@
 /* resample - change of the sample rate of a ragged batch of mono signals by a polyphase filter.
  *
  *   equation     up/down = rate_out/rate_in in lowest terms; y[n] = sum_k h[phase][k] * x[i - K/2 + 1 + k] with
- *                i = floor(n*down/up), phase = n*down mod up; samples outside the signal count as 0. h is a sinc under
- * a Kaiser window, each phase scaled to the sum 1. With f = min(1, up/down) the filter passes to 0.914*f*rate_in/2, is
- * -6 dB at 0.957 of f*rate_in/2 and stops from there on, by 150 dB: nothing folds back shapes       x ragged [B][N_b]
- * f32 in; y ragged [B][resample_count()] f32 out pieces       a row that is a piece gives the samples whose whole
- * filter it holds; consecutive pieces that share resample_overlap() samples give every one, wherever the cuts fall,
- * bit-equal. A whole signal of N samples gives ceil(N*up/down) units        those of x; sample n of y is at the time
- * n/rate_out of the signal's first sample limits       rates 1 to 2^30, whole; ratio 1:1000 to 1000:1; up * K <= 2^25
- * coefficients (128 MiB), which all pairs of common rates keep, and pairs of large rates without a common factor do not
+ *                i = floor(n*down/up), phase = n*down mod up; samples outside the signal count as 0. h is a sinc
+ *                under a Kaiser window, each phase scaled to the sum 1. With f = min(1, up/down) the filter passes to
+ *                0.914*f*rate_in/2, is -6 dB at 0.957 of f*rate_in/2 and stops from there on, by 150 dB: nothing
+ *                folds back
+ *   shapes       x ragged [B][N_b] f32 in; y ragged [B][resample_count()] f32 out
+ *   pieces       a row that is a piece gives the samples whose whole filter it holds; consecutive pieces that share
+ *                resample_overlap() samples give every one, wherever the cuts fall, bit-equal. A whole signal of N
+ *                samples gives ceil(N*up/down)
+ *   units        those of x; sample n of y is at the time n/rate_out of the signal's first sample
+ *   limits       rates 1 to 2^30, whole; ratio 1:1000 to 1000:1; up * K <= 2^25 coefficients (128 MiB), which all
+ *                pairs of common rates keep, and pairs of large rates without a common factor do not
  *   not finite   a NaN or an infinity makes the samples NaN or infinite whose filter holds it
  *   ownership    borrows all; scratch of a few filters' length from exec's arena, given back; the plan stays in exec
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)

@@ -1,8 +1,8 @@
 /* spectral - everything that is measured on the spectrum of a frame, in one pass over the frames of a ragged batch.
  *
- * The row behind stft, spectrogram, mel, centroid, bandwidth, rolloff, flatness, contrast, flux and poly: each of their
- * headers has the equation of one output and a front for it alone; this front gives any set of them from one transform
- * per frame, with no spectrum in memory unless one is asked for.
+ * The row behind stft, spectrogram, mel, centroid, bandwidth, rolloff, flatness, contrast, flux and poly: each of
+ * their headers has the equation of one output and a front for it alone; this front gives any set of them from one
+ * transform per frame, with no spectrum in memory unless one is asked for.
  *
  *   equation     X[t,f] as stft.h says; out[o] from X[t] (and X[t-1] for flux) as the header of output o says
  *   shapes       x ragged [B][N_b] f32 in; out[o] NULL or ragged [B][T_b][channels of o] out, complex64 for
@@ -13,11 +13,12 @@
  *   not finite   a frame with a NaN or an infinity among its n_fft samples is NaN in every output; no other frame
  *                changes (but flux of the next)
  *   accuracy     transforms are in f32 but for the scalar twin: a bin may err by delta = 5e-7 * |X[t]| / sqrt(F),
- * |X[t]| the L2 norm of the frame, some 140 dB below it. What is measured on bins that soft (a pure tone's bandwidth,
- * an empty band in dB) has that noise in it. Each header gives its bound in terms of delta ownership    borrows all;
- * scratch of spectral_work_bytes() from exec's arena, given back; plans stay in exec errors       STATUS_ARGUMENT,
- * STATUS_SHAPE, STATUS_NOMEM (outputs untouched); STATUS_DEVICE (undefined) determinism  bitwise on one backend and
- * ISA, whatever else is in the batch, asked for, or how many threads */
+ *                |X[t]| the L2 norm of the frame, some 140 dB below it. What is measured on bins that soft (a pure
+ *                tone's bandwidth, an empty band in dB) has that noise in it. Each header gives its bound in terms of
+ *                delta
+ *   ownership    borrows all; scratch of spectral_work_bytes() from exec's arena, given back; plans stay in exec
+ *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (outputs untouched); STATUS_DEVICE (undefined)
+ *   determinism  bitwise on one backend and ISA, whatever else is in the batch, asked for, or how many threads */
 #ifndef SPECTRAL_H
 #define SPECTRAL_H
 #include "stft.h"

@@ -1,9 +1,12 @@
 /* waveform - minimum, maximum and RMS of each block of a ragged batch of mono signals: what a waveform is drawn from.
  *
- *   equation     block t holds samples t*block .. min(N, (t+1)*block) - 1; y[t] = (min, max, sqrt(mean of squares)) of
- * them shapes       x ragged [B][N_b] f32 in; y ragged [B][T_b][3] f32 out, T_b = waveform_count(): ceil(N/block) of a
- * whole signal pieces       a piece gives the blocks that it holds whole, the last one also what is left at the end;
- * pieces that share block - 1 samples give every block, wherever the cuts fall, bit-equal units        those of x
+ *   equation     block t holds samples t*block .. min(N, (t+1)*block) - 1; y[t] = (min, max, sqrt(mean of squares))
+ *                of them
+ *   shapes       x ragged [B][N_b] f32 in; y ragged [B][T_b][3] f32 out, T_b = waveform_count(): ceil(N/block) of a
+ *                whole signal
+ *   pieces       a piece gives the blocks that it holds whole, the last one also what is left at the end; pieces that
+ *                share block - 1 samples give every block, wherever the cuts fall, bit-equal
+ *   units        those of x
  *   limits       1 <= block <= 2^24; y has at most 2^34 blocks
  *   not finite   a block with a NaN is NaN throughout; with an infinity its RMS is infinite
  *   ownership    borrows all; no workspace

@@ -1,14 +1,14 @@
 /* store_care - what a store that grows needs: records and objects that are removed, and how much room there is.
  *
- *   size      bytes of all record values plus bytes of all objects. LMDB's file itself never shrinks; the pages of
- *             what was removed are written again
- *   records   a damaged one is left to store_fsck; one of another version counts as the oldest of all
- *   objects   one that no record names is removed when it was written more than an hour ago, because a worker may be
- *             about to commit a record that names it; at once, when the records that named it were removed by the
- *             same call and nobody has written it since
- *   at once   several processes may work on the store meanwhile: a record that was made again since it was looked at
- *             stays, and one whose object went is computed again when it is asked for
- *   errors    STATUS_IO with the reason: what was removed until then is gone, all else is whole; STATUS_NOMEM */
+ *   size       bytes of all record values plus bytes of all objects. LMDB's file itself never shrinks; the pages of
+ *              what was removed are written again
+ *   records    a damaged one is left to store_fsck; one of another version counts as the oldest of all
+ *   objects    one that no record names is removed when it was written more than an hour ago, because a worker may be
+ *              about to commit a record that names it; at once, when the records that named it were removed by the
+ *              same call and nobody has written it since
+ *   at once    several processes may work on the store meanwhile: a record that was made again since it was looked at
+ *              stays, and one whose object went is computed again when it is asked for
+ *   errors     STATUS_IO with the reason: what was removed until then is gone, all else is whole; STATUS_NOMEM */
 #ifndef STORE_CARE_H
 #define STORE_CARE_H
 #include "store.h"

@@ -1,13 +1,13 @@
 /* wire - the bytes of every message: MessagePack maps with small integer keys, described by schema tables.
  *
  * One table per message serves both directions. Packing is msgpack-c's. Decoding is our own bounded pull parser,
- * because a generic unpacker believes a five-byte message that claims four billion elements: here a claimed count never
- * exceeds the bytes that are left, depth ends at WIRE_DEPTH, and nothing is allocated.
+ * because a generic unpacker believes a five-byte message that claims four billion elements: here a claimed count
+ * never exceeds the bytes that are left, depth ends at WIRE_DEPTH, and nothing is allocated.
  *
- *   decode   unknown keys are skipped (newer peers may send more); a duplicate key, a wrong type, a number out of
- *            range, a value over its field's maximum, a missing required field and trailing bytes are STATUS_FORMAT
- *   lifetime slices and lists point into the caller's bytes
- *   encode   an optional field at its default (0, false, empty, NaN for WIRE_F64) is left out */
+ *   decode    unknown keys are skipped (newer peers may send more); a duplicate key, a wrong type, a number out of
+ *             range, a value over its field's maximum, a missing required field and trailing bytes are STATUS_FORMAT
+ *   lifetime  slices and lists point into the caller's bytes
+ *   encode    an optional field at its default (0, false, empty, NaN for WIRE_F64) is left out */
 #ifndef WIRE_H
 #define WIRE_H
 #include "status.h"

@@ -5,12 +5,14 @@
  *
  *   time         now_ms is monotonic and in milliseconds; wall time comes in with the events and is only passed on.
  *                Nothing ends by time but in QUEUE_TICK: a beat that waited in a socket while the process stood still
- * is applied before the tick that would have ended its lease. events       carry the decoded messages of messages.h;
- * their lists may point into the received bytes actions      what to tell whom, in order; entries and names are valid
- * until queue_actions_clear ownership    the queue copies what it keeps; views point into the queue and are valid until
- * the next queue_apply errors       queue_apply gives STATUS_NOMEM when memory ran out: nothing has changed, the same
- * event may come again. What breaks a rule of the protocol is an answer, not an error: QUEUE_REFUSED. memory       48
- * bytes an item, up to 30 for its token, and what its path, parameters and result take threads      one at a time */
+ *                is applied before the tick that would have ended its lease.
+ *   events       carry the decoded messages of messages.h; their lists may point into the received bytes
+ *   actions      what to tell whom, in order; entries and names are valid until queue_actions_clear
+ *   ownership    the queue copies what it keeps; views point into the queue and are valid until the next queue_apply
+ *   errors       queue_apply gives STATUS_NOMEM when memory ran out: nothing has changed, the same event may come
+ *                again. What breaks a rule of the protocol is an answer, not an error: QUEUE_REFUSED.
+ *   memory       48 bytes an item, up to 30 for its token, and what its path, parameters and result take
+ *   threads      one at a time */
 #ifndef QUEUE_H
 #define QUEUE_H
 #include "journal.h"

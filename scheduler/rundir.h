@@ -1,9 +1,10 @@
 /* rundir - the folder RUN of one scheduler: its safety, its lock files, and what an earlier scheduler left in it.
  *
- *   scheduler.lock   held (flock) by the scheduler for its whole life; the first line is its process id, the second its
- *                    epoch. ZeroMQ lets a second bind steal a live ipc path, so nobody binds without this lock. The
- * file is never removed: its epoch makes the next scheduler's larger. start.lock       held by a client from before it
- * looks for a scheduler until it has its WELCOME, and by a scheduler that is about to end because nobody is there */
+ *   scheduler.lock   held (flock) by the scheduler for its whole life; the first line is its process id, the second
+ *                    its epoch. ZeroMQ lets a second bind steal a live ipc path, so nobody binds without this lock.
+ *                    The file is never removed: its epoch makes the next scheduler's larger.
+ *   start.lock       held by a client from before it looks for a scheduler until it has its WELCOME, and by a
+ *                    scheduler that is about to end because nobody is there */
 #ifndef RUNDIR_H
 #define RUNDIR_H
 #include "status.h"

@@ -1,6 +1,7 @@
 /* params - a job's parameters with their defaults filled in: the same for the supervisor, which makes store keys of
- * them, and for the compute child, which obeys them. PROTOCOL.md section 6 is the authority. errors    STATUS_FORMAT
- * for bytes that break the table, STATUS_ARGUMENT for values that no file could satisfy */
+ * them, and for the compute child, which obeys them. PROTOCOL.md section 6 is the authority.
+ *
+ *   errors    STATUS_FORMAT for bytes that break the table, STATUS_ARGUMENT for values that no file could satisfy */
 #ifndef PARAMS_H
 #define PARAMS_H
 #include "kinds.h"

@@ -1,12 +1,12 @@
 /* stream - a file's audio, or one channel of it, as mono pieces for framed operations, in bounded memory.
  *
- * Takes blocks of a source, changes their rate where that is asked for, and hands out pieces (ragged.h) such that every
- * frame of the whole signal comes exactly once and in order: a piece's operations give `skip` frames that came before,
- * then `frames` new ones. Results do not depend on the block size: any cut gives bit-equal frames (frames.h).
+ * Takes blocks of a source, changes their rate where that is asked for, and hands out pieces (ragged.h) such that
+ * every frame of the whole signal comes exactly once and in order: a piece's operations give `skip` frames that came
+ * before, then `frames` new ones. Results do not depend on the block size: any cut gives bit-equal frames (frames.h).
  *
  *   memory       a mono buffer of a window and a few blocks, independent of the file's length
  *   errors       those of source.h and rate.h; STATUS_NOMEM when a single piece would give more than STREAM_OUT_BYTES
- * of output */
+ *                of output */
 #ifndef STREAM_H
 #define STREAM_H
 #include "rate.h"

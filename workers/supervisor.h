@@ -1,12 +1,12 @@
 /* supervisor - one worker: leases items from the scheduler, has its compute child do them, stores and reports.
  *
- * A single loop owns all state. What may block is done by a small pool of threads, what may crash by the child; so the
- * loop always answers the scheduler in time, whatever the files are.
+ * A single loop owns all state. What may block is done by a small pool of threads, what may crash by the child; so
+ * the loop always answers the scheduler in time, whatever the files are.
  *
  *   a child that dies   what it had begun is done again, one item at a time, so that a crash is blamed on the right
- * one; only that one is reported (CRASH) and costs an attempt a child that hangs  or outgrows its memory is killed,
- * with the same consequences errors              STATUS_IO, STATUS_NOMEM at the start; afterwards failures belong to
- * items or are logged */
+ *                       one; only that one is reported (CRASH) and costs an attempt
+ *   a child that hangs  or outgrows its memory is killed, with the same consequences
+ *   errors              STATUS_IO, STATUS_NOMEM at the start; afterwards failures belong to items or are logged */
 #ifndef SUPERVISOR_H
 #define SUPERVISOR_H
 #include "status.h"

@@ -13,10 +13,11 @@
  *
  *   ownership    what a page gives points into the page, until client_page_release
  *   errors       all calls return STATUS_OK or: STATUS_TIMEOUT (no answer: the scheduler is gone or hangs),
- * STATUS_NOT_FOUND (no scheduler, no such job), STATUS_BUSY (the scheduler is full), STATUS_CANCELLED
- * (options.interrupted), STATUS_VERSION, STATUS_FORMAT, STATUS_ARGUMENT, STATUS_NOMEM, STATUS_IO; status_message() has
- * the reason threads      one at a time per struct client protocol     scheduler/PROTOCOL.md; kinds.h has the tables of
- * parameters and results */
+ *                STATUS_NOT_FOUND (no scheduler, no such job), STATUS_BUSY (the scheduler is full), STATUS_CANCELLED
+ *                (options.interrupted), STATUS_VERSION, STATUS_FORMAT, STATUS_ARGUMENT, STATUS_NOMEM, STATUS_IO;
+ *                status_message() has the reason
+ *   threads      one at a time per struct client
+ *   protocol     scheduler/PROTOCOL.md; kinds.h has the tables of parameters and results */
 #ifndef CLIENT_H
 #define CLIENT_H
 #include "messages.h"
