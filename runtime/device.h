@@ -1,13 +1,14 @@
 /* device - what a GPU does for the host: memory, copies in order, events, graphs. The half that knows CUDA is a module
  * loaded at run time (module.h); this header is all that the rest of the program sees of it.
  *
- *   ownership    open/close, allocate/release, ..._create/..._destroy are pairs; closing a device frees what it still
- * holds order        work in one stream runs in the order of the calls; streams run beside each other. Host memory of a
- * copy must stay until the stream has been waited for, and should be pinned: other memory is copied in step errors
- * STATUS_NOMEM: memory or the limit is exhausted, the device is well; STATUS_UNSUPPORTED: no driver, too old a driver,
- * no such device or one that has no code here; STATUS_DEVICE: the device is lost, every later call fails alike and the
- * process must end; STATUS_INTERNAL: our own mistake threads      a device may be used by several threads, each with
- * streams of its own */
+ *   ownership    open/close, allocate/release, create/destroy are pairs; closing a device frees what it still holds
+ *   order        work in one stream runs in the order of the calls; streams run beside each other. Host memory of a
+ *                copy must stay until the stream has been waited for, and should be pinned: other memory is copied in
+ *                step
+ *   errors       STATUS_NOMEM: memory or the limit is exhausted, the device is well; STATUS_UNSUPPORTED: no driver,
+ *                too old a driver, no such device or one that has no code here; STATUS_DEVICE: the device is lost,
+ *                every later call fails alike and the process must end; STATUS_INTERNAL: our own mistake
+ *   threads      a device may be used by several threads, each with streams of its own */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "status.h"

@@ -1,10 +1,10 @@
 /* exec - where operations run: backend, device, threads, scratch arenas and the cache of plans.
  *
  *   ownership    exec owns its arenas, threads, stream and plans; what exec_plan returns lives until exec_destroy.
- * Execs that share a device (exec_options.shared) may be destroyed in any order: the last one closes it errors       on
- * a device: those of device.h; with STATUS_DEVICE only exec_destroy is of use any more threads      an exec serves one
- * calling thread at a time; exec_parallel spreads a loop over its pool determinism  "same device" = same backend, ISA
- * and thread count */
+ *                Execs that share a device (exec_options.shared) may be destroyed in any order: the last closes it
+ *   errors       on a device those of device.h; after STATUS_DEVICE only exec_destroy is of use any more
+ *   threads      an exec serves one calling thread at a time; exec_parallel spreads a loop over its pool
+ *   determinism  "same device" = same backend, ISA and thread count */
 #ifndef EXEC_H
 #define EXEC_H
 #include "arena.h"
@@ -20,10 +20,9 @@ extern "C" {
 struct exec;
 struct ops;    /* kernels/ops.h */
 struct module; /* module.h */
-struct device; /* device.h, these four */
+struct device; /* device.h, these three */
 struct device_api;
 struct device_stream;
-struct host_api;
 
 enum exec_backend { BACKEND_CPU = 0, BACKEND_CUDA = 1, BACKEND_EMULATED = 2 };
 enum exec_isa { ISA_SCALAR = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
