@@ -3,6 +3,8 @@
 #include "fake_device.h"
 #include "module.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,19 @@ int fake_library(void);
 #define wavemill_module something_else
 #endif
 
+static const struct host_api *asked;
+
+/* What the fake device calls: messages are the host's, of which this library has no copy. */
+int status_fail(enum status code, const char *file, int line, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return asked->fail(code, file, line, "%s", text);
+}
+
 static const void *const no_rows[MODULE_OPS_ROWS];
 
 static struct module module = {.abi = FAKE_FAULT == FAULT_ABI ? MODULE_ABI + 1 : MODULE_ABI,
@@ -39,6 +54,7 @@ const struct module *wavemill_module(uint32_t abi, const struct host_api *host)
     const char *like = getenv("WAVEMILL_FAKE_DEVICE");
     if (abi != MODULE_ABI || FAKE_FAULT == FAULT_REFUSES || !host->fail || !host->stream)
         return NULL;
+    asked = host;
 #if FAKE_FAULT == FAULT_LIBRARY
     fake_library();
 #endif
