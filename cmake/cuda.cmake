@@ -107,7 +107,8 @@ endfunction()
 # The module in DIR/lib, installed; nothing where CUDA is not built.
 # wavemill_cuda_module(SOURCES a.cu ... HOST_SOURCES b.c ... DEPENDS lib ...)
 # What is not used of cuFFT and cuBLAS is not linked; of C++ only what nvcc's launch stubs use (guards of statics). It goes to lib/ also where libraries go to
-# lib64/: module_load looks beside the program and in ../lib.
+# lib64/: module_load looks beside the program and in ../lib. A host source brings only what is called of it, so a file of
+# which the module wants one function need not bring what the others call.
 function(wavemill_cuda_module)
     if(NOT WAVEMILL_CUDA_NVCC)
         return()
@@ -135,7 +136,8 @@ function(wavemill_cuda_module)
     target_include_directories(wavemill_cuda SYSTEM PRIVATE ${WAVEMILL_CUDA_INCLUDE})
     target_link_libraries(wavemill_cuda PRIVATE wavemill_flags ${ARG_DEPENDS} ${WAVEMILL_CUDA_CUFFT} ${WAVEMILL_CUDA_CUBLAS}
         ${WAVEMILL_CUDA_RUNTIME} stdc++ dl rt)
-    target_link_options(wavemill_cuda PRIVATE -Wl,--enable-new-dtags,-z,defs
+    target_compile_options(wavemill_cuda PRIVATE -ffunction-sections -fdata-sections)
+    target_link_options(wavemill_cuda PRIVATE -Wl,--enable-new-dtags,-z,defs,--gc-sections
         -Wl,--version-script=${CMAKE_CURRENT_BINARY_DIR}/cuda/exports.map)
     # CMake would drop a run path that leads to links.
     set_target_properties(wavemill_cuda PROPERTIES LINKER_LANGUAGE C C_VISIBILITY_PRESET hidden
