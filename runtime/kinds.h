@@ -121,7 +121,15 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 23, STR, OPTIONAL, dtype, LIMIT_NAME, NULL) \
     F(S, 24, BOOL, OPTIONAL, kept, 0, NULL)
 
-enum noop_action { NOOP_SUCCEED = 0, NOOP_FAIL = 1, NOOP_CRASH = 2, NOOP_HANG = 3, NOOP_ALLOCATE = 4, NOOP_OPEN = 5 };
+enum noop_action {
+    NOOP_SUCCEED = 0,
+    NOOP_FAIL = 1,
+    NOOP_CRASH = 2,
+    NOOP_HANG = 3,
+    NOOP_ALLOCATE = 4,
+    NOOP_OPEN = 5,
+    NOOP_LOSE_DEVICE = 6
+};
 
 #define NOOP_PARAMS_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, sleep_ms, 0, NULL)
 #define NOOP_ITEM_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, action, 0, NULL)

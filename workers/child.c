@@ -40,12 +40,14 @@ static void become(const int *fds, int count, char *const argv[])
     _exit(127);
 }
 
-int child_start(struct child *c, const char *program, int threads)
+int child_start(struct child *c, const struct child_options *options)
 {
     int pair[2];
-    char count[16];
-    snprintf(count, sizeof count, "%d", threads);
-    char *const argv[] = {(char *)(uintptr_t)program, count, NULL};
+    char count[16], limit[24];
+    const char *program = options->program, *device = options->device ? options->device : "cpu";
+    snprintf(count, sizeof count, "%d", options->threads);
+    snprintf(limit, sizeof limit, "%llu", (unsigned long long)options->device_limit);
+    char *const argv[] = {(char *)(uintptr_t)program, count, (char *)(uintptr_t)device, limit, NULL};
     if (access(program, X_OK))
         return fail(STATUS_IO, "cannot start %s: %s", program, strerror(errno));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
@@ -80,7 +82,7 @@ static void describe_end(int state, char *out, size_t capacity)
         snprintf(out, capacity, "ended with exit code %d", WEXITSTATUS(state));
 }
 
-void child_end(struct child *c, char *how, size_t capacity)
+int child_end(struct child *c, char *how, size_t capacity)
 {
     int state = 0;
     if (how)
@@ -99,7 +101,9 @@ void child_end(struct child *c, char *how, size_t capacity)
     }
     if (c->socket >= 0)
         close(c->socket);
+    const bool exited = c->pid > 0 && WIFEXITED(state);
     *c = (struct child){.pid = 0, .socket = -1};
+    return exited ? WEXITSTATUS(state) : -1;
 }
 
 size_t child_resident_bytes(pid_t pid)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct child {
@@ -13,12 +14,19 @@ struct child {
     int socket; /* task.h; -1: none */
 };
 
-/* Starts `program` (wavemill-compute) with that many threads, its own process group, and no descriptor of ours but the
- * task socket and stderr. */
-int child_start(struct child *c, const char *program, int threads) MUST_USE;
+struct child_options {
+    const char *program; /* wavemill-compute */
+    int threads;
+    const char *device;    /* NULL: cpu; else a device_choice that has been resolved, by name */
+    uint64_t device_limit; /* bytes of its memory; 0: what there is */
+};
 
-/* SIGKILL, reap, close. `how`, when not NULL, gets how it ended: "killed by signal 11 (Segmentation fault)". */
-void child_end(struct child *c, char *how, size_t capacity);
+/* Starts it with its own process group, and no descriptor of ours but the task socket and stderr. */
+int child_start(struct child *c, const struct child_options *options) MUST_USE;
+
+/* SIGKILL, reap, close. `how`, when not NULL, gets how it ended: "killed by signal 11 (Segmentation fault)". Returns
+ * its exit code, -1 when a signal ended it. */
+int child_end(struct child *c, char *how, size_t capacity);
 
 /* Resident bytes of a process, 0 when it cannot be known. */
 size_t child_resident_bytes(pid_t pid);

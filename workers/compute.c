@@ -1,7 +1,8 @@
 /* wavemill-compute - the disposable child of a worker: decodes and computes what its supervisor hands over.
  *
  * Started by wavemill-worker with the task socket as descriptor 3; of no use by hand. Each thread takes requests from
- * the socket by itself and answers on it. Ends when the socket ends. */
+ * the socket by itself and answers on it. Ends when the socket ends, or when its device is lost (TASK_EXIT_DEVICE). */
+#include "device_choice.h"
 #include "job.h"
 #include "log.h"
 #include "ops.h"
@@ -16,7 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TASK_SOCKET = 3 };
+enum { TASK_SOCKET = 3, THREADS_MAX = 256, EXIT_CANNOT_START = 5 };
+
+/* What one thread computes with. */
+struct hands {
+    struct exec *by_isa[ISA_AVX512 + 1];
+    struct exec *device; /* NULL: there is none, or no room on it */
+};
 
 static double now_s(void)
 {
@@ -38,9 +45,12 @@ static int run_job(struct job *j)
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);
 }
 
-static int serve_one(struct exec **by_isa, void *buffer)
+static int serve_one(struct hands *hands, void *buffer)
 {
-    struct job j = {.socket = TASK_SOCKET, .exec = by_isa[isa_best()], .by_isa = by_isa};
+    struct job j = {.socket = TASK_SOCKET,
+                    .exec = hands->by_isa[isa_best()],
+                    .by_isa = hands->by_isa,
+                    .device_exec = hands->device};
     int code = task_receive_request(TASK_SOCKET, buffer, &j.request, &j.params, j.fds);
     if (code)
         return code;
@@ -58,6 +68,8 @@ static int serve_one(struct exec **by_isa, void *buffer)
         if (result)
             snprintf(reply.message, sizeof reply.message, "%s", status_message());
         code = task_send_reply(TASK_SOCKET, &reply);
+        if (status_class(result) == FAILURE_DEVICE)
+            _exit(TASK_EXIT_DEVICE); /* the other threads hang on the same context */
     }
     for (int i = 0; i < TASK_FDS; i++)
         if (j.fds[i] >= 0)
@@ -68,12 +80,12 @@ static int serve_one(struct exec **by_isa, void *buffer)
 /* The filter is closed when all threads are through with what starting takes. */
 static pthread_barrier_t begun, closed;
 
-static void work(struct exec **by_isa)
+static void work(struct hands *hands)
 {
     void *buffer = malloc(sizeof(struct task_request) + TASK_PARAMS_MAX);
     int code = buffer ? STATUS_OK : STATUS_NOMEM;
     while (!code)
-        code = serve_one(by_isa, buffer);
+        code = serve_one(hands, buffer);
     free(buffer);
     if (code != STATUS_NOT_FOUND)
         log_error("task conversation ended: %s", status_message());
@@ -87,13 +99,82 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+/* Every thread gets a stream of its own on the device, which is opened once. Those for whom it has no memory compute on
+ * the CPU. */
+static int open_device(struct device_choice *choice, uint64_t limit, struct hands *hands, int threads)
+{
+    struct exec_options o = {.backend = choice->backend, .threads = 1, .memory_limit = limit};
+    if (choice->backend == BACKEND_CPU)
+        return STATUS_OK;
+    int code = device_choice_resolve(choice);
+    o.module = choice->module;
+    o.device = choice->index;
+    for (int i = 0; i < threads && !code; i++) {
+        code = exec_create(&o, &hands[i].device);
+        o.shared = hands[0].device;
+        if (code == STATUS_NOMEM) {
+            log_warn("%d of %d threads compute on the cpu: %s", threads - i, threads, status_message());
+            return STATUS_OK;
+        }
+    }
+    return code;
+}
+
+static int open_hands(struct device_choice *choice, uint64_t limit, struct hands *hands, int threads)
+{
+    int code = STATUS_OK;
+    for (int i = 0; i < threads && !code; i++)
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
+                           &hands[i].by_isa[isa_best()]);
+    return code ? code : open_device(choice, limit, hands, threads);
+}
+
+static void close_hands(struct hands *hands, int threads)
+{
+    for (int i = 0; i < threads; i++) {
+        for (int isa = 0; isa <= ISA_AVX512; isa++)
+            exec_destroy(&hands[i].by_isa[isa]);
+        exec_destroy(&hands[i].device);
+    }
+}
+
+/* Threads and the filter around them; then this thread is one of them, until there is nothing more to do. */
+static int run(const struct device_choice *choice, struct hands *hands, int threads)
+{
+    const bool gpu = choice->backend == BACKEND_CUDA;
+    pthread_t ids[THREADS_MAX];
+    int started = 0;
+    int code = gpu ? sandbox_keep_to_gpu() : STATUS_OK;
+    pthread_barrier_init(&begun, NULL, (unsigned)threads);
+    pthread_barrier_init(&closed, NULL, (unsigned)threads);
+    for (; started < threads - 1 && !code; started++)
+        if (pthread_create(&ids[started], NULL, thread_main, &hands[started + 1])) {
+            code = fail(STATUS_NOMEM, "cannot start thread %d", started + 1);
+            break;
+        }
+    if (!code) {
+        pthread_barrier_wait(&begun);
+        code = sandbox_close(gpu ? SANDBOX_GPU : SANDBOX_CPU);
+    }
+    if (code)
+        return code;
+    pthread_barrier_wait(&closed);
+    work(&hands[0]);
+    for (int i = 0; i < started; i++)
+        pthread_join(ids[i], NULL);
+    return STATUS_OK;
+}
+
 int main(int argc, char **argv)
 {
-    enum { THREADS_MAX = 256 };
+    static struct hands hands[THREADS_MAX];
+    struct device_choice choice = {.index = -1};
     log_init("wavemill-compute", LOG_WARN_);
     const int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
-    if (threads < 1 || threads > THREADS_MAX) {
-        log_error("usage: wavemill-compute THREADS, started by wavemill-worker");
+    const uint64_t limit = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    if (threads < 1 || threads > THREADS_MAX ||
+        (argc > 2 && (device_choice_parse(argv[2], &choice) || choice.automatic))) {
+        log_error("usage: wavemill-compute THREADS [DEVICE [BYTES]], started by wavemill-worker");
         return 2;
     }
     /* Buffers of one file are there for the next: to give pages back and clear them anew costs more than decoding WAV.
@@ -101,33 +182,14 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
     int code = sandbox_give_up_privileges();
-    static struct exec *ex[THREADS_MAX][ISA_AVX512 + 1]; /* [thread][isa] */
-    pthread_t ids[THREADS_MAX];
-    int started = 0;
-    for (int i = 0; i < threads && !code; i++)
-        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
-                           &ex[i][isa_best()]);
-    pthread_barrier_init(&begun, NULL, (unsigned)threads);
-    pthread_barrier_init(&closed, NULL, (unsigned)threads);
-    for (; started < threads - 1 && !code; started++)
-        if (pthread_create(&ids[started], NULL, thread_main, ex[started + 1])) {
-            code = fail(STATUS_NOMEM, "cannot start thread %d", started + 1);
-            break;
-        }
-    if (!code) {
-        pthread_barrier_wait(&begun);
-        code = sandbox_close();
-    }
+    if (!code)
+        code = open_hands(&choice, limit, hands, threads);
+    if (!code)
+        code = run(&choice, hands, threads);
     if (code) {
         log_error("%s", status_message());
-        _exit(5);
+        _exit(status_class(code) == FAILURE_DEVICE ? TASK_EXIT_DEVICE : EXIT_CANNOT_START);
     }
-    pthread_barrier_wait(&closed);
-    work(ex[0]);
-    for (int i = 0; i < started; i++)
-        pthread_join(ids[i], NULL);
-    for (int i = 0; i < threads; i++)
-        for (int isa = 0; isa <= ISA_AVX512; isa++)
-            exec_destroy(&ex[i][isa]);
+    close_hands(hands, threads);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* job - one task of the compute child: decodes and computes one item, writes its result map (and array).
  *
  * A job_KIND function gets an open task and fills the reply; it opens nothing, and returns a status code whose class
- * the queue acts on. */
+ * the queue acts on. After STATUS_DEVICE the process ends: nothing that holds the device is of use any more. */
 #ifndef JOB_H
 #define JOB_H
 #include "exec.h"
@@ -13,9 +13,10 @@ struct job {
     const struct task_request *request;
     const uint8_t *params, *item_params;
     int fds[TASK_FDS];
-    int socket;           /* for signs of life */
-    struct exec *exec;    /* of the widest instruction set, until job_use_isa */
-    struct exec **by_isa; /* [ISA_AVX512 + 1], this thread's; made when first used */
+    int socket;               /* for signs of life */
+    struct exec *exec;        /* of the widest instruction set, until job_use_isa */
+    struct exec **by_isa;     /* [ISA_AVX512 + 1], this thread's; made when first used */
+    struct exec *device_exec; /* this thread's on the worker's device; NULL on the CPU, or where its memory is full */
     struct task_reply *reply;
     int64_t last_beat_ms;
 };

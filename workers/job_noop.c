@@ -67,6 +67,8 @@ static int act(struct job *j, uint64_t action)
             close(fd);
         return fail(STATUS_INTERNAL, "noop: the sandbox let a file be opened");
     }
+    case NOOP_LOSE_DEVICE:
+        return fail(STATUS_DEVICE, "noop: lost as it was told to");
     }
     return fail(STATUS_ARGUMENT, "noop: no action %llu", (unsigned long long)action);
 }

@@ -20,6 +20,8 @@ struct supervisor_options {
     const char *features, *objects; /* folders */
     const char *compute;            /* the child's program */
     int threads;
+    const char *device;         /* of the child, by its resolved name; NULL: cpu */
+    uint64_t device_limit;      /* bytes of its memory; 0: what there is */
     size_t memory_bytes;        /* of the child, resident */
     uint64_t store_limit_bytes; /* records and objects above it: the oldest go, down to 90 % of it; 0: no limit */
     uint64_t reserve_bytes;     /* free space below which nothing is stored; 0: 64 MiB */

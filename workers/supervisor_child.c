@@ -11,7 +11,11 @@ enum { WATCH_MS = 50, QUICK_DEATH_MS = 1000, QUICK_DEATHS_MOST = 5 };
 int child_side_start(struct supervisor *s)
 {
     s->child_started_ms = supervisor_now_ms();
-    return child_start(&s->child, s->options->compute, s->options->threads);
+    s->lost_why[0] = '\0';
+    return child_start(&s->child, &(struct child_options){.program = s->options->compute,
+                                                          .threads = s->options->threads,
+                                                          .device = s->options->device,
+                                                          .device_limit = s->options->device_limit});
 }
 
 static int open_ffmpeg(struct supervisor *s, struct item *it)
@@ -119,6 +123,10 @@ static void on_reply(struct supervisor *s, const struct task_reply *r)
         it->progress = r->progress;
         return;
     }
+    if (r->event == TASK_FAILED && r->code == STATUS_DEVICE) { /* the child ends now; who is to blame is seen then */
+        snprintf(s->lost_why, sizeof s->lost_why, "%s", r->message);
+        return;
+    }
     it->seconds = r->seconds;
     it->reply = *r;
     no_longer_running(s, it);
@@ -146,20 +154,48 @@ void child_side_receive(struct supervisor *s)
     }
 }
 
-/* Everything that the child had not begun goes back into the queue as it was. What it had begun is suspect: a single
- * suspect is guilty, several are tried again one by one. */
-void child_side_died(struct supervisor *s)
+/* Ends the child, says why in `why`; true when it had lost its device. */
+static bool end_child(struct supervisor *s, int suspects, int *exit_code, char why[TASK_MESSAGE])
 {
-    char how[96] = "", why[TASK_MESSAGE];
+    char how[96] = "";
     const bool ours = s->killed_for[0] != '\0';
-    int suspects = 0;
-    EACH_ITEM (s, l, it)
-        suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
-    child_end(&s->child, ours ? NULL : how, sizeof how);
-    snprintf(why, sizeof why, "the compute process was %s", ours ? s->killed_for : how);
+    *exit_code = child_end(&s->child, ours ? NULL : how, sizeof how);
+    const bool lost = !ours && *exit_code == TASK_EXIT_DEVICE;
+    if (lost)
+        snprintf(why, TASK_MESSAGE, "the device was lost: %.280s", s->lost_why[0] ? s->lost_why : "at the start");
+    else
+        snprintf(why, TASK_MESSAGE, "the compute process was %s", ours ? s->killed_for : how);
     if (!ours)
         log_warn("%s; %d items had been begun", why, suspects);
-    const bool cancelled = ours && strstr(s->killed_for, "cancelled");
+    return lost;
+}
+
+/* Another child, unless the last ones ended before they did anything: those that say by their exit code that they could
+ * not start may have taken their time with a device. */
+static void start_again(struct supervisor *s, bool idle, int exit_code, const char *why)
+{
+    const bool quick = exit_code > 0 || supervisor_now_ms() - s->child_started_ms < QUICK_DEATH_MS;
+    s->quick_deaths = quick && idle ? s->quick_deaths + 1 : 0;
+    if (s->quick_deaths >= QUICK_DEATHS_MOST) {
+        log_error("the compute child cannot be started: %s", why);
+        s->stop = true;
+    } else if (child_side_start(s)) {
+        log_error("the compute child cannot be started: %s", status_message());
+        s->stop = true;
+    }
+}
+
+/* Everything that the child had not begun goes back into the queue as it was. What it had begun is suspect: a single
+ * suspect is guilty, several are tried again one by one. The same with a lost device: of all that ran on it each gets
+ * to hear of the loss, not only whoever caused it. */
+void child_side_died(struct supervisor *s)
+{
+    char why[TASK_MESSAGE];
+    int suspects = 0, exit_code;
+    EACH_ITEM (s, l, it)
+        suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
+    const bool cancelled = strstr(s->killed_for, "cancelled") != NULL;
+    const bool lost = end_child(s, suspects, &exit_code, why);
     EACH_ITEM (s, l, it) {
         if (it->stage != STAGE_RUNNING)
             continue;
@@ -168,8 +204,8 @@ void child_side_died(struct supervisor *s)
         (void)ended; /* it lost its reader */
         it->stage = STAGE_WAITING;
         if (it->aborted || (suspects == 1 && it->started && !cancelled)) {
-            item_fail(it, fail(STATUS_INTERNAL, "%s", why));
-            it->failure = FAILURE_CRASH;
+            item_fail(it, fail(lost ? STATUS_DEVICE : STATUS_INTERNAL, "%s", why));
+            it->failure = lost ? FAILURE_DEVICE : FAILURE_CRASH;
             item_release(it);
             supervisor_item_over(s, it);
             continue;
@@ -178,15 +214,7 @@ void child_side_died(struct supervisor *s)
         supervisor_enqueue(s, it, true);
     }
     s->killed_for[0] = '\0';
-    const bool quick = supervisor_now_ms() - s->child_started_ms < QUICK_DEATH_MS;
-    s->quick_deaths = quick && suspects == 0 && !cancelled ? s->quick_deaths + 1 : 0;
-    if (s->quick_deaths >= QUICK_DEATHS_MOST) {
-        log_error("the compute child cannot be started: %s", why);
-        s->stop = true;
-    } else if (child_side_start(s)) {
-        log_error("the compute child cannot be started: %s", status_message());
-        s->stop = true;
-    }
+    start_again(s, suspects == 0 && !cancelled, exit_code, why);
 }
 
 void child_side_watch(struct supervisor *s)

@@ -49,8 +49,9 @@ struct supervisor {
     bool alone_runs;
     int64_t next_watch_ms, child_started_ms;
     int quick_deaths;
-    char killed_for[96]; /* why we killed the child, for the message */
-    const char *ffmpeg;  /* program, NULL: none found */
+    char killed_for[96];         /* why we killed the child, for the message */
+    char lost_why[TASK_MESSAGE]; /* what the child said of a device that it lost; then it ends by itself */
+    const char *ffmpeg;          /* program, NULL: none found */
 };
 
 int64_t supervisor_now_ms(void);

@@ -33,7 +33,8 @@ void uplink_ready(struct supervisor *s)
     char host[48] = "host", name[LIMIT_NAME];
     uint32_t tokens = 0;
     gethostname(host, sizeof host - 1);
-    snprintf(name, sizeof name, "%s/cpu/%ld", host, s->options->place);
+    const char *device = s->options->device ? s->options->device : "cpu";
+    snprintf(name, sizeof name, "%.30s/%s/%ld", host, device, s->options->place);
     int code = wire_append_str(&kinds, KIND_ANALYZE);
     code = code ? code : wire_append_str(&kinds, KIND_FEATURES);
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
@@ -44,7 +45,7 @@ void uplink_ready(struct supervisor *s)
         code = code ? code : append_reported(r, &held, &tokens);
     const struct message_ready ready = {.name = wire_str(name),
                                         .pid = (uint64_t)getpid(),
-                                        .device = wire_str("cpu"),
+                                        .device = wire_str(device),
                                         .threads = (uint64_t)s->options->threads,
                                         .kinds = wire_list_of(&kinds, 3),
                                         .version = wire_str(WAVEMILL_VERSION),

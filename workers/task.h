@@ -30,8 +30,11 @@ enum task_event {
     TASK_STARTED = 1,  /* from now on a crash may be this item's fault */
     TASK_PROGRESS = 2, /* `progress` 0 to 1, or only a sign of life */
     TASK_DONE = 3,     /* result_bytes of result map are in the memfd */
-    TASK_FAILED = 4    /* code, message */
+    TASK_FAILED = 4    /* code, message; with STATUS_DEVICE the child ends right after it */
 };
+
+/* The child's exit code when its device is lost; others are those of a program that cannot start. */
+enum { TASK_EXIT_DEVICE = 6 };
 
 struct task_reply {
     uint32_t magic, event;

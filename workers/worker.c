@@ -1,5 +1,6 @@
-/* wavemill-worker - one worker on this machine's CPU: a supervisor and its compute child. `wavemill serve` starts it.
- */
+/* wavemill-worker - one worker on one device of this machine: a supervisor and its compute child. `wavemill serve`
+ * starts it. */
+#include "device_choice.h"
 #include "log.h"
 #include "paths.h"
 #include "store_care.h"
@@ -20,7 +21,9 @@ static const char usage[] =
     "that\n"
     "find no scheduler; by hand only for a scheduler that runs without workers.\n\n"
     "  --home DIR         data folder (default: $WAVEMILL_HOME, else ~/.local/share/wavemill)\n"
-    "  --device cpu       what to compute on; auto means cpu here\n"
+    "  --device DEV       what to compute on: auto (default: a GPU if there is one, else the cpu), cpu, cuda, cuda:N,\n"
+    "                     emulated (the GPU's code on the cpu: slow, for tests)\n"
+    "  --gpu-mem-limit SIZE  memory to take of the device at most, as bytes or 500M, 2G (default: what it has)\n"
     "  --threads N        files decoded and computed at once (default: the processors)\n"
     "  --memory-limit MB  resident memory of the compute process (default: 1024, or 96 per thread)\n"
     "  --store-limit SIZE what records and objects may take, as bytes or 500M, 2G: above it the oldest are removed, "
@@ -31,11 +34,12 @@ static const char usage[] =
     "that\n"
     "                     is started again under the same number takes the dead one's place\n"
     "  --version, --help\n"
-    "Exit: 0 stopped, 2 usage, 5 internal.\n";
+    "Exit: 0 stopped, 2 usage, 4 device unavailable, 5 internal.\n";
 
 enum {
     OPTION_HOME = 256,
     OPTION_DEVICE,
+    OPTION_GPU_MEMORY,
     OPTION_THREADS,
     OPTION_MEMORY,
     OPTION_STALL,
@@ -55,10 +59,99 @@ static bool parse_number(const char *text, long least, long most, long *out)
     return false;
 }
 
+struct settings {
+    const char *home;
+    struct device_choice device;
+    uint64_t device_limit, store_limit;
+    long threads, memory_mb, stall_ms, place;
+};
+
+static bool parse_size(const char *option, const char *text, uint64_t *out)
+{
+    if (store_parse_size(text, out) == STATUS_OK)
+        return true;
+    fprintf(stderr, "wavemill-worker: %s: %s\n", option, status_message());
+    return false;
+}
+
+static bool parse_device(const char *text, struct device_choice *out)
+{
+    if (device_choice_parse(text, out) == STATUS_OK)
+        return true;
+    fprintf(stderr, "wavemill-worker: %s\n", status_message());
+    return false;
+}
+
+/* -1: go on; else the exit code. */
+static int set_option(struct settings *s, int option)
+{
+    switch (option) {
+    case OPTION_HOME:
+        s->home = optarg;
+        return -1;
+    case OPTION_DEVICE:
+        return parse_device(optarg, &s->device) ? -1 : 2;
+    case OPTION_GPU_MEMORY:
+        return parse_size("--gpu-mem-limit", optarg, &s->device_limit) ? -1 : 2;
+    case OPTION_THREADS:
+        return parse_number(optarg, 1, 256, &s->threads) ? -1 : 2;
+    case OPTION_MEMORY:
+        return parse_number(optarg, 64, 1 << 20, &s->memory_mb) ? -1 : 2;
+    case OPTION_STALL:
+        return parse_number(optarg, 100, 86400000, &s->stall_ms) ? -1 : 2;
+    case OPTION_LIMIT:
+        return parse_size("--store-limit", optarg, &s->store_limit) ? -1 : 2;
+    case OPTION_PLACE:
+        return parse_number(optarg, 1, 1L << 40, &s->place) ? -1 : 2;
+    case OPTION_PARENT:
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        return -1;
+    case OPTION_VERSION:
+        puts("wavemill-worker " WAVEMILL_VERSION);
+        return 0;
+    case 'h':
+        fputs(usage, stdout);
+        return 0;
+    default:
+        return 2;
+    }
+}
+
+static int run(struct settings *s)
+{
+    enum { CPU_MB = 96, LEAST_MB = 1024, DEVICE_MB = 1024 }; /* the last: what a driver keeps in its process */
+    struct paths paths;
+    char folder[PATHS_MAX], compute[PATHS_MAX + 32], device[DEVICE_NAME];
+    int code = paths_find(s->home, &paths);
+    if (!code)
+        code = paths_program_folder(folder, sizeof folder);
+    if (!code)
+        code = device_choice_resolve(&s->device);
+    if (code)
+        return code;
+    snprintf(compute, sizeof compute, "%s/wavemill-compute", folder);
+    device_choice_name(&s->device, device);
+    if (s->memory_mb == 0)
+        s->memory_mb = (CPU_MB * s->threads > LEAST_MB ? CPU_MB * s->threads : LEAST_MB) +
+                       (s->device.backend == BACKEND_CPU ? 0 : DEVICE_MB);
+    return supervisor_run(&(struct supervisor_options){.place = s->place,
+                                                       .worker_socket = paths.worker_socket,
+                                                       .features = paths.features,
+                                                       .objects = paths.objects,
+                                                       .compute = compute,
+                                                       .threads = (int)s->threads,
+                                                       .device = device,
+                                                       .device_limit = s->device_limit,
+                                                       .memory_bytes = (size_t)s->memory_mb << 20,
+                                                       .store_limit_bytes = s->store_limit,
+                                                       .stall_ms = s->stall_ms});
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"home", required_argument, NULL, OPTION_HOME},
                                             {"device", required_argument, NULL, OPTION_DEVICE},
+                                            {"gpu-mem-limit", required_argument, NULL, OPTION_GPU_MEMORY},
                                             {"threads", required_argument, NULL, OPTION_THREADS},
                                             {"memory-limit", required_argument, NULL, OPTION_MEMORY},
                                             {"stall-ms", required_argument, NULL, OPTION_STALL},
@@ -68,78 +161,20 @@ int main(int argc, char **argv)
                                             {"version", no_argument, NULL, OPTION_VERSION},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    const char *home = NULL;
-    uint64_t store_limit = 0;
-    long threads = sysconf(_SC_NPROCESSORS_ONLN), memory_mb = 0, stall_ms = 120000, place = getpid();
-    if (threads < 1 || threads > 256)
-        threads = threads < 1 ? 1 : 256;
+    struct settings s = {.device = {.automatic = true, .index = -1},
+                         .threads = sysconf(_SC_NPROCESSORS_ONLN),
+                         .stall_ms = 120000,
+                         .place = getpid()};
+    if (s.threads < 1 || s.threads > 256)
+        s.threads = s.threads < 1 ? 1 : 256;
     for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        bool ok = true;
-        switch (o) {
-        case OPTION_HOME:
-            home = optarg;
-            break;
-        case OPTION_DEVICE:
-            if (strcmp(optarg, "cpu") != 0 && strcmp(optarg, "auto") != 0) {
-                fprintf(stderr, "wavemill-worker: device %s is not available: this build computes on the cpu\n",
-                        optarg);
-                return 4;
-            }
-            break;
-        case OPTION_THREADS:
-            ok = parse_number(optarg, 1, 256, &threads);
-            break;
-        case OPTION_MEMORY:
-            ok = parse_number(optarg, 64, 1 << 20, &memory_mb);
-            break;
-        case OPTION_STALL:
-            ok = parse_number(optarg, 100, 86400000, &stall_ms);
-            break;
-        case OPTION_LIMIT:
-            if (store_parse_size(optarg, &store_limit)) {
-                fprintf(stderr, "wavemill-worker: --store-limit: %s\n", status_message());
-                ok = false;
-            }
-            break;
-        case OPTION_PLACE:
-            ok = parse_number(optarg, 1, 1L << 40, &place);
-            break;
-        case OPTION_PARENT:
-            prctl(PR_SET_PDEATHSIG, SIGTERM);
-            break;
-        case OPTION_VERSION:
-            puts("wavemill-worker " WAVEMILL_VERSION);
-            return 0;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default:
-            ok = false;
-        }
-        if (!ok)
-            return 2;
+        const int exit_code = set_option(&s, o);
+        if (exit_code >= 0)
+            return exit_code;
     }
     log_init("wavemill-worker", LOG_WARN_);
-    struct paths paths;
-    char folder[PATHS_MAX], compute[PATHS_MAX + 32];
-    int code = paths_find(home, &paths);
-    if (!code)
-        code = paths_program_folder(folder, sizeof folder);
-    if (!code) {
-        snprintf(compute, sizeof compute, "%s/wavemill-compute", folder);
-        if (memory_mb == 0)
-            memory_mb = 96 * threads > 1024 ? 96 * threads : 1024;
-        code = supervisor_run(&(struct supervisor_options){.place = place,
-                                                           .worker_socket = paths.worker_socket,
-                                                           .features = paths.features,
-                                                           .objects = paths.objects,
-                                                           .compute = compute,
-                                                           .threads = (int)threads,
-                                                           .memory_bytes = (size_t)memory_mb << 20,
-                                                           .store_limit_bytes = store_limit,
-                                                           .stall_ms = stall_ms});
-    }
+    const int code = run(&s);
     if (code)
         log_error("%s", status_message());
-    return code ? 5 : 0;
+    return code == STATUS_OK ? 0 : code == STATUS_UNSUPPORTED || code == STATUS_DEVICE ? 4 : 5;
 }

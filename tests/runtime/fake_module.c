@@ -35,7 +35,7 @@ int status_fail(enum status code, const char *file, int line, const char *format
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return asked->fail(code, file, line, "%s", text);
+    return (asked->fail)(code, file, line, "%s", text); /* no macro */
 }
 
 static const void *const no_rows[MODULE_OPS_ROWS];

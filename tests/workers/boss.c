@@ -74,6 +74,8 @@ static void on_ready(struct boss *b, const struct packet *p)
     b->readies++;
     b->peer = p->peer;
     b->held_count = copy_tokens(m.held, b->held);
+    wire_copy(m.name, b->name, sizeof b->name);
+    wire_copy(m.device, b->device, sizeof b->device);
     b->take_waits = false;
     if (b->mute)
         return;

@@ -35,7 +35,8 @@ struct boss {
     bool take_waits, left;
     uint64_t credits;
     int readies, takes, reports;
-    uint64_t held[BOSS_TOKENS], beaten[BOSS_TOKENS]; /* of the last READY and BEAT */
+    char name[LIMIT_NAME + 1], device[LIMIT_NAME + 1]; /* of the last READY */
+    uint64_t held[BOSS_TOKENS], beaten[BOSS_TOKENS];   /* of the last READY and BEAT */
     int held_count, beaten_count;
     uint32_t beat_seq, report_seq;
     struct outcome outcomes[BOSS_OUTCOMES];

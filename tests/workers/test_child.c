@@ -21,7 +21,7 @@ static void run_script(const char *text, char how[96])
 {
     struct child c = {.socket = -1};
     REQUIRE(sound_script("child.sh", text));
-    CHECK_OK(child_start(&c, "./child.sh", 3));
+    CHECK_OK(child_start(&c, &(struct child_options){.program = "./child.sh", .threads = 3}));
     CHECK(c.pid > 0 && c.socket >= 0 && (fcntl(c.socket, F_GETFD) & FD_CLOEXEC));
     struct pollfd end = {c.socket, POLLIN, 0};
     CHECK(poll(&end, 1, 5000) == 1);
@@ -66,7 +66,7 @@ TEST(a_child_that_goes_on_is_killed)
 {
     struct child c = {.socket = -1};
     REQUIRE(sound_script("child.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n"));
-    CHECK_OK(child_start(&c, "./child.sh", 1));
+    CHECK_OK(child_start(&c, &(struct child_options){.program = "./child.sh", .threads = 1}));
     CHECK(child_resident_bytes(c.pid) > 0);
     const pid_t pid = c.pid;
     child_end(&c, NULL, 0);
@@ -78,7 +78,7 @@ TEST(a_child_that_goes_on_is_killed)
 TEST(no_such_program)
 {
     struct child c = {.socket = -1};
-    CHECK_CODE(child_start(&c, "./nothing", 1), STATUS_IO);
+    CHECK_CODE(child_start(&c, &(struct child_options){.program = "./nothing", .threads = 1}), STATUS_IO);
     CHECK(strstr(status_message(), "./nothing") && c.pid == 0 && c.socket == -1);
 }
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 static int tools[2], file;
+static enum sandbox_reach reach = SANDBOX_CPU;
 
 /* Runs `probe` inside; the state that waitpid gives. Exit code 100 + status when the sandbox itself fails. */
 static int inside(int (*probe)(void))
@@ -30,7 +32,8 @@ static int inside(int (*probe)(void))
     const pid_t pid = fork();
     if (pid == 0) {
         int code = sandbox_give_up_privileges();
-        code = code ? code : sandbox_close();
+        code = code || reach == SANDBOX_CPU ? code : sandbox_keep_to_gpu();
+        code = code ? code : sandbox_close(reach);
         _exit(code ? 100 - code : probe());
     }
     REQUIRE(waitpid(pid, &state, 0) == pid);
@@ -98,6 +101,44 @@ TEST(refused_calls)
     CHECK(is_fine(inside(try_paths)));
     CHECK(is_fine(inside(try_libc_fork)));
     CHECK(is_fine(inside(try_thread)));
+}
+
+static int try_open_for_gpu(void)
+{
+    /* By Landlock, or where the kernel has none by the filter. */
+    const int fd = open("/etc/passwd", O_RDONLY);
+    return fd < 0 && (errno == EACCES || errno == EPERM) && creat("made", 0600) < 0 && open(".", O_RDONLY) < 0 &&
+                   open("/dev/null", O_RDWR) < 0
+               ? 0
+               : 1;
+}
+
+static int try_thread_for_gpu(void)
+{
+    pthread_t t;
+    return pthread_create(&t, NULL, nothing, NULL) || pthread_join(t, NULL);
+}
+
+/* Requests of the driver reach the kernel, which says that a memory file has none; those of terminals do not. */
+static int try_requests(void)
+{
+    static const unsigned long driver[] = {0xc020462aUL, 0x30000001UL, 40, 76},
+                               others[] = {0x5412, 0x541b, 0x8912, 0x100};
+    for (int i = 0; i < 4; i++)
+        if (ioctl(file, driver[i], 0) != -1 || errno == EPERM || refused(ioctl(file, others[i], 0)))
+            return 1;
+    return 0;
+}
+
+TEST(a_gpu_needs_more_but_not_all)
+{
+    reach = SANDBOX_GPU;
+    CHECK(is_fine(inside(try_open_for_gpu)));
+    CHECK(is_fine(inside(try_thread_for_gpu)));
+    CHECK(is_fine(inside(try_requests)));
+    CHECK(is_fine(inside(try_socket)));
+    CHECK(is_fine(inside(try_paths)));
+    CHECK(is_fine(inside(try_libc_fork)));
 }
 
 static int try_exec(void)
@@ -204,7 +245,7 @@ TEST(threads_go_along)
     if (pid == 0) {
         pthread_t t;
         int ok = 0;
-        if (sandbox_give_up_privileges() || pthread_create(&t, NULL, thread_inside, &ok) || sandbox_close())
+        if (sandbox_give_up_privileges() || pthread_create(&t, NULL, thread_inside, &ok) || sandbox_close(SANDBOX_CPU))
             _exit(2);
         pthread_mutex_lock(&lock);
         turn = 1;
