@@ -16,6 +16,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct fft_complex {
     double re, im;
@@ -49,4 +52,7 @@ void fft_real_forward(const struct fft_plan *plan, const double *in, struct fft_
  * transformed. The imaginary parts of X[0] and, for even n, X[n/2] are not looked at. */
 void fft_real_inverse(const struct fft_plan *plan, const struct fft_complex *in, double *out, void *work);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

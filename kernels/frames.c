@@ -38,8 +38,8 @@ int frames_check(const struct frames_want *want, const struct frame_params *p, c
                     (long long)p->window_samples, (long long)want->window_least, (long long)want->window_most);
     if (p->hop_samples < 1 || p->hop_samples > INT64_C(1) << 40)
         return fail(STATUS_ARGUMENT, "%s: hop of %lld samples, allowed 1 to 2^40", want->op, (long long)p->hop_samples);
-    if (x->dtype != DTYPE_F32 || x->channels != 1)
-        return fail(STATUS_ARGUMENT, "%s: wants mono float32 in", want->op);
+    if (x->channels != 1 || !(x->dtype == DTYPE_F32 || (want->integers && (unsigned)x->dtype <= DTYPE_I24)))
+        return fail(STATUS_ARGUMENT, "%s: wants mono float32%s in", want->op, want->integers ? ", int16 or int24" : "");
     if (y->dtype != want->dtype || y->channels != want->channels)
         return fail(STATUS_ARGUMENT, "%s: gives %lld values of type %d per frame, room for %d of type %d", want->op,
                     (long long)want->channels, (int)want->dtype, (int)y->channels, (int)y->dtype);

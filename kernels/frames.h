@@ -79,7 +79,8 @@ struct frames_want {
     int64_t window_least, window_most;
     enum dtype dtype;
     int64_t channels;
-    bool reflect; /* a first or last row that gives frames must hold pad + 1 samples */
+    bool reflect;  /* a first or last row that gives frames must hold pad + 1 samples */
+    bool integers; /* x may also be int16 or int24, full scale 1: kernels of devices convert as they load */
 };
 
 /* Checks what all framed fronts check: parameters, mono f32 x, the shape of y, pieces, lengths. */

@@ -47,6 +47,7 @@ struct ops {
     const struct plan_kind *mfcc_plan;     /* struct mfcc_key */
     const struct plan_kind *resample_plan; /* struct resample_key */
 
+    uint64_t spectral_outputs; /* bit o: this backend gives output o */
     size_t (*spectral_work_bytes)(const struct spectral_params *);
     int (*spectral)(struct exec *, const struct spectral_params *, const struct spectral_plans *,
                     const struct ragged *x, struct ragged *const y[SPECTRAL_OUTPUTS]);

@@ -6,21 +6,22 @@
 _Static_assert(sizeof(struct ops) == MODULE_OPS_ROWS * sizeof(void *),
                "a row came or went: change MODULE_OPS_ROWS and MODULE_ABI in runtime/module.h");
 
-const struct plan_kind mel_plan_kind = {"mel", sizeof(struct mel_key), mel_plan_bytes, mel_plan_init, false};
-const struct plan_kind contrast_plan_kind = {"contrast", sizeof(struct contrast_key), contrast_plan_bytes,
-                                             contrast_plan_init, false};
-const struct plan_kind poly_plan_kind = {"poly", sizeof(struct poly_key), poly_plan_bytes, poly_plan_init, false};
-const struct plan_kind mfcc_plan_kind = {"mfcc", sizeof(struct mfcc_key), mfcc_plan_bytes, mfcc_plan_init, false};
-static const struct plan_kind resample_plan_kind = {"resample", sizeof(struct resample_key), resample_plan_bytes,
-                                                    resample_plan_init, false};
-static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init,
-                                                false};
+const struct plan_kind mel_plan_kind = {"mel", sizeof(struct mel_key), mel_plan_bytes, mel_plan_init, false, NULL};
+const struct plan_kind contrast_plan_kind = {
+    "contrast", sizeof(struct contrast_key), contrast_plan_bytes, contrast_plan_init, false, NULL};
+const struct plan_kind poly_plan_kind = {"poly", sizeof(struct poly_key), poly_plan_bytes, poly_plan_init, false, NULL};
+const struct plan_kind mfcc_plan_kind = {"mfcc", sizeof(struct mfcc_key), mfcc_plan_bytes, mfcc_plan_init, false, NULL};
+static const struct plan_kind resample_plan_kind = {
+    "resample", sizeof(struct resample_key), resample_plan_bytes, resample_plan_init, false, NULL};
+static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), stft_plan_bytes, stft_plan_init, false,
+                                                NULL};
 
 const struct ops ops_scalar = {
     .stft_plan = &stft_plan_kind,
     .mel_plan = &mel_plan_kind,
     .contrast_plan = &contrast_plan_kind,
     .poly_plan = &poly_plan_kind,
+    .spectral_outputs = SPECTRAL_ALL,
     .spectral_work_bytes = spectral_scalar_work_bytes,
     .spectral = spectral_cpu,
     .istft_work_bytes = istft_scalar_work_bytes,

@@ -38,7 +38,8 @@ static int check_own(const struct spectral_params *p, enum spectral_output o)
     }
 }
 
-static int check(const struct spectral_params *p, const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS])
+static int check(const struct exec *ex, const struct spectral_params *p, const struct ragged *x,
+                 struct ragged *const out[SPECTRAL_OUTPUTS])
 {
     int code = STATUS_OK;
     for (enum spectral_output o = 0; o < SPECTRAL_OUTPUTS && !code; o++) {
@@ -47,7 +48,7 @@ static int check(const struct spectral_params *p, const struct ragged *x, struct
         code = check_own(p, o);
         code = code ? code
                     : spectrum_check(names[o], &p->stft, x, out[o], o == SPECTRAL_STFT ? DTYPE_C64 : DTYPE_F32,
-                                     spectral_channels(p, o));
+                                     spectral_channels(p, o), exec_backend(ex) != BACKEND_CPU);
     }
     return code;
 }
@@ -87,7 +88,10 @@ int spectral(struct exec *ex, const struct spectral_params *p, const struct ragg
              struct ragged *const out[SPECTRAL_OUTPUTS])
 {
     struct spectral_plans plans = {0};
-    int code = check(p, x, out);
+    int code = check(ex, p, x, out);
+    for (enum spectral_output o = 0; o < SPECTRAL_OUTPUTS && !code; o++)
+        if (out[o] && !(exec_ops(ex)->spectral_outputs >> o & 1))
+            code = fail(STATUS_UNSUPPORTED, "%s: not on %s", names[o], backend_name(exec_backend(ex)));
     code = code ? code : make_plans(ex, p, out, &plans);
     return code ? code : exec_ops(ex)->spectral(ex, p, &plans, x, out);
 }

@@ -40,6 +40,8 @@ enum spectral_output {
     SPECTRAL_OUTPUTS = 10
 };
 
+enum { SPECTRAL_ALL = (1 << SPECTRAL_OUTPUTS) - 1 };
+
 struct spectrogram_params {
     double power; /* of the magnitudes */
     bool db;

@@ -16,9 +16,9 @@ int spectrum_check_params(const char *op, const struct stft_params *p)
 }
 
 int spectrum_check(const char *op, const struct stft_params *p, const struct ragged *x, const struct ragged *y,
-                   enum dtype dtype, int64_t channels)
+                   enum dtype dtype, int64_t channels, bool integers)
 {
-    const struct frames_want want = {op, 16, FFT_MOST, dtype, channels, p->pad == PAD_REFLECT};
+    const struct frames_want want = {op, 16, FFT_MOST, dtype, channels, p->pad == PAD_REFLECT, integers};
     const int code = spectrum_check_params(op, p);
     return code ? code : frames_check(&want, &p->frame, x, y);
 }

@@ -20,7 +20,7 @@ int stft_cpu(struct exec *ex, const struct stft_params *p, const void *plan, con
 int stft(struct exec *ex, const struct stft_params *p, const struct ragged *x, struct ragged *y)
 {
     const void *plan;
-    int code = spectrum_check("stft", p, x, y, DTYPE_C64, stft_bins(p));
+    int code = spectrum_check("stft", p, x, y, DTYPE_C64, stft_bins(p), false);
     if (code)
         return code;
     const struct stft_key key = spectrum_key(p);

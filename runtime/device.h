@@ -26,6 +26,7 @@ struct device_event;
 struct device_graph;
 struct exec;
 struct arena;
+struct plan_kind;
 
 struct device_info {
     char name[128];
@@ -87,6 +88,7 @@ struct host_api {
     void (*log)(int level, const char *format, ...);                                    /* log_write */
     struct device_stream *(*stream)(const struct exec *ex); /* where the operations of ex run */
     struct arena *(*arena)(struct exec *ex);                /* device memory for their scratch */
+    int (*plan)(struct exec *ex, const struct plan_kind *kind, const void *params, const void **out); /* exec_plan */
 };
 
 #ifdef __cplusplus

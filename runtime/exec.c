@@ -206,6 +206,9 @@ void exec_destroy(struct exec **exec)
     for (int i = 0; i < ex->started; i++)
         pthread_join(ex->threads[i], NULL);
     free(ex->threads);
+    for (struct plan_entry *e = ex->plans; e; e = e->next)
+        if (e->kind->close)
+            e->kind->close(e->plan);
     device_end(ex);
     while (ex->plans) {
         struct plan_entry *e = ex->plans;
@@ -348,6 +351,8 @@ static void plan_free(struct exec *ex, struct plan_entry *e)
 
 int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params, const void **out)
 {
+    if (!kind) /* the backend's table has no such row */
+        return fail(STATUS_UNSUPPORTED, "this operation is not on %s", backend_name(ex->options.backend));
     for (struct plan_entry *e = ex->plans; e; e = e->next)
         if (e->kind == kind && memcmp(e->params, params, kind->params_bytes) == 0) {
             *out = e->plan;
@@ -362,8 +367,8 @@ int exec_plan(struct exec *ex, const struct plan_kind *kind, const void *params,
         e->kind = kind;
         memcpy(e->params, params, kind->params_bytes);
         code = kind->init(e->plan, params);
-        if (!code && kind->on_device)
-            code = plan_to_device(ex, e, bytes);
+        if (!code && kind->on_device && (code = plan_to_device(ex, e, bytes)) && kind->close)
+            kind->close(e->plan);
     }
     if (code) {
         plan_free(ex, e);

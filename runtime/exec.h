@@ -80,6 +80,7 @@ struct plan_kind {
     size_t (*bytes)(const void *params);
     int (*init)(void *plan, const void *params);
     bool on_device;
+    void (*close)(void *plan); /* before its memory is freed; NULL: nothing to do */
 };
 
 /* The plan for these parameters, from the cache or made now; in host memory. Making one that is on_device waits for the

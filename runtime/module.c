@@ -32,7 +32,7 @@ static void host_log(int level, const char *format, ...)
 }
 
 static const struct host_api host = {
-    .fail = status_fail, .log = host_log, .stream = exec_stream, .arena = exec_device_arena};
+    .fail = status_fail, .log = host_log, .stream = exec_stream, .arena = exec_device_arena, .plan = exec_plan};
 
 const char *module_file(enum exec_backend backend)
 {

@@ -18,8 +18,9 @@ extern "C" {
 
 enum { MODULE_ABI = 1 }; /* one more with every change to struct module, device_api, host_api or ops */
 
-/* Rows of struct ops, all of them pointers: this room may not include kernels, which hold themselves to the number. */
-enum { MODULE_OPS_ROWS = 22 };
+/* Rows of struct ops, all as large as a pointer: this room may not include kernels, which hold themselves to the
+ * number. */
+enum { MODULE_OPS_ROWS = 23 };
 
 struct module {
     uint32_t abi;

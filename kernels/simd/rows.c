@@ -2,16 +2,17 @@
 
 #include "../tables.h"
 
-static const struct plan_kind stft_plan_kind = {"stft", sizeof(struct stft_key), SIMD(transform_plan_bytes),
-                                                SIMD(transform_plan_init), false};
-static const struct plan_kind resample_plan_kind = {"resample", sizeof(struct resample_key), SIMD(resample_plan_bytes),
-                                                    SIMD(resample_plan_init), false};
+static const struct plan_kind stft_plan_kind = {
+    "stft", sizeof(struct stft_key), SIMD(transform_plan_bytes), SIMD(transform_plan_init), false, NULL};
+static const struct plan_kind resample_plan_kind = {
+    "resample", sizeof(struct resample_key), SIMD(resample_plan_bytes), SIMD(resample_plan_init), false, NULL};
 
 const struct ops SIMD(ops) = {
     .stft_plan = &stft_plan_kind,
     .mel_plan = &mel_plan_kind,
     .contrast_plan = &contrast_plan_kind,
     .poly_plan = &poly_plan_kind,
+    .spectral_outputs = SPECTRAL_ALL,
     .spectral_work_bytes = SIMD(spectral_work_bytes),
     .spectral = SIMD(spectral),
     .istft_work_bytes = SIMD(istft_work_bytes),

@@ -1,5 +1,8 @@
 #include "subject.h"
 
+#include "device.h"
+#include "module.h"
+
 enum exec_isa subject_isa(void)
 {
     enum exec_isa isa = ISA_SCALAR;
@@ -8,13 +11,41 @@ enum exec_isa subject_isa(void)
     return isa;
 }
 
+enum exec_backend subject_backend(void)
+{
+    const char *const name = getenv("WAVEMILL_TEST_BACKEND");
+    for (enum exec_backend b = BACKEND_CPU; b <= BACKEND_EMULATED; b++)
+        if (strcmp(name ? name : "cpu", backend_name(b)) == 0)
+            return b;
+    REQUIRE(!"WAVEMILL_TEST_BACKEND names a backend");
+    return BACKEND_CPU;
+}
+
 struct exec *subject_exec(void)
 {
     struct exec *ex = NULL;
-    const enum exec_isa isa = subject_isa();
-    const struct exec_options options = {.threads = 1, .isa = isa, .ops = ops_cpu(isa)};
-    REQUIRE(exec_create(&options, &ex) == STATUS_OK);
+    struct exec_options options = {.threads = 1, .isa = subject_isa(), .backend = subject_backend()};
+    if (options.backend == BACKEND_CPU) {
+        options.ops = ops_cpu(options.isa);
+    } else {
+        CHECK_OK(module_load(options.backend, &options.module));
+        REQUIRE(options.module);
+    }
+    CHECK_OK(exec_create(&options, &ex));
+    REQUIRE(ex);
     return ex;
+}
+
+bool subject_has(struct exec *ex, int op)
+{
+    const struct ops *const ops = exec_ops(ex);
+    const char *const wanted = getenv("WAVEMILL_TEST_OP");
+    if (wanted && !strstr(wanted, subject_name(op)))
+        return false;
+    return op == SUBJECT_RMS        ? ops->rms != NULL
+           : op == SUBJECT_PEAK     ? ops->peak != NULL
+           : op == SUBJECT_CROSSING ? ops->zero_crossing != NULL
+                                    : ops->spectral_outputs >> op & 1;
 }
 
 const char *subject_name(int op)
@@ -52,7 +83,7 @@ struct ragged subject_result(const struct subject *s, const struct ragged *x, in
                            .total = offset[x->rows]};
 }
 
-int subject_run(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
+static int call(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
 {
     const struct frame_params *const frame = &s->p.stft.frame;
     struct ragged *out[SPECTRAL_OUTPUTS] = {0};
@@ -67,6 +98,62 @@ int subject_run(struct exec *ex, const struct subject *s, const struct ragged *x
         out[s->op] = y;
         return spectral(ex, &s->p, x, out);
     }
+}
+
+/* A copy of host memory on the device; NULL of nothing. */
+static void *to_device(struct exec *ex, const void *host, size_t bytes)
+{
+    const struct device_api *const api = exec_device_api(ex);
+    void *memory = NULL;
+    if (!host || !bytes)
+        return NULL;
+    REQUIRE(api->allocate(exec_device(ex), bytes, &memory) == STATUS_OK);
+    REQUIRE(api->copy_in(exec_stream(ex), memory, host, bytes) == STATUS_OK);
+    return memory;
+}
+
+static size_t element_bytes(const struct ragged *r)
+{
+    static const size_t bytes[] = {[DTYPE_F32] = 4, [DTYPE_I16] = 2, [DTYPE_I24] = 3, [DTYPE_C64] = 8};
+    return bytes[r->dtype] * (size_t)r->channels;
+}
+
+/* Whether the batch can be copied; what a front has to refuse goes to it as it is. */
+static bool sound(const struct ragged *r)
+{
+    return r->data && r->rows >= 0 && r->total >= 0 && r->total < INT64_C(1) << 32 && r->channels > 0 &&
+           r->offset[r->rows] == r->total;
+}
+
+static int run_on_device(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
+{
+    enum { GUARD = GUARD_FLOATS * sizeof(float) };
+    const struct device_api *const api = exec_device_api(ex);
+    const size_t rows = (size_t)x->rows, offsets = (rows + 1) * sizeof(int64_t);
+    const size_t y_bytes = (size_t)y->total * element_bytes(y) + 2 * GUARD;
+    void *const memory[] = {to_device(ex, x->data, (size_t)x->total * element_bytes(x)),
+                            to_device(ex, x->offset, offsets), to_device(ex, x->piece, rows * sizeof *x->piece),
+                            to_device(ex, (char *)y->data - GUARD, y_bytes), to_device(ex, y->offset, offsets)};
+    struct ragged in = *x, out = *y;
+    in.data = memory[0] ? memory[0] : memory[1]; /* an empty batch has no data, and the front wants some */
+    in.offset_device = memory[1];
+    in.piece_device = memory[2];
+    out.data = (char *)memory[3] + GUARD;
+    out.offset_device = memory[4];
+    int code = call(ex, s, &in, &out);
+    REQUIRE(api->copy_out(exec_stream(ex), (char *)y->data - GUARD, memory[3], y_bytes) == STATUS_OK);
+    const int waited = api->stream_wait(exec_stream(ex));
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        if (memory[i])
+            api->release(exec_device(ex), memory[i]);
+    return code ? code : waited;
+}
+
+int subject_run(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
+{
+    if (exec_backend(ex) == BACKEND_CPU || !sound(x) || !sound(y) || x->rows != y->rows)
+        return call(ex, s, x, y);
+    return run_on_device(ex, s, x, y);
 }
 
 struct guarded subject_row(struct exec *ex, const struct subject *s, const float *x, int64_t samples,

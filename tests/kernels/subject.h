@@ -1,5 +1,7 @@
 /* subject - any framed operation with its parameters, so that one test serves them all, on the instruction set that
- * WAVEMILL_TEST_ISA names (scalar without it). */
+ * WAVEMILL_TEST_ISA names (scalar without it), or on the device of the module that WAVEMILL_TEST_BACKEND names:
+ * emulated or cuda. There, batches are copied to the device and results back, with what surrounds them.
+ * WAVEMILL_TEST_OP keeps to one operation. */
 #ifndef SUBJECT_H
 #define SUBJECT_H
 #include "compare.h"
@@ -19,7 +21,9 @@ struct subject {
 };
 
 enum exec_isa subject_isa(void);
-struct exec *subject_exec(void); /* one thread */
+enum exec_backend subject_backend(void);
+bool subject_has(struct exec *ex, int op); /* whether the backend has it and it is wanted */
+struct exec *subject_exec(void);           /* one thread */
 const char *subject_name(int op);
 int64_t subject_channels(const struct subject *s);
 int64_t subject_floats(const struct subject *s); /* per frame */

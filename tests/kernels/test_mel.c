@@ -66,10 +66,12 @@ TEST(silence_has_known_values)
         CHECK(g.data[i] == -100);
     guarded_close(&g);
     s.op = SPECTRAL_CENTROID;
-    g = subject_row(ex, &s, x, 1000, (struct piece){0, true, true});
-    for (int64_t i = 0; i < g.n; i++)
-        CHECK(g.data[i] == 0);
-    guarded_close(&g);
+    if (subject_has(ex, s.op)) {
+        g = subject_row(ex, &s, x, 1000, (struct piece){0, true, true});
+        for (int64_t i = 0; i < g.n; i++)
+            CHECK(g.data[i] == 0);
+        guarded_close(&g);
+    }
     exec_destroy(&ex);
 }
 

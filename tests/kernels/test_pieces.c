@@ -88,7 +88,7 @@ TEST(any_cut_gives_equal_frames)
     uint64_t seed = 71;
     subject_noise(&seed, x, SAMPLES);
     for (int op = 0; op < SUBJECTS; op++)
-        for (int round = 0; round < ROUNDS; round++) {
+        for (int round = 0; subject_has(ex, op) && round < ROUNDS; round++) {
             const struct subject s = draw(op, &seed);
             const bool ok = pieces_agree(ex, &s, x, &seed);
             if (!ok)
@@ -120,7 +120,7 @@ TEST(rows_do_not_see_their_neighbours)
     struct exec *ex = subject_exec();
     uint64_t seed = 72;
     for (int op = 0; op < SUBJECTS; op++)
-        for (int round = 0; round < ROUNDS / 2; round++) {
+        for (int round = 0; subject_has(ex, op) && round < ROUNDS / 2; round++) {
             const struct subject s = draw(op, &seed);
             const int64_t floats = subject_floats(&s), short_one = s.p.stft.frame.centred ? 0 : 5;
             const int64_t xo[ROWS + 1] = {0, 600, 600, 1300, 1300 + short_one, 2000 + short_one};

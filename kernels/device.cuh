@@ -1,0 +1,117 @@
+/* device - what the .cu files share: launches, shared memory, wide accesses, asynchronous copies, reductions, the row
+ * of a frame, plans in device memory, errors. Everything that the emulator has to do differently has its name here. */
+#ifndef DEVICE_CUH
+#define DEVICE_CUH
+#include "arena.h"
+#include "device_cuda.h"
+#include "exec.h"
+#include "ragged.h"
+#include "status.h"
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
+#define SHARED(type, name, count) __shared__ type name[count]
+#define SHARED_DYNAMIC(type, name) extern __shared__ __align__(16) type name[]
+
+static __device__ inline float2 load2(const float *p)
+{
+    return *(const float2 *)p;
+}
+
+static __device__ inline void store2(float *p, float2 v)
+{
+    *(float2 *)p = v;
+}
+
+/* 4, 8 or 16 bytes, a constant, aligned to as many, from device to shared memory without registers in between: there
+ * when the thread has waited for their group. Targets before sm_80 copy at once. */
+static __device__ inline void copy_async(void *shared, const void *global, const int bytes)
+{
+#if __CUDA_ARCH__ >= 800
+    const unsigned to = (unsigned)__cvta_generic_to_shared(shared);
+    if (bytes == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(to), "l"(global) : "memory");
+    else if (bytes == 8)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 8;\n" ::"r"(to), "l"(global) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(to), "l"(global) : "memory");
+#else
+    for (int i = 0; i < bytes; i += 4)
+        *(float *)((char *)shared + i) = *(const float *)((const char *)global + i);
+#endif
+}
+
+/* Ends a group of copies. */
+static __device__ inline void copy_async_commit(void)
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;\n" ::: "memory");
+#endif
+}
+
+/* Waits until at most groups_left of the latest groups are on their way. A macro: the instruction wants a constant. */
+#if __CUDA_ARCH__ >= 800
+#define copy_async_wait(groups_left) asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory")
+#else
+#define copy_async_wait(groups_left) ((void)(groups_left))
+#endif
+#endif
+
+/* Lets a kernel have that much dynamic shared memory; STATUS_UNSUPPORTED where the device has less. */
+#define device_allow_shared(op, kernel, bytes) \
+    device_shared_allowed(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)))
+
+/* How every plan in device memory begins. The rest is reached by offsets from the plan's own address. */
+struct device_plan {
+    const void *device; /* where its copy lies; set by exec_plan */
+};
+
+/* The row that element i belongs to: the last one whose offset is <= i. Empty rows are never returned. */
+static __device__ inline int64_t row_of(const int64_t *offset, int64_t rows, int64_t i)
+{
+    int64_t lo = 0, hi = rows;
+    while (hi - lo > 1) {
+        const int64_t mid = (lo + hi) / 2;
+        if (offset[mid] <= i)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* Sample i of a mono signal, full scale 1: f32 as it is, 16 bits, or 24 packed into three bytes. */
+static __device__ inline float sample_of(const void *x, int dtype, int64_t i)
+{
+    if (dtype == DTYPE_I16)
+        return (float)((const int16_t *)x)[i] * (1.0f / 32768);
+    if (dtype == DTYPE_I24) {
+        const unsigned char *const p = (const unsigned char *)x + 3 * i;
+        const int high = (int)(signed char)p[2];
+        return (float)(high * 65536 + (int)p[1] * 256 + (int)p[0]) * (1.0f / 8388608);
+    }
+    return ((const float *)x)[i];
+}
+
+/* Sum over the 32 lanes of a full warp; every lane gets the result. */
+static __device__ inline float warp_sum(float v)
+{
+    for (int d = 16; d > 0; d /= 2)
+        v += __shfl_xor_sync(0xffffffffu, v, d);
+    return v;
+}
+
+static __device__ inline int warp_max(int v)
+{
+    for (int d = 16; d > 0; d /= 2) {
+        const int other = __shfl_xor_sync(0xffffffffu, v, d);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* The CUDA backend's table, and the one symbol that the module exports. A row that is missing here says why. */
+#include "module.h"
+#include "ops.h"
+#include "spectral.cuh"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern "C" {
+int rms_cuda(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int peak_cuda(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
+                  const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS]);
+size_t spectral_cuda_work_bytes(const struct spectral_params *p);
+}
+
+/* Missing rows are those that the signal path does not need on the device yet: what is measured per frame beside bands
+ * (contrast needs an order, rolloff a running sum), and all second passes, whose input is small. */
+static const struct ops ops = {
+    .stft_plan = &stft_device_plan_kind,
+    .mel_plan = &mel_device_plan_kind,
+    .spectral_outputs = 1u << SPECTRAL_STFT | 1u << SPECTRAL_MEL,
+    .spectral_work_bytes = spectral_cuda_work_bytes,
+    .spectral = spectral_cuda,
+    .rms = rms_cuda,
+    .peak = peak_cuda,
+};
+
+#ifndef WAVEMILL_TARGETS
+#error "the build says which targets it compiles for: WAVEMILL_TARGETS"
+#endif
+
+const char *device_targets(void)
+{
+    return WAVEMILL_TARGETS;
+}
+
+/* In "sm_80 sm_90a compute_90", a cubin runs on its own generation from its minor version on, one with an a on exactly
+ * that, and PTX on everything from its own on. */
+bool device_supported(int capability)
+{
+    for (const char *word = WAVEMILL_TARGETS; word;) {
+        const bool ptx = *word == 'c';
+        const char *p = strchr(word, '_');
+        char *end = NULL;
+        const int target = p ? (int)strtol(p + 1, &end, 10) : 0;
+        if (p && ptx && capability >= target)
+            return true;
+        if (p && !ptx && (*end == 'a' ? capability == target : capability / 10 == target / 10 && capability >= target))
+            return true;
+        word = strchr(word, ' ');
+        word = word ? word + 1 : NULL;
+    }
+    return false;
+}
+
+extern "C" __attribute__((visibility("default"))) const struct module *wavemill_module(uint32_t abi,
+                                                                                       const struct host_api *host)
+{
+    static const struct module module = {.abi = MODULE_ABI,
+                                         .bytes =
+                                             sizeof(struct module) + sizeof(struct device_api) + sizeof(struct ops),
+                                         .version = WAVEMILL_VERSION,
+                                         .targets = WAVEMILL_TARGETS,
+                                         .device = &device_api_cuda,
+                                         .ops = &ops};
+    if (abi != MODULE_ABI)
+        return NULL;
+    device_host = host;
+    return &module;
+}

@@ -1,0 +1,389 @@
+/* spectral on CUDA: window, transform and what is measured on it in one kernel, with no spectrum in device memory
+ * unless it is asked for. Sizes that are powers of two from 64 to 8192 by fft.cuh, others by cuFFT (spectral_cufft.cu).
+ *
+ * A block transforms SPECTRAL_FRAMES(n) consecutive frames of one row. It loads the samples that they share once,
+ * converted to f32, into shared memory; hop 512 of 2048 reads 3584 samples for four frames instead of 8192. Real
+ * samples are packed in pairs into n/2 complex points and taken apart after the transform. Blocks are numbered so that
+ * a row of T frames has at least ceil(T / frames) of them without a table: row b begins at block offset[b] / frames +
+ * b.
+ *
+ * Limits, per frame of n_fft 2048 and hop 512: 2048 bytes of samples in; out 8200 (spectrum) or 512 (128 bands) bytes;
+ * 67 kFLOP; 66 KB through shared memory. The spectrum is bound by device memory, bands by arithmetic and shared memory.
+ * Shared memory without conflicts for even hops of 32 or more and n >= 512, but for the bands: neighbouring threads
+ * read where their bands begin. Counted in test_counted.cpp. */
+#include "spectral.cuh"
+
+#include "fft.cuh"
+
+#define SPECTRAL_FRAMES(n) ((n) >= 512 ? 8192 / (n) : 16) /* 256 threads, fewer for the smallest */
+#define SPECTRAL_THREADS(n) (SPECTRAL_FRAMES(n) * FFT_THREADS((n) / 2))
+
+/* Samples between the frames of a block in its tile. */
+static __host__ __device__ inline int64_t tile_step(const struct frame_params *p)
+{
+    return p->hop_samples < p->window_samples ? p->hop_samples : p->window_samples;
+}
+
+static size_t shared_bytes(const struct frame_params *p, int n)
+{
+    const size_t points = (size_t)SPECTRAL_FRAMES(n) * FFT_STRIDE(n / 2);
+    const size_t tile = (size_t)(SPECTRAL_FRAMES(n) - 1) * (size_t)tile_step(p) + (size_t)n;
+    return 2 * points * sizeof(float) + tile * sizeof(float);
+}
+
+/* The frames of a block: `count` of them, from frame t of row b on; 0: the block has none. */
+struct share {
+    int64_t b, t;
+    int count;
+};
+
+static __device__ inline struct share share_of(const struct framed *f, const int frames)
+{
+    struct share s;
+    const int64_t slot = blockIdx.x;
+    int64_t lo = 0, hi = f->rows;
+    while (hi - lo > 1) {
+        const int64_t mid = (lo + hi) / 2;
+        if (f->y_offset[mid] / frames + mid <= slot)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    s.b = lo;
+    s.t = (slot - f->y_offset[lo] / frames - lo) * frames;
+    const int64_t left = f->y_offset[lo + 1] - f->y_offset[lo] - s.t;
+    s.count = left < 0 ? 0 : left < frames ? (int)left : frames;
+    return s;
+}
+
+/* All samples of the block's frames, zeros or mirrored ones outside the row. */
+static __device__ __forceinline__ void load_tile(const struct spectra *s, const struct share *share, float *tile)
+{
+    const struct framed *const f = &s->f;
+    const int64_t n = f->p.window_samples, hop = f->p.hop_samples, step = tile_step(&f->p);
+    const int64_t row = f->x_offset[share->b], samples = f->x_offset[share->b + 1] - row;
+    const int64_t from = frame_from(&f->p, piece_of(f->piece, share->b)) + share->t * hop;
+    const int length = (int)((share->count - 1) * step + n);
+    for (int i = (int)threadIdx.x; i < length; i += (int)blockDim.x) {
+        const int64_t at = from + (hop <= n ? i : i / n * hop + i % n);
+        const bool inside = at >= 0 && at < samples;
+        float v = 0;
+        if (inside)
+            v = sample_of(f->x, f->dtype, row + at);
+        else if (s->reflect)
+            v = sample_of(f->x, f->dtype, row + frame_reflect(at, samples));
+        tile[i] = v;
+    }
+}
+
+/* Transforms the block's frames. Afterwards v holds points j + T*i of thread j's frame, and buffer all of them. */
+static __device__ __forceinline__ void transform(const struct spectra *s, const struct share *share, const int H,
+                                                 float *shared, float2 *v)
+{
+    const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
+    float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
+    float *const tile = shared + 2 * SPECTRAL_FRAMES(2 * H) * FFT_STRIDE(H);
+    load_tile(s, share, tile);
+    __syncthreads();
+    const int step = (int)tile_step(&s->f.p);
+    const float *const x = tile + (frame < share->count ? frame : 0) * step; /* idle ones repeat the first */
+    const bool even = step % 2 == 0;
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++) {
+        const int at = 2 * (j + T * i);
+        const float2 w = load2(s->window + at);
+        const float2 pair = even ? load2(x + at) : make_float2(x[at], x[at + 1]);
+        v[i] = make_float2(pair.x * w.x, pair.y * w.y);
+    }
+    fft_block(v, H, j, s->twiddle, buffer);
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++)
+        store2(buffer + 2 * (j + T * i), v[i]);
+    __syncthreads();
+}
+
+/* Whether a frame has a sample that is not finite: their sum is not either. first: point 0 of the transform. */
+static __device__ __forceinline__ bool not_finite(float2 first)
+{
+    return !(fabsf(first.x) + fabsf(first.y) < INFINITY);
+}
+
+/* Bin k of the real frame from points k (a) and H - k (b) of the packed one; w = exp(-2*pi*j*k/n). */
+static __device__ __forceinline__ float2 take_apart(float2 a, float2 b, float2 w)
+{
+    const float2 even = make_float2((a.x + b.x) * 0.5f, (a.y - b.y) * 0.5f);
+    const float2 odd = make_float2((a.y + b.y) * 0.5f, (b.x - a.x) * 0.5f);
+    return fft_add(even, fft_mul(odd, w));
+}
+
+static __device__ __forceinline__ void stft_body(const struct spectra *s, const int H)
+{
+    SHARED_DYNAMIC(float, shared);
+    const struct share share = share_of(&s->f, SPECTRAL_FRAMES(2 * H));
+    if (share.count == 0)
+        return;
+    const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
+    const float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
+    float2 v[FFT_POINTS];
+    transform(s, &share, H, shared, v);
+    if (frame >= share.count)
+        return;
+    float *const y = s->y + 2 * (s->f.y_offset[share.b] + share.t + frame) * (H + 1);
+    const float2 first = load2(buffer), nan = make_float2(NAN, NAN);
+    const bool bad = not_finite(first);
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++) {
+        const int k = j + T * i;
+        const float2 x = take_apart(v[i], load2(buffer + 2 * ((H - k) % H)), load2(s->split + 2 * k));
+        store2(y + 2 * k, bad ? nan : x);
+    }
+    if (j == 0)
+        store2(y + 2 * H, bad ? nan : make_float2(first.x - first.y, 0));
+}
+
+static __device__ __forceinline__ float to_power(float square, float power)
+{
+    return power == 2 ? square : power == 1 ? sqrtf(square) : powf(square, 0.5f * power);
+}
+
+/* Band m of a frame from its energies; lanes of a warp have neighbouring bands, and weights that lie side by side. */
+static __device__ __forceinline__ float band_of(const struct spectra *s, const float *energy, const int H, int m)
+{
+    const struct mel_group g = s->group[m / 32];
+    const int first = s->first[m];
+    const float *const weight = s->weight + g.weight + m % 32;
+    float even = 0, odd = 0;
+    int i = 0;
+    for (; i + 1 < g.count; i += 2) {
+        even += weight[32 * i] * energy[min(first + i, H)];
+        odd += weight[32 * (i + 1)] * energy[min(first + i + 1, H)];
+    }
+    if (i < g.count)
+        even += weight[32 * i] * energy[min(first + i, H)];
+    const float e = even + odd;
+    return s->log ? 10 * log10f(e < 1e-10f ? 1e-10f : e) : e;
+}
+
+static __device__ __forceinline__ void mel_body(const struct spectra *s, const int H)
+{
+    SHARED_DYNAMIC(float, shared);
+    const struct share share = share_of(&s->f, SPECTRAL_FRAMES(2 * H));
+    if (share.count == 0)
+        return;
+    const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
+    float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
+    float *const energies = buffer + (T < 32 ? frame % (32 / T) * T : 0); /* frames of a warp in different banks */
+    float2 v[FFT_POINTS];
+    float energy[FFT_POINTS];
+    transform(s, &share, H, shared, v);
+    const float2 first = load2(buffer);
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++) {
+        const int k = j + T * i;
+        const float2 x = take_apart(v[i], load2(buffer + 2 * ((H - k) % H)), load2(s->split + 2 * k));
+        energy[i] = to_power(x.x * x.x + x.y * x.y, s->power);
+    }
+    __syncthreads(); /* everybody has read the points */
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++)
+        energies[j + T * i] = energy[i];
+    if (j == 0)
+        energies[H] = to_power((first.x - first.y) * (first.x - first.y), s->power);
+    __syncthreads();
+    if (frame >= share.count)
+        return;
+    const bool bad = not_finite(first);
+    float *const y = s->y + (s->f.y_offset[share.b] + share.t + frame) * s->mels;
+    for (int m = j; m < s->mels; m += T) {
+        const float e = band_of(s, energies, H, m);
+        y[m] = bad ? NAN : e;
+    }
+}
+
+/* occupancy: 16 blocks of 32 threads, 9 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), 16) stft_64_kernel(struct spectra s)
+{
+    stft_body(&s, 32);
+}
+
+/* occupancy: 12 blocks of 64 threads, 17 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), 12) stft_128_kernel(struct spectra s)
+{
+    stft_body(&s, 64);
+}
+
+/* occupancy: 6 blocks of 128 threads, 34 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), 6) stft_256_kernel(struct spectra s)
+{
+    stft_body(&s, 128);
+}
+
+/* occupancy: 3 blocks of 256 threads, 43 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), 3) stft_512_kernel(struct spectra s)
+{
+    stft_body(&s, 256);
+}
+
+/* occupancy: 3 blocks of 256 threads, 44 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), 3) stft_1024_kernel(struct spectra s)
+{
+    stft_body(&s, 512);
+}
+
+/* occupancy: 3 blocks of 256 threads, 46 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), 3) stft_2048_kernel(struct spectra s)
+{
+    stft_body(&s, 1024);
+}
+
+/* occupancy: 3 blocks of 256 threads, 52 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), 3) stft_4096_kernel(struct spectra s)
+{
+    stft_body(&s, 2048);
+}
+
+/* occupancy: 3 blocks of 256 threads, 64 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), 3) stft_8192_kernel(struct spectra s)
+{
+    stft_body(&s, 4096);
+}
+
+/* occupancy: 16 blocks of 32 threads, 9 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), 16) mel_64_kernel(struct spectra s)
+{
+    mel_body(&s, 32);
+}
+
+/* occupancy: 12 blocks of 64 threads, 17 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), 12) mel_128_kernel(struct spectra s)
+{
+    mel_body(&s, 64);
+}
+
+/* occupancy: 6 blocks of 128 threads, 34 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), 6) mel_256_kernel(struct spectra s)
+{
+    mel_body(&s, 128);
+}
+
+/* occupancy: 3 blocks of 256 threads, 43 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), 3) mel_512_kernel(struct spectra s)
+{
+    mel_body(&s, 256);
+}
+
+/* occupancy: 3 blocks of 256 threads, 44 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), 3) mel_1024_kernel(struct spectra s)
+{
+    mel_body(&s, 512);
+}
+
+/* occupancy: 3 blocks of 256 threads, 46 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), 3) mel_2048_kernel(struct spectra s)
+{
+    mel_body(&s, 1024);
+}
+
+/* occupancy: 3 blocks of 256 threads, 52 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), 3) mel_4096_kernel(struct spectra s)
+{
+    mel_body(&s, 2048);
+}
+
+/* occupancy: 3 blocks of 256 threads, 64 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), 3) mel_8192_kernel(struct spectra s)
+{
+    mel_body(&s, 4096);
+}
+
+typedef void spectral_kernel(struct spectra);
+
+static const struct size {
+    int n, frames, threads;
+    spectral_kernel *stft, *mel;
+} sizes[] = {
+    {64, SPECTRAL_FRAMES(64), SPECTRAL_THREADS(64), stft_64_kernel, mel_64_kernel},
+    {128, SPECTRAL_FRAMES(128), SPECTRAL_THREADS(128), stft_128_kernel, mel_128_kernel},
+    {256, SPECTRAL_FRAMES(256), SPECTRAL_THREADS(256), stft_256_kernel, mel_256_kernel},
+    {512, SPECTRAL_FRAMES(512), SPECTRAL_THREADS(512), stft_512_kernel, mel_512_kernel},
+    {1024, SPECTRAL_FRAMES(1024), SPECTRAL_THREADS(1024), stft_1024_kernel, mel_1024_kernel},
+    {2048, SPECTRAL_FRAMES(2048), SPECTRAL_THREADS(2048), stft_2048_kernel, mel_2048_kernel},
+    {4096, SPECTRAL_FRAMES(4096), SPECTRAL_THREADS(4096), stft_4096_kernel, mel_4096_kernel},
+    {8192, SPECTRAL_FRAMES(8192), SPECTRAL_THREADS(8192), stft_8192_kernel, mel_8192_kernel},
+};
+
+bool spectral_is_own_size(int64_t n)
+{
+    return n >= 64 && n <= 8192 && (n & (n - 1)) == 0;
+}
+
+static int launch(const struct spectra *s, const struct size *size, spectral_kernel *kernel, const char *op,
+                  struct exec *ex)
+{
+    const size_t bytes = shared_bytes(&s->f.p, size->n);
+    const int64_t blocks = s->f.frames / size->frames + s->f.rows;
+    if (blocks > INT32_MAX)
+        return fail(STATUS_SHAPE, "%s: %lld frames in one batch, this GPU takes %lld", op, (long long)s->f.frames,
+                    (long long)INT32_MAX * size->frames);
+    const int code = bytes > 48 << 10 ? device_allow_shared(op, kernel, bytes) : STATUS_OK;
+    if (code)
+        return code;
+    LAUNCH(kernel, (unsigned)blocks, (unsigned)size->threads, bytes, device_launch_stream(ex), *s);
+    return device_launched(op);
+}
+
+static int run_own(struct exec *ex, const struct spectra *all, struct ragged *const out[SPECTRAL_OUTPUTS])
+{
+    struct spectra s = *all;
+    const struct size *size = sizes;
+    int code = STATUS_OK;
+    while (size->n != s.f.p.window_samples)
+        size++;
+    if (out[SPECTRAL_STFT]) {
+        s.y = (float *)out[SPECTRAL_STFT]->data;
+        code = launch(&s, size, size->stft, "stft", ex);
+    }
+    if (!code && out[SPECTRAL_MEL]) {
+        s.y = (float *)out[SPECTRAL_MEL]->data;
+        code = launch(&s, size, size->mel, "mel", ex);
+    }
+    return code;
+}
+
+static const void *at(const struct device_plan *plan, int64_t offset)
+{
+    return (const char *)plan->device + offset;
+}
+
+extern "C" int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
+                             const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS])
+{
+    const struct stft_device_plan *const stft = (const struct stft_device_plan *)plans->stft;
+    const struct mel_device_plan *const mel = (const struct mel_device_plan *)(const void *)plans->mel;
+    const struct ragged *const any = out[SPECTRAL_STFT] ? out[SPECTRAL_STFT] : out[SPECTRAL_MEL];
+    struct spectra s = {};
+    if (any->total == 0)
+        return STATUS_OK;
+    s.f = framed_of(&p->stft.frame, x, any);
+    s.reflect = p->stft.pad == PAD_REFLECT;
+    s.window = (const float *)at(&stft->head, stft->window_at);
+    s.twiddle = (const float *)at(&stft->head, stft->twiddle_at);
+    s.split = (const float *)at(&stft->head, stft->split_at);
+    if (out[SPECTRAL_MEL]) {
+        s.mels = p->mel.mels;
+        s.log = p->mel.log;
+        s.power = (float)p->mel.power;
+        s.first = (const int *)at(&mel->head, mel->first_at);
+        s.group = (const struct mel_group *)at(&mel->head, mel->group_at);
+        s.weight = (const float *)at(&mel->head, mel->weight_at);
+        s.row = (const struct mel_row *)at(&mel->head, mel->row_at);
+        s.row_weight = (const float *)at(&mel->head, mel->row_weight_at);
+    }
+    return spectral_is_own_size(p->stft.frame.window_samples) ? run_own(ex, &s, out) : spectral_by_cufft(ex, &s, out);
+}
+
+extern "C" size_t spectral_cuda_work_bytes(const struct spectral_params *p)
+{
+    const int64_t n = p->stft.frame.window_samples;
+    return spectral_is_own_size(n) ? 0 : spectral_cufft_work_bytes(n);
+}

@@ -1,0 +1,176 @@
+/* The spectral row for sizes that fft.cuh does not cover: frames are written out, windowed, cuFFT transforms them, and
+ * what is asked for is taken from the spectra, some frames at a time through scratch of at most SCRATCH_BYTES. Moves 16
+ * bytes per sample of a frame through device memory where the fused kernels move none. */
+#include "fft.cuh"
+#include "mel.h"
+#include "spectral.cuh"
+
+#include <cufft.h>
+
+enum { SCRATCH_BYTES = 32 << 20, BATCH_MOST = 1024, THREADS = 256 };
+
+/* ---- cuFFT's plan ---- */
+
+struct cufft_key {
+    int64_t n, batch;
+};
+
+struct cufft_plan {
+    cufftHandle handle;
+};
+
+static size_t plan_bytes(const void *)
+{
+    return sizeof(struct cufft_plan);
+}
+
+static int plan_init(void *memory, const void *params)
+{
+    const struct cufft_key *const key = (const struct cufft_key *)params;
+    struct cufft_plan *const plan = (struct cufft_plan *)memory;
+    const cufftResult e = cufftPlan1d(&plan->handle, (int)key->n, CUFFT_R2C, (int)key->batch);
+    if (e == CUFFT_ALLOC_FAILED)
+        return fail(STATUS_NOMEM, "cuFFT: no memory for %lld transforms of %lld", (long long)key->batch,
+                    (long long)key->n);
+    return e == CUFFT_SUCCESS ? STATUS_OK : fail(STATUS_INTERNAL, "cuFFT: error %d", (int)e);
+}
+
+static void plan_close(void *memory)
+{
+    cufftDestroy(((struct cufft_plan *)memory)->handle);
+}
+
+extern "C" {
+const struct plan_kind cufft_plan_kind = {.name = "cufft",
+                                          .params_bytes = sizeof(struct cufft_key),
+                                          .bytes = plan_bytes,
+                                          .init = plan_init,
+                                          .on_device = false,
+                                          .close = plan_close};
+}
+
+/* ---- kernels ---- */
+
+/* occupancy: 8 blocks of 256 threads */
+static __global__ void __launch_bounds__(THREADS, 8) gather_kernel(struct spectra s, int64_t first, float *frames)
+{
+    const int64_t t = first + blockIdx.x, b = row_of(s.f.y_offset, s.f.rows, t);
+    const int64_t row = s.f.x_offset[b], samples = s.f.x_offset[b + 1] - row, n = s.f.p.window_samples;
+    const int64_t from = frame_from(&s.f.p, piece_of(s.f.piece, b)) + (t - s.f.y_offset[b]) * s.f.p.hop_samples;
+    for (int64_t i = threadIdx.x; i < n; i += THREADS) {
+        const int64_t at = from + i;
+        const bool inside = at >= 0 && at < samples;
+        float v = 0;
+        if (inside)
+            v = sample_of(s.f.x, s.f.dtype, row + at);
+        else if (s.reflect)
+            v = sample_of(s.f.x, s.f.dtype, row + frame_reflect(at, samples));
+        frames[blockIdx.x * n + i] = v * s.window[i];
+    }
+}
+
+/* Bin 0 is the sum of all samples: not finite when one of them is not. */
+static __device__ inline bool not_finite(const float *spectrum)
+{
+    return !(fabsf(spectrum[0]) < INFINITY);
+}
+
+/* occupancy: 8 blocks of 256 threads */
+static __global__ void __launch_bounds__(THREADS, 8)
+    spectrum_kernel(struct spectra s, int64_t first, const float *spectra)
+{
+    const int64_t bins = s.f.p.window_samples / 2 + 1;
+    const float *const x = spectra + 2 * blockIdx.x * bins;
+    float *const y = s.y + 2 * (first + blockIdx.x) * bins;
+    const bool bad = not_finite(x);
+    for (int64_t k = threadIdx.x; k < bins; k += THREADS)
+        store2(y + 2 * k, bad ? make_float2(NAN, NAN) : load2(x + 2 * k));
+}
+
+/* A warp per band: its lanes take bins side by side.
+ * occupancy: 8 blocks of 256 threads */
+static __global__ void __launch_bounds__(THREADS, 8) bands_kernel(struct spectra s, int64_t first, const float *spectra)
+{
+    const int64_t bins = s.f.p.window_samples / 2 + 1;
+    const float *const x = spectra + 2 * blockIdx.x * bins;
+    float *const y = s.y + (first + blockIdx.x) * s.mels;
+    const bool bad = not_finite(x);
+    for (int m = (int)threadIdx.x / 32; m < s.mels; m += THREADS / 32) {
+        const struct mel_row r = s.row[m];
+        float sum = 0;
+        for (int i = (int)threadIdx.x % 32; i < r.count; i += 32) {
+            const float2 v = load2(x + 2 * (r.first + i));
+            const float square = v.x * v.x + v.y * v.y;
+            const float e = s.power == 2 ? square : s.power == 1 ? sqrtf(square) : powf(square, 0.5f * s.power);
+            sum += s.row_weight[r.weight + i] * e;
+        }
+        sum = warp_sum(sum);
+        if (threadIdx.x % 32 == 0)
+            y[m] = bad ? NAN : s.log ? 10 * log10f(sum < 1e-10f ? 1e-10f : sum) : sum;
+    }
+}
+
+/* ---- launches ---- */
+
+static int run_batch(struct exec *ex, const struct spectra *all, struct ragged *const out[SPECTRAL_OUTPUTS],
+                     cufftHandle handle, int64_t first, int64_t count, float *frames, float *spectra)
+{
+    struct spectra s = *all;
+    LAUNCH(gather_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, frames);
+    int code = device_launched("stft");
+    if (!code && (cufftSetStream(handle, device_launch_stream(ex)) != CUFFT_SUCCESS ||
+                  cufftExecR2C(handle, frames, (cufftComplex *)spectra) != CUFFT_SUCCESS))
+        code = fail(STATUS_DEVICE, "stft: cuFFT failed");
+    if (!code && out[SPECTRAL_STFT]) {
+        s.y = (float *)out[SPECTRAL_STFT]->data;
+        LAUNCH(spectrum_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, spectra);
+        code = device_launched("stft");
+    }
+    if (!code && out[SPECTRAL_MEL]) {
+        s.y = (float *)out[SPECTRAL_MEL]->data;
+        LAUNCH(bands_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, spectra);
+        code = device_launched("mel");
+    }
+    return code;
+}
+
+/* Frames that go through scratch together. */
+static int64_t batch_of(int64_t n)
+{
+    const int64_t batch = SCRATCH_BYTES / ((2 * n + 2) * (int64_t)sizeof(float));
+    return batch < 1 ? 1 : batch > BATCH_MOST ? (int64_t)BATCH_MOST : batch;
+}
+
+static size_t frames_bytes(int64_t n)
+{
+    return (size_t)(batch_of(n) * n) * sizeof(float);
+}
+
+static size_t spectra_bytes(int64_t n)
+{
+    return (size_t)(batch_of(n) * (n / 2 + 1)) * 2 * sizeof(float);
+}
+
+size_t spectral_cufft_work_bytes(int64_t n)
+{
+    return frames_bytes(n) + spectra_bytes(n) + 2 * ARENA_ALIGN;
+}
+
+int spectral_by_cufft(struct exec *ex, const struct spectra *s, struct ragged *const out[SPECTRAL_OUTPUTS])
+{
+    struct arena *const arena = device_host->arena(ex);
+    const size_t mark = arena_mark(arena);
+    const int64_t n = s->f.p.window_samples, batch = batch_of(n);
+    const struct cufft_key key = {n, batch};
+    const void *plan;
+    float *frames, *spectra;
+    int code = device_host->plan(ex, &cufft_plan_kind, &key, &plan);
+    code = code ? code : arena_alloc(arena, frames_bytes(n), &frames);
+    code = code ? code : arena_alloc(arena, spectra_bytes(n), &spectra);
+    for (int64_t first = 0; first < s->f.frames && !code; first += batch) {
+        const int64_t count = s->f.frames - first < batch ? s->f.frames - first : batch;
+        code = run_batch(ex, s, out, ((const struct cufft_plan *)plan)->handle, first, count, frames, spectra);
+    }
+    arena_reset(arena, mark);
+    return code;
+}
