@@ -2,12 +2,14 @@
  *
  *   equation     y[t] = sqrt( (1/W) * sum_{i<W} x[t*hop - pad + i]^2 ), samples outside the signal count as 0,
  *                pad = W/2 (rounded down) when centred, else 0
- *   shapes       x ragged [B][N_b] f32 (on devices also i16, i24) in; y ragged [B][T_b] f32 out, T_b = frame_count(p,
- * piece of b, N_b) pieces       as frames.h says: any cut into pieces that share W - 1 samples gives every frame,
- * bit-equal units        x linear, full scale 1.0; y the same; frame t is centred on sample t*hop when centred limits
- * 1 <= W <= 65536; 1 <= hop_samples <= 2^40; y has at most 2^34 frames; x and y do not overlap not finite   a frame
- * with a NaN is NaN, one with an infinity and no NaN is infinite; no other frame changes ownership    borrows all; no
- * workspace errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
+ *   shapes       x ragged [B][N_b] f32 in, on devices also i16 and i24; y ragged [B][T_b] f32 out,
+ *                T_b = frame_count(p, piece of b, N_b)
+ *   pieces       as frames.h says: any cut into pieces that share W - 1 samples gives every frame, bit-equal
+ *   units        x linear, full scale 1.0; y the same; frame t is centred on sample t*hop when centred
+ *   limits       1 <= W <= 65536; 1 <= hop_samples <= 2^40; y has at most 2^34 frames; x and y do not overlap
+ *   not finite   a frame with a NaN is NaN, one with an infinity and no NaN is infinite; no other frame changes
+ *   ownership    borrows all; no workspace
+ *   errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
  *   determinism  bitwise on one backend and ISA, whatever else is in the batch
  *   accuracy     relative error <= 1e-6 (CPU), <= 2e-5 (CUDA) against oracle_rms in double; asserted in test_frames.c
  *   source       librosa 0.11 feature.rms (centred, zero padded) */
