@@ -127,7 +127,7 @@ static int square_init(void *plan, const void *params)
 
 TEST(exec_plan_is_cached_by_parameters)
 {
-    static const struct plan_kind kind = {"square", sizeof(struct square), square_bytes, square_init, false};
+    static const struct plan_kind kind = {"square", sizeof(struct square), square_bytes, square_init, false, NULL};
     struct exec *ex = NULL;
     CHECK_OK(exec_create(&(struct exec_options){.threads = 1}, &ex));
     const void *a = NULL, *b = NULL, *c = NULL;

@@ -82,8 +82,8 @@ static int ramp_init(void *plan, const void *params)
     return r->n < 0 ? fail(STATUS_ARGUMENT, "a ramp of %d", r->n) : STATUS_OK;
 }
 
-static const struct plan_kind ramp = {"ramp", sizeof(int32_t), ramp_bytes, ramp_init, true};
-static const struct plan_kind host_ramp = {"host ramp", sizeof(int32_t), ramp_bytes, ramp_init, false};
+static const struct plan_kind ramp = {"ramp", sizeof(int32_t), ramp_bytes, ramp_init, true, NULL};
+static const struct plan_kind host_ramp = {"host ramp", sizeof(int32_t), ramp_bytes, ramp_init, false, NULL};
 
 TEST(an_exec_has_what_its_device_gives)
 {

@@ -137,7 +137,7 @@ static int plan_init(void *plan, const void *params)
 
 static int use_exec(void)
 {
-    static const struct plan_kind kind = {"test", sizeof(size_t), plan_bytes, plan_init, false};
+    static const struct plan_kind kind = {"test", sizeof(size_t), plan_bytes, plan_init, false, NULL};
     struct exec *ex = NULL;
     const void *plan = NULL;
     int code = exec_create(&(struct exec_options){.threads = 4, .arena_bytes = 64}, &ex);
