@@ -104,7 +104,8 @@ int batch_run(struct batch *b)
     struct progress p;
     uint64_t job = 0;
     progress_init(&p, b->common->progress, b->command);
-    int code = cli_connect(b->common, true, &c);
+    int code = cli_connect_for_work(b->common, &c);
+    const bool no_device = code == STATUS_UNSUPPORTED;
     if (!code)
         code = drive(b, c, &job, &p);
     if (code == STATUS_CANCELLED && job) {
@@ -126,7 +127,9 @@ int batch_run(struct batch *b)
                 b->command, (unsigned long long)(b->done + b->failed), b->files->count);
         return EXIT_INTERRUPTED;
     }
-    if (code)
+    if (no_device)
+        fprintf(stderr, "wavemill %s: %s\n", b->command, status_message());
+    else if (code)
         return cli_failed(b->command, code);
-    return b->failed ? EXIT_SOME_FAILED : EXIT_DONE;
+    return no_device ? EXIT_NO_DEVICE : b->failed ? EXIT_SOME_FAILED : EXIT_DONE;
 }

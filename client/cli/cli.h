@@ -2,6 +2,7 @@
 #ifndef CLI_H
 #define CLI_H
 #include "client.h"
+#include "device_choice.h"
 #include "kinds.h"
 #include "progress.h"
 
@@ -28,6 +29,8 @@ struct common {
     enum output_format format;
     enum progress_kind progress;
     bool quiet, dry_run;
+    bool names_device; /* --device was given and is not auto: that one or none */
+    struct device_choice device;
     const char *serve[16]; /* options for a scheduler that has to be started */
     int serve_count;
     int64_t timeout_ms;
@@ -40,6 +43,7 @@ enum {
     OPT_QUIET,
     OPT_DRY_RUN,
     OPT_DEVICE,
+    OPT_GPU_MEMORY,
     OPT_THREADS,
     OPT_MEMORY,
     OPT_STORE_LIMIT,
@@ -51,7 +55,8 @@ enum {
     {"json", no_argument, NULL, OPT_JSON}, {"csv", no_argument, NULL, OPT_CSV}, \
         {"progress", required_argument, NULL, OPT_PROGRESS}, {"quiet", no_argument, NULL, OPT_QUIET}, \
         {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"device", required_argument, NULL, OPT_DEVICE}, \
-        {"threads", required_argument, NULL, OPT_THREADS}, {"memory-limit", required_argument, NULL, OPT_MEMORY}, \
+        {"gpu-mem-limit", required_argument, NULL, OPT_GPU_MEMORY}, {"threads", required_argument, NULL, OPT_THREADS}, \
+        {"memory-limit", required_argument, NULL, OPT_MEMORY}, \
         {"store-limit", required_argument, NULL, OPT_STORE_LIMIT}, {"timeout", required_argument, NULL, OPT_TIMEOUT}, \
         {"help", no_argument, NULL, OPT_HELP}, \
     { \
@@ -75,6 +80,10 @@ int cli_failed(const char *command, int status); /* with the thread's message; r
 
 extern volatile sig_atomic_t cli_interrupted; /* set by SIGINT and SIGTERM */
 int cli_connect(const struct common *c, bool start, struct client **out);
+
+/* For a command that sends work: to the scheduler that runs, or to one that is started. STATUS_UNSUPPORTED: the device
+ * that was asked for by name is not on this machine, or not among those of the workers that run. */
+int cli_connect_for_work(const struct common *c, struct client **out);
 
 /* Absolute form of a path as the user gave it; NULL when out of memory. Free it. */
 char *cli_absolute(const char *path);

@@ -1,7 +1,7 @@
 /* doctor - what is here, what is missing, and the command that mends it. */
 #include "cli.h"
+#include "doctor.h"
 #include "exec.h"
-#include "paths.h"
 #include "store.h"
 #include "store_care.h"
 
@@ -19,25 +19,12 @@ static const char help[] =
     "Says what was found (devices, libraries, store, scheduler) and what is missing with the command that\n"
     "mends it. Exit code 1 when something that is needed is missing.\n\n";
 
-struct finding {
-    const char *name;
-    char value[PATHS_MAX + 64];
-    const char *mend; /* NULL: all is well */
-    bool needed;
-};
-
 #define ROOM_LEAST (UINT64_C(64) << 20) /* the workers' own limit */
-enum { FINDINGS_MOST = 24 };
-
-struct findings {
-    struct finding list[FINDINGS_MOST];
-    int count;
-};
-
-static struct finding *find(struct findings *f, const char *name)
+struct finding *doctor_find(struct findings *f, const char *name)
 {
     struct finding *one = &f->list[f->count < FINDINGS_MOST - 1 ? f->count++ : f->count];
-    *one = (struct finding){.name = name};
+    *one = (struct finding){.mend = NULL};
+    snprintf(one->name, sizeof one->name, "%s", name);
     return one;
 }
 
@@ -57,11 +44,11 @@ static void look_at_machine(struct findings *f)
 {
     struct utsname u;
     if (uname(&u) == 0)
-        snprintf(find(f, "system")->value, PATHS_MAX, "%s %s %s", u.sysname, u.release, u.machine);
-    snprintf(find(f, "device cpu")->value, PATHS_MAX, "%ld processors; operations run on %s",
+        snprintf(doctor_find(f, "system")->value, PATHS_MAX, "%s %s %s", u.sysname, u.release, u.machine);
+    snprintf(doctor_find(f, "device cpu")->value, PATHS_MAX, "%ld processors; operations run on %s",
              sysconf(_SC_NPROCESSORS_ONLN), isa_name(isa_best()));
-    snprintf(find(f, "device cuda")->value, PATHS_MAX, "not in this build");
-    struct finding *ffmpeg = find(f, "ffmpeg");
+    doctor_look_at_gpu(f);
+    struct finding *ffmpeg = doctor_find(f, "ffmpeg");
     if (!on_path("ffmpeg", ffmpeg->value, sizeof ffmpeg->value)) {
         snprintf(ffmpeg->value, sizeof ffmpeg->value, "not found: M4A, AAC, WMA and odd FLAC files cannot be read");
         ffmpeg->mend = "apt-get install ffmpeg";
@@ -72,16 +59,16 @@ static void look_at_libraries(struct findings *f)
 {
     int major, minor, patch;
     zmq_version(&major, &minor, &patch);
-    snprintf(find(f, "libzmq")->value, PATHS_MAX, "%d.%d.%d", major, minor, patch);
+    snprintf(doctor_find(f, "libzmq")->value, PATHS_MAX, "%d.%d.%d", major, minor, patch);
     const char *text = mdb_version(&major, &minor, &patch);
-    struct finding *lmdb = find(f, "lmdb");
+    struct finding *lmdb = doctor_find(f, "lmdb");
     snprintf(lmdb->value, sizeof lmdb->value, "%s", text);
     if (major == 0 && minor == 9 && patch > 25 && patch < 32) {
         lmdb->mend = "tools/bootstrap --lmdb builds a release without the mutex race of 0.9.26 to 0.9.31";
         lmdb->needed = true;
     }
-    snprintf(find(f, "libsodium")->value, PATHS_MAX, "%s", sodium_version_string());
-    snprintf(find(f, "jansson")->value, PATHS_MAX, "%s", JANSSON_VERSION);
+    snprintf(doctor_find(f, "libsodium")->value, PATHS_MAX, "%s", sodium_version_string());
+    snprintf(doctor_find(f, "jansson")->value, PATHS_MAX, "%s", JANSSON_VERSION);
 }
 
 static void look_at_programs(struct findings *f)
@@ -91,7 +78,7 @@ static void look_at_programs(struct findings *f)
     if (paths_program_folder(folder, sizeof folder))
         return;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct finding *p = find(f, names[i]);
+        struct finding *p = doctor_find(f, names[i]);
         snprintf(p->value, sizeof p->value, "%s/%s", folder, names[i]);
         if (access(p->value, X_OK)) {
             p->mend = "install it beside the wavemill program: cmake --install build";
@@ -105,7 +92,7 @@ static void look_at_home(struct findings *f)
     struct paths paths;
     struct store *s = NULL;
     struct store_stats st;
-    struct finding *home = find(f, "home");
+    struct finding *home = doctor_find(f, "home");
     if (paths_find(NULL, &paths)) {
         snprintf(home->value, sizeof home->value, "%s", status_message());
         home->mend = "set WAVEMILL_HOME to a folder that you may write to";
@@ -113,7 +100,7 @@ static void look_at_home(struct findings *f)
         return;
     }
     snprintf(home->value, sizeof home->value, "%s", paths.home);
-    struct finding *store = find(f, "store");
+    struct finding *store = doctor_find(f, "store");
     if (store_open(paths.features, &(struct store_options){0}, &s) || store_stats(s, &st)) {
         snprintf(store->value, sizeof store->value, "%s", status_message());
         store->mend = "move the features folder away; what was in it is computed again";
@@ -124,7 +111,7 @@ static void look_at_home(struct findings *f)
     }
     store_close(&s);
     uint64_t room = 0;
-    struct finding *disk = find(f, "free space");
+    struct finding *disk = doctor_find(f, "free space");
     if (store_room(paths.features, &room)) {
         snprintf(disk->value, sizeof disk->value, "%s", status_message());
     } else {
@@ -132,15 +119,15 @@ static void look_at_home(struct findings *f)
         if (room < ROOM_LEAST)
             disk->mend = "below 64 MiB results are not stored: make room, or `wavemill store prune --to SIZE`";
     }
-    snprintf(find(f, "client socket")->value, PATHS_MAX, "%s", paths.client_socket);
-    snprintf(find(f, "worker socket")->value, PATHS_MAX, "%s", paths.worker_socket);
+    snprintf(doctor_find(f, "client socket")->value, PATHS_MAX, "%s", paths.client_socket);
+    snprintf(doctor_find(f, "worker socket")->value, PATHS_MAX, "%s", paths.worker_socket);
 }
 
 static void look_at_scheduler(struct findings *f, const struct common *c)
 {
     struct client *client = NULL;
     struct message_server m;
-    struct finding *s = find(f, "scheduler");
+    struct finding *s = doctor_find(f, "scheduler");
     struct common quick = *c;
     quick.timeout_ms = quick.timeout_ms ? quick.timeout_ms : 2000;
     if (cli_connect(&quick, false, &client) || client_stats(client, &m)) {

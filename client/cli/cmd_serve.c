@@ -129,6 +129,11 @@ static int on_end(struct service *s, int which, int state, bool *over, int *exit
         *exit_code = WEXITSTATUS(state);
         return STATUS_OK;
     }
+    if (which == WORKER && WIFEXITED(state) && WEXITSTATUS(state) == EXIT_NO_DEVICE) { /* it has said why */
+        *over = true;
+        *exit_code = EXIT_NO_DEVICE;
+        return STATUS_OK;
+    }
     s->quick[which] = now_ms() - s->started_ms[which] < QUICK_MS ? s->quick[which] + 1 : 0;
     if (s->quick[which] > QUICK_MOST) {
         *over = true;

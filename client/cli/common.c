@@ -15,7 +15,9 @@ const char cli_common_help[] = "Output:\n"
                                "  --quiet            no summary, no progress\n"
                                "  --dry-run          say what would be done, do nothing\n"
                                "Work (for a scheduler that this command has to start):\n"
-                               "  --device DEV       auto or cpu\n"
+                               "  --device DEV       auto (default: a GPU if there is one, else the cpu), cpu, cuda,\n"
+                               "                     cuda:N or emulated; where a scheduler runs, its workers' device\n"
+                               "  --gpu-mem-limit SIZE  memory to take of the GPU at most (bytes, or 500M, 2G)\n"
                                "  --threads N        files computed at once (default: the processors)\n"
                                "  --memory-limit MB  resident memory of the compute process\n"
                                "  --store-limit SIZE records and objects above it (bytes, or 500M, 2G): the oldest go\n"
@@ -87,12 +89,17 @@ static int pass_to_serve(struct common *c, const char *option, const char *value
 
 static int set_device(struct common *c, const char *command, const char *text)
 {
-    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0)
-        return pass_to_serve(c, "--device", text);
-    if (strncmp(text, "cuda", 4) != 0 && strcmp(text, "emulated") != 0)
-        return cli_usage(command, "--device %s: there are auto and cpu", text);
-    fprintf(stderr, "wavemill %s: device %s is not available: this build computes on the cpu\n", command, text);
-    return EXIT_NO_DEVICE;
+    if (device_choice_parse(text, &c->device))
+        return cli_usage(command, "--device: %s", status_message());
+    c->names_device = !c->device.automatic;
+    return pass_to_serve(c, "--device", text);
+}
+
+static int set_size(struct common *c, const char *command, const char *option, const char *text)
+{
+    uint64_t bytes;
+    return store_parse_size(text, &bytes) ? cli_usage(command, "%s: %s", option, status_message())
+                                          : pass_to_serve(c, option, text);
 }
 
 int cli_common(int option, struct common *c, const char *command, const char *help)
@@ -124,11 +131,10 @@ int cli_common(int option, struct common *c, const char *command, const char *he
         return cli_number(command, "--memory-limit", optarg, 64, 1 << 20, &number)
                    ? pass_to_serve(c, "--memory-limit", optarg)
                    : EXIT_USAGE;
-    case OPT_STORE_LIMIT: {
-        uint64_t bytes;
-        return store_parse_size(optarg, &bytes) ? cli_usage(command, "--store-limit: %s", status_message())
-                                                : pass_to_serve(c, "--store-limit", optarg);
-    }
+    case OPT_GPU_MEMORY:
+        return set_size(c, command, "--gpu-mem-limit", optarg);
+    case OPT_STORE_LIMIT:
+        return set_size(c, command, "--store-limit", optarg);
     case OPT_TIMEOUT:
         if (!cli_number(command, "--timeout", optarg, 0.001, 86400, &number))
             return EXIT_USAGE;

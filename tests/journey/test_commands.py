@@ -135,7 +135,6 @@ def exit_codes() -> None:
             h.run(*arguments, code=2)
         h.run("jobs", code=3)
         h.run("cancel", "1", code=3)
-        h.run("analyze", "--device", "cuda", AUDIO[0], code=4)
         h.run("analyze", "--device", "toaster", AUDIO[0], code=2)
         with open("/dev/full", "wb") as full:
             done = subprocess.run([os.path.join(journey.BIN, "wavemill"), "analyze", AUDIO[0]], stdout=full, stderr=subprocess.PIPE,
