@@ -12,6 +12,11 @@
 static const char *const names[SPECTRAL_OUTPUTS] = {"stft",    "spectrogram", "mel",      "centroid", "bandwidth",
                                                     "rolloff", "flatness",    "contrast", "flux",     "poly"};
 
+const char *spectral_name(enum spectral_output o)
+{
+    return names[o];
+}
+
 static bool needs_rate(enum spectral_output o)
 {
     return o == SPECTRAL_MEL || o == SPECTRAL_CENTROID || o == SPECTRAL_BANDWIDTH || o == SPECTRAL_ROLLOFF ||

@@ -87,6 +87,8 @@ static inline struct spectral_params spectral_defaults(double rate_hz)
     };
 }
 
+const char *spectral_name(enum spectral_output o); /* "stft", "mel" .. */
+
 /* Values per frame of an output. */
 static inline int64_t spectral_channels(const struct spectral_params *p, enum spectral_output o)
 {

@@ -26,6 +26,7 @@ struct device_stream {
     struct device *device;
     cudaStream_t stream;
     bool capturing;
+    uint64_t launches;
 };
 
 struct device_event {
@@ -289,6 +290,11 @@ static int stream_wait(struct device_stream *s)
     return device_failed(cudaStreamSynchronize(s->stream), "GPU");
 }
 
+static uint64_t stream_launches(const struct device_stream *s)
+{
+    return s->launches;
+}
+
 static int copy_in(struct device_stream *s, void *to, const void *from, size_t bytes)
 {
     int code = use(s->device);
@@ -415,8 +421,10 @@ cudaStream_t device_launch_stream(const struct exec *ex)
 {
     struct device_stream *const s = device_host->stream(ex);
     use(s->device); /* a device that cannot be used fails the launch, and that is noticed */
-    if (!s->capturing)
+    if (!s->capturing) {
+        s->launches++;
         __atomic_add_fetch(&s->device->counters.launches, 1, __ATOMIC_RELAXED);
+    }
     return s->stream;
 }
 
@@ -447,6 +455,7 @@ extern "C" const struct device_api device_api_cuda = {
     .stream_create = stream_create,
     .stream_destroy = stream_destroy,
     .stream_wait = stream_wait,
+    .stream_launches = stream_launches,
     .copy_in = copy_in,
     .copy_out = copy_out,
     .clear = clear,

@@ -81,7 +81,13 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 8, STR, OPTIONAL, backend, LIMIT_NAME, NULL) \
     F(S, 9, STR, OPTIONAL, isa, LIMIT_NAME, NULL) \
     F(S, 10, STR, OPTIONAL, version, LIMIT_NAME, NULL) \
-    F(S, 11, STRS, OPTIONAL, warnings, LIMIT_WARNINGS, NULL)
+    F(S, 11, STRS, OPTIONAL, warnings, LIMIT_WARNINGS, NULL) \
+    F(S, 12, STR, OPTIONAL, on_device, 128, NULL) \
+    F(S, 13, F64, OPTIONAL, decode_s, 0, NULL) \
+    F(S, 14, F64, OPTIONAL, copy_in_s, 0, NULL) \
+    F(S, 15, F64, OPTIONAL, device_s, 0, NULL) \
+    F(S, 16, F64, OPTIONAL, copy_out_s, 0, NULL) \
+    F(S, 17, UINT, OPTIONAL, launches, 0, NULL)
 
 #define ANALYZE_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \

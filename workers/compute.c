@@ -5,6 +5,7 @@
 #include "device_choice.h"
 #include "job.h"
 #include "log.h"
+#include "offload.h"
 #include "ops.h"
 #include "sandbox.h"
 
@@ -23,6 +24,7 @@ enum { TASK_SOCKET = 3, THREADS_MAX = 256, EXIT_CANNOT_START = 5 };
 struct hands {
     struct exec *by_isa[ISA_AVX512 + 1];
     struct exec *device; /* NULL: there is none, or no room on it */
+    struct offload *offload;
 };
 
 static double now_s(void)
@@ -47,10 +49,8 @@ static int run_job(struct job *j)
 
 static int serve_one(struct hands *hands, void *buffer)
 {
-    struct job j = {.socket = TASK_SOCKET,
-                    .exec = hands->by_isa[isa_best()],
-                    .by_isa = hands->by_isa,
-                    .device_exec = hands->device};
+    struct job j = {
+        .socket = TASK_SOCKET, .exec = hands->by_isa[isa_best()], .by_isa = hands->by_isa, .offload = hands->offload};
     int code = task_receive_request(TASK_SOCKET, buffer, &j.request, &j.params, j.fds);
     if (code)
         return code;
@@ -111,6 +111,7 @@ static int open_device(struct device_choice *choice, uint64_t limit, struct hand
     o.device = choice->index;
     for (int i = 0; i < threads && !code; i++) {
         code = exec_create(&o, &hands[i].device);
+        code = code ? code : offload_create(hands[i].device, &hands[i].offload);
         o.shared = hands[0].device;
         if (code == STATUS_NOMEM) {
             log_warn("%d of %d threads compute on the cpu: %s", threads - i, threads, status_message());
@@ -134,6 +135,7 @@ static void close_hands(struct hands *hands, int threads)
     for (int i = 0; i < threads; i++) {
         for (int isa = 0; isa <= ISA_AVX512; isa++)
             exec_destroy(&hands[i].by_isa[isa]);
+        offload_destroy(&hands[i].offload);
         exec_destroy(&hands[i].device);
     }
 }

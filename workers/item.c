@@ -301,7 +301,9 @@ static int encode_result(struct item *it, const void *map, size_t bytes, bool fr
         struct kind_provenance *p = (struct kind_provenance *)space;
         p->hash = (struct wire_slice){it->key.file.bytes, HASH_BYTES};
         p->from_store = from_store;
-        if (!from_store)
+        if (from_store)
+            p->decode_s = p->copy_in_s = p->device_s = p->copy_out_s = NAN; /* of another time */
+        else
             p->seconds = it->seconds;
     }
     if (brief && it->lease->task == TASK_ANALYZE)

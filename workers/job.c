@@ -5,6 +5,7 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,6 +79,19 @@ int job_provenance(struct job *j, const struct audio *a, struct wire_buffer *war
     out->frames_decoded = (uint64_t)info->frames;
     out->codec = wire_str(info->codec);
     out->backend = wire_str(backend_name(exec_backend(j->exec)));
+    out->decode_s = j->decode_s;
+    out->copy_in_s = out->device_s = out->copy_out_s = NAN;
+    if (j->offload) {
+        j->stages = offload_take_stages(j->offload);
+        if (j->stages.operations[0]) {
+            out->backend = wire_str(offload_backend(j->offload));
+            out->on_device = wire_str(j->stages.operations);
+            out->copy_in_s = j->stages.copy_in_s;
+            out->device_s = j->stages.compute_s;
+            out->copy_out_s = j->stages.copy_out_s;
+            out->launches = j->stages.launches;
+        }
+    }
     out->isa = wire_str(isa_name(exec_isa(j->exec)));
     out->version = wire_str(WAVEMILL_VERSION);
     if (!info->warning[0])

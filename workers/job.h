@@ -5,6 +5,7 @@
 #ifndef JOB_H
 #define JOB_H
 #include "exec.h"
+#include "offload.h"
 #include "rate.h"
 #include "task.h"
 #include "wire.h"
@@ -13,10 +14,13 @@ struct job {
     const struct task_request *request;
     const uint8_t *params, *item_params;
     int fds[TASK_FDS];
-    int socket;               /* for signs of life */
-    struct exec *exec;        /* of the widest instruction set, until job_use_isa */
-    struct exec **by_isa;     /* [ISA_AVX512 + 1], this thread's; made when first used */
-    struct exec *device_exec; /* this thread's on the worker's device; NULL on the CPU, or where its memory is full */
+    int socket;           /* for signs of life */
+    struct exec *exec;    /* of the widest instruction set, until job_use_isa */
+    struct exec **by_isa; /* [ISA_AVX512 + 1], this thread's; made when first used */
+    struct offload
+        *offload;    /* this thread's way to the worker's device; NULL on the CPU, or where its memory is full */
+    double decode_s; /* spent in decoding */
+    struct offload_stages stages;
     struct task_reply *reply;
     int64_t last_beat_ms;
 };

@@ -3,6 +3,7 @@
 #include "audio.h"
 #include "job.h"
 #include "measures.h"
+#include "offload.h"
 #include "params.h"
 #include "series.h"
 #include "stream.h"
@@ -80,13 +81,21 @@ static void note_peaks(struct analysis *a, int64_t skip, int64_t frames)
     }
 }
 
+static bool any_spectrum(const struct offload_wish *w)
+{
+    bool any = false;
+    for (int i = 0; i < SPECTRAL_OUTPUTS; i++)
+        any |= w->spectral[i] != NULL;
+    return any;
+}
+
 static int measure_piece(struct analysis *a, struct stream_piece *p)
 {
     const int64_t total = p->skip + p->frames, offset[2] = {0, total};
-    struct ragged y[MEASURES], *out[SPECTRAL_OUTPUTS] = {0};
+    struct ragged y[MEASURES];
+    struct offload_wish wish = {.p = &a->r->p, .x = &p->x};
     struct exec *const ex = a->r->job->exec;
     const struct frame_params *const frame = &a->r->p.stft.frame;
-    bool spectra = false;
     int code = series_reserve(&a->series, total);
     for (int m = 0; m < MEASURES && !code; m++) {
         if (!a->series.width[m])
@@ -98,16 +107,23 @@ static int measure_piece(struct analysis *a, struct stream_piece *p)
                                .rows = 1,
                                .total = total};
         if (m == MEASURE_RMS)
-            code = rms(ex, frame, &p->x, &y[m]);
+            wish.rms = &y[m];
         else if (m == MEASURE_PEAK)
-            code = peak(ex, frame, &p->x, &y[m]);
-        else if (m == MEASURE_ZCR)
-            code = zero_crossing(ex, frame, &p->x, &y[m]);
-        else
-            out[outputs[m]] = &y[m], spectra = true;
+            wish.peak = &y[m];
+        else if (m != MEASURE_ZCR)
+            wish.spectral[outputs[m]] = &y[m];
     }
-    if (!code && spectra)
-        code = spectral(ex, &a->r->p, &p->x, out);
+    code = code ? code : offload_begin(a->r->job->offload, &wish); /* what the device does not take is left */
+    if (!code && a->series.width[MEASURE_ZCR])
+        code = zero_crossing(ex, frame, &p->x, &y[MEASURE_ZCR]);
+    if (!code && wish.rms)
+        code = rms(ex, frame, &p->x, wish.rms);
+    if (!code && wish.peak)
+        code = peak(ex, frame, &p->x, wish.peak);
+    if (!code && any_spectrum(&wish))
+        code = spectral(ex, &a->r->p, &p->x, wish.spectral);
+    const int ended = offload_end(a->r->job->offload); /* also when something failed: it writes into the series */
+    code = code ? code : ended;
     if (!code) {
         note_peaks(a, p->skip, p->frames);
         series_commit(&a->series, p->skip, p->frames);
@@ -328,6 +344,7 @@ static int run(const struct request *r, struct audio *audio, struct analysis *a,
             code = measure_block(&a[c]);
         job_beat(r->job, 0);
     }
+    r->job->decode_s = source.seconds;
     code = code ? code : write_result(r, a, channels, audio);
     for (int c = 0; c < channels; c++) {
         stream_close(&a[c].stream);

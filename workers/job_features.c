@@ -2,6 +2,7 @@
 #include "audio.h"
 #include "job.h"
 #include "npy.h"
+#include "offload.h"
 #include "params.h"
 #include "stream.h"
 
@@ -100,20 +101,28 @@ static void describe(const struct kind_features_params *p, enum feature_kind kin
     f->lifter = p->lifter;
 }
 
-static int compute(struct exec *ex, const struct feature *f, const struct ragged *x, struct ragged *y)
+/* On the device, if it has the operation; else by the thread itself. */
+static int compute(struct job *j, const struct feature *f, const struct ragged *x, struct ragged *y)
 {
-    struct ragged *out[SPECTRAL_OUTPUTS] = {0};
-    out[f->output] = y;
-    switch (f->kind) {
-    case FEATURE_RMS:
-        return rms(ex, &f->p.stft.frame, x, y);
-    case FEATURE_PEAK:
-        return peak(ex, &f->p.stft.frame, x, y);
-    case FEATURE_ZCR:
-        return zero_crossing(ex, &f->p.stft.frame, x, y);
-    default:
-        return spectral(ex, &f->p, x, out);
-    }
+    const struct frame_params *const frame = &f->p.stft.frame;
+    struct offload_wish wish = {.p = &f->p, .x = x};
+    if (f->kind == FEATURE_ZCR)
+        return zero_crossing(j->exec, frame, x, y);
+    if (f->kind == FEATURE_RMS)
+        wish.rms = y;
+    else if (f->kind == FEATURE_PEAK)
+        wish.peak = y;
+    else
+        wish.spectral[f->output] = y;
+    int code = offload_begin(j->offload, &wish);
+    if (!code && wish.rms)
+        code = rms(j->exec, frame, x, y);
+    else if (!code && wish.peak)
+        code = peak(j->exec, frame, x, y);
+    else if (!code && wish.spectral[f->output])
+        code = spectral(j->exec, &f->p, x, wish.spectral);
+    const int ended = offload_end(j->offload);
+    return code ? code : ended;
 }
 
 static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
@@ -170,7 +179,7 @@ static int write_piece(struct job *j, const struct feature *f, struct stream_pie
                        .piece = &p->piece,
                        .rows = 1,
                        .total = total};
-    int code = compute(j->exec, f, &p->x, &y);
+    int code = compute(j, f, &p->x, &y);
     if (code)
         return code;
     const float *fresh = o->buffer + (size_t)p->skip * frame_bytes / sizeof(float);
@@ -278,6 +287,7 @@ static int run(struct job *j, struct audio *a, const struct feature *f, int64_t 
         code = npy_header(f->dtype, f->bins, o.frames, header);
     if (!code)
         code = write_all(o.fd, header, sizeof header, 0);
+    j->decode_s = source.seconds;
     if (!code)
         code = write_result(j, a, f, o.frames);
     free(o.buffer);

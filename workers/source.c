@@ -4,8 +4,16 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { BLOCK_SAMPLES = 262144, BLOCK_FRAMES_MAX = 131072, BLOCK_FRAMES_MIN = 1024 };
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 int source_open(struct source *s, struct exec *ex, struct audio *audio, int64_t rate_hz)
 {
@@ -30,7 +38,9 @@ int source_read(struct source *s)
 {
     s->start += s->got;
     s->got = 0;
+    const double began = now_s();
     const int code = audio_read(s->audio, s->block, s->block_frames, &s->got);
+    s->seconds += now_s() - began;
     s->ended = code || s->got == 0;
     return code;
 }

@@ -12,6 +12,7 @@
 enum { SOURCE_MIX = -1 }; /* in place of a channel's number: the mean of all */
 
 struct source {
+    double seconds;      /* spent in decoding */
     struct audio *audio; /* borrowed */
     struct exec *exec;   /* borrowed */
     float *block;        /* [got][channels] */

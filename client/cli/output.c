@@ -99,6 +99,14 @@ void output_provenance(json_t *line, const struct kind_provenance *p)
     json_object_set_new(computed, "version", slice(p->version));
     json_object_set_new(computed, "time_s", output_number(p->seconds));
     json_object_set_new(computed, "from_store", json_boolean(p->from_store));
+    json_object_set_new(computed, "decode_s", output_number(p->decode_s));
+    if (p->on_device.bytes) {
+        json_object_set_new(computed, "on_device", slice(p->on_device));
+        json_object_set_new(computed, "copy_in_s", output_number(p->copy_in_s));
+        json_object_set_new(computed, "device_s", output_number(p->device_s));
+        json_object_set_new(computed, "copy_out_s", output_number(p->copy_out_s));
+        json_object_set_new(computed, "launches", json_integer((json_int_t)p->launches));
+    }
     json_object_set_new(line, "computed", computed);
 }
 

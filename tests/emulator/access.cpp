@@ -225,8 +225,9 @@ static void touch_shared(const void *site, const unsigned char *address, int byt
                              " that thread " + std::to_string(s->writer) + " wrote, with no barrier between");
         if (write) {
             if (s->reader == -2 && s->read_barriers == b->barriers)
-                report(site, "race: write of " + of_array(b, address) + " that several threads read, with no barrier "
-                                                                        "between");
+                report(site, "race: write of " + of_array(b, address) +
+                                 " that several threads read, with no barrier "
+                                 "between");
             if (s->reader >= 0 && !ordered(b, s->reader, s->read_barriers, s->read_steps))
                 report(site, "race: write of " + of_array(b, address) + " that thread " + std::to_string(s->reader) +
                                  " read, with no barrier between");
@@ -254,8 +255,10 @@ static void touch_global(const void *site, const unsigned char *address, int byt
     if (address >= d.data + d.bytes + 256) /* the host's memory: parameters, tables */
         return;
     if (address + bytes > d.data + d.bytes)
-        report(site, std::string(write ? "write " : "read ") + std::to_string(address - d.data) + " bytes into device "
-                     "memory of " + std::to_string(d.bytes) + " bytes from " + d.file + ":" + std::to_string(d.line));
+        report(site, std::string(write ? "write " : "read ") + std::to_string(address - d.data) +
+                         " bytes into device "
+                         "memory of " +
+                         std::to_string(d.bytes) + " bytes from " + d.file + ":" + std::to_string(d.line));
     count(site, false, write, address, bytes);
 }
 
@@ -322,10 +325,10 @@ void access_freed(const void *memory)
 
 /* ---- what the compiler calls ---- */
 
-#define CALLBACK(name, bytes, write)                                          \
-    extern "C" void name(void *address)                                       \
-    {                                                                         \
-        touch_any(__builtin_return_address(0), address, bytes, write);        \
+#define CALLBACK(name, bytes, write) \
+    extern "C" void name(void *address) \
+    { \
+        touch_any(__builtin_return_address(0), address, bytes, write); \
     }
 CALLBACK(__tsan_read1, 1, false)
 CALLBACK(__tsan_read2, 2, false)
@@ -347,22 +350,22 @@ CALLBACK(__tsan_unaligned_write8, 8, true)
 CALLBACK(__tsan_unaligned_write16, 16, true)
 
 /* Atomics become calls too, those of host code among them. */
-#define ATOMIC(bits, type)                                                                        \
-    extern "C" type __tsan_atomic##bits##_load(const volatile type *at, int)                      \
-    {                                                                                             \
-        return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                             \
-    }                                                                                             \
-    extern "C" void __tsan_atomic##bits##_store(volatile type *at, type value, int)               \
-    {                                                                                             \
-        __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                            \
-    }                                                                                             \
-    extern "C" type __tsan_atomic##bits##_exchange(volatile type *at, type value, int)            \
-    {                                                                                             \
-        return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);                                  \
-    }                                                                                             \
-    extern "C" type __tsan_atomic##bits##_fetch_add(volatile type *at, type value, int)           \
-    {                                                                                             \
-        return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);                                   \
+#define ATOMIC(bits, type) \
+    extern "C" type __tsan_atomic##bits##_load(const volatile type *at, int) \
+    { \
+        return __atomic_load_n(at, __ATOMIC_SEQ_CST); \
+    } \
+    extern "C" void __tsan_atomic##bits##_store(volatile type *at, type value, int) \
+    { \
+        __atomic_store_n(at, value, __ATOMIC_SEQ_CST); \
+    } \
+    extern "C" type __tsan_atomic##bits##_exchange(volatile type *at, type value, int) \
+    { \
+        return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST); \
+    } \
+    extern "C" type __tsan_atomic##bits##_fetch_add(volatile type *at, type value, int) \
+    { \
+        return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST); \
     }
 ATOMIC(8, std::uint8_t)
 ATOMIC(32, std::uint32_t)

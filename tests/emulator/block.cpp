@@ -130,8 +130,8 @@ static void close_shared(block_run *b)
         const site s = {a.file, a.line, a.name};
         for (const unsigned char *p = a.data + a.bytes; p < a.data + a.bytes + RED_ZONE; p++)
             if (*p != CANARY)
-                emulator_report(&s, "written %td bytes past the end of shared '%s'", p - a.data - (std::ptrdiff_t)a.bytes,
-                                a.name);
+                emulator_report(&s, "written %td bytes past the end of shared '%s'",
+                                p - a.data - (std::ptrdiff_t)a.bytes, a.name);
         for (const unsigned char *p = a.data - 1; p >= a.data - 4; p--)
             if (&a == &b->shared[0] && *p != CANARY)
                 emulator_report(&s, "written before the beginning of shared '%s'", a.name);
@@ -205,7 +205,8 @@ void emulator_barrier(site s)
 
 static bool same_place(const lane *a, const lane *b)
 {
-    return a->at.line == b->at.line && a->kind == b->kind && a->mask == b->mask && std::strcmp(a->at.file, b->at.file) == 0;
+    return a->at.line == b->at.line && a->kind == b->kind && a->mask == b->mask &&
+           std::strcmp(a->at.file, b->at.file) == 0;
 }
 
 /* The lane whose value lane l of the warp takes; itself where there is none. */
@@ -242,8 +243,8 @@ static void pass_collective(block_run *b, int warp, unsigned mask)
         lane *const self = &b->lanes[warp * 32 + l];
         const int from = source_lane(self, l);
         if (!(mask >> from & 1))
-            emulator_report(&self->at, "%s takes a value from inactive lane %d: lane %d, mask %08x", self->at.what, from,
-                            l, mask);
+            emulator_report(&self->at, "%s takes a value from inactive lane %d: lane %d, mask %08x", self->at.what,
+                            from, l, mask);
         self->result = self->kind == WARP_BALLOT ? ballot : b->lanes[warp * 32 + from].value;
     }
     for (int l = 0; l < 32; l++)
@@ -262,7 +263,8 @@ std::uint64_t emulator_warp(site s, emulator_collective kind, unsigned mask, std
     const unsigned there = in_warp >= 32 ? 0xffffffffu : (1u << in_warp) - 1;
     self->at = s;
     if (!(mask >> (b->running % 32) & 1))
-        emulator_report(&s, "%s with mask %08x, which does not name the calling lane %d", s.what, mask, b->running % 32);
+        emulator_report(&s, "%s with mask %08x, which does not name the calling lane %d", s.what, mask,
+                        b->running % 32);
     if (mask & ~there)
         emulator_report(&s, "%s with mask %08x in a warp of %d threads", s.what, mask, in_warp);
     if (width < 1 || width > 32 || (width & (width - 1)))
@@ -303,9 +305,11 @@ std::uint64_t emulator_warp(site s, emulator_collective kind, unsigned mask, std
                 emulator_report(&self->at, "divergent: %s waits for lane %d, which is at the barrier of %s:%d",
                                 self->at.what, l, other->at.file, other->at.line);
             if (other->state == LANE_IN_WARP && !same_place(self, other))
-                emulator_report(&self->at, "divergent: %s with mask %08x waits for lane %d, which is in %s with mask "
-                                           "%08x at %s:%d", self->at.what, self->mask, l, other->at.what, other->mask,
-                                other->at.file, other->at.line);
+                emulator_report(&self->at,
+                                "divergent: %s with mask %08x waits for lane %d, which is in %s with mask "
+                                "%08x at %s:%d",
+                                self->at.what, self->mask, l, other->at.what, other->mask, other->at.file,
+                                other->at.line);
         }
     }
     for (int t = 0; t < b->count; t++)
@@ -374,7 +378,8 @@ void block_execute(const char *kernel, dim3 grid, dim3 block, uint3 index, std::
     b.running = -1;
     b.lanes = lanes_of_this_thread();
     b.dynamic_bytes = dynamic_bytes;
-    b.random = emulator_current()->seed * 0x9e3779b97f4a7c15ULL + index.x * 0xbf58476d1ce4e5b9ULL + 88172645463325252ULL;
+    b.random =
+        emulator_current()->seed * 0x9e3779b97f4a7c15ULL + index.x * 0xbf58476d1ce4e5b9ULL + 88172645463325252ULL;
     b.shared.reserve(64);
     emulator_block = &b;
     emulator_here = emulator_place{uint3{0, 0, 0}, index, block, grid};

@@ -38,8 +38,8 @@ static const struct {
 static const struct {
     emulator_order order;
     std::uint64_t seed;
-} schedules[] = {{EMULATOR_RANDOM, 1}, {EMULATOR_RANDOM, 2}, {EMULATOR_RANDOM, 3}, {EMULATOR_REVERSE, 1},
-                 {EMULATOR_FORWARD, 1}};
+} schedules[] = {
+    {EMULATOR_RANDOM, 1}, {EMULATOR_RANDOM, 2}, {EMULATOR_RANDOM, 3}, {EMULATOR_REVERSE, 1}, {EMULATOR_FORWARD, 1}};
 
 /* Sectors or bank passes beyond the fewest, over all places. */
 static std::uint64_t wasted()
