@@ -135,10 +135,15 @@ static void look_at_scheduler(struct findings *f, const struct common *c)
     } else {
         struct message_worker w;
         unsigned workers = 0;
-        while (wire_next(&m.workers, &worker_schema, &w))
-            workers++;
-        snprintf(s->value, sizeof s->value, "running: %u workers, %llu jobs, %llu items queued, %.1f MiB resident",
-                 workers, (unsigned long long)m.jobs, (unsigned long long)m.queued, (double)m.resident_bytes / 1048576);
+        char devices[128] = "", one[LIMIT_NAME + 1];
+        for (size_t n = 0; wire_next(&m.workers, &worker_schema, &w); workers++) {
+            wire_copy(w.device, one, sizeof one);
+            if (n < sizeof devices)
+                n += (size_t)snprintf(devices + n, sizeof devices - n, "%s%s", n ? " " : "", one);
+        }
+        snprintf(s->value, sizeof s->value, "running: %u workers (%s), %llu jobs, %llu items queued, %.1f MiB resident",
+                 workers, devices, (unsigned long long)m.jobs, (unsigned long long)m.queued,
+                 (double)m.resident_bytes / 1048576);
     }
     client_close(&client);
 }

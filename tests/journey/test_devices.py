@@ -78,6 +78,7 @@ def the_workers_that_run_decide() -> None:
         served = h.serve("--device", "emulated", "--threads", "2", "--gpu-mem-limit", "1G")
         assert h.lines("analyze", "--device", "emulated", SOUND)[0]["results"]
         assert h.lines("analyze", SOUND)[0]["results"]
+        assert "1 workers (emulated)" in doctor(h)["scheduler"]["value"]
         jobs, began = h.run("jobs", "--json").stdout, time.monotonic()
         for device in ("cpu", "cuda"):
             done = h.run("analyze", "--device", device, SOUND, code=4)

@@ -14,6 +14,10 @@ struct device_stream {
     struct device *device;
 };
 
+struct device_event {
+    bool recorded;
+};
+
 enum { HEAD = 256 }; /* before each block: its size; keeps the alignment */
 
 static int step(void)
@@ -147,6 +151,58 @@ static int clear(struct device_stream *s, void *memory, size_t bytes)
     return code;
 }
 
+static uint64_t stream_launches(const struct device_stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+static int event_create(struct device *d, struct device_event **out)
+{
+    (void)d;
+    int code = step();
+    struct device_event *e = code ? NULL : calloc(1, sizeof *e);
+    if (!code && !e)
+        code = fail(STATUS_NOMEM, "fake device: out of memory");
+    if (code)
+        return code;
+    fake_device.events++;
+    *out = e;
+    return STATUS_OK;
+}
+
+static void event_destroy(struct device_event **e)
+{
+    free(*e);
+    *e = NULL;
+    fake_device.events--;
+}
+
+static int event_record(struct device_event *e, struct device_stream *s)
+{
+    (void)s;
+    e->recorded = true;
+    return step();
+}
+
+static int event_wait(struct device_event *e)
+{
+    return e->recorded ? step() : fail(STATUS_INTERNAL, "fake device: an event that was not recorded");
+}
+
+static int stream_wait_event(struct device_stream *s, struct device_event *e)
+{
+    (void)s;
+    return event_wait(e);
+}
+
+static int event_elapsed(struct device_event *from, struct device_event *to, double *seconds)
+{
+    *seconds = 0;
+    return from->recorded && to->recorded ? step()
+                                          : fail(STATUS_INTERNAL, "fake device: an event that was not recorded");
+}
+
 const struct device_api fake_device_api = {.count = count,
                                            .describe = describe,
                                            .open = open_device,
@@ -159,6 +215,13 @@ const struct device_api fake_device_api = {.count = count,
                                            .stream_create = stream_create,
                                            .stream_destroy = stream_destroy,
                                            .stream_wait = stream_wait,
+                                           .stream_launches = stream_launches,
                                            .copy_in = copy,
                                            .copy_out = copy,
-                                           .clear = clear};
+                                           .clear = clear,
+                                           .event_create = event_create,
+                                           .event_destroy = event_destroy,
+                                           .event_record = event_record,
+                                           .event_wait = event_wait,
+                                           .stream_wait_event = stream_wait_event,
+                                           .event_elapsed = event_elapsed};

@@ -9,7 +9,7 @@
 struct fake_device_state {
     long calls, fail_at; /* fail_at 0: never */
     int fail_code;       /* STATUS_DEVICE: also all later ones */
-    long devices, streams, blocks;
+    long devices, streams, blocks, events;
     uint64_t limit; /* of the last one opened */
     long waits, copies;
     int count, count_code; /* what count says */
