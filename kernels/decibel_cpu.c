@@ -45,11 +45,11 @@ static int check(const char *op, const struct ragged *x, const void *values)
 int decibel_peak(struct exec *ex, const struct ragged *x, float *y)
 {
     const int code = check("decibel_peak", x, y);
-    return code ? code : exec_ops(ex)->decibel_peak(ex, x, y);
+    return code ? code : OPS_CALL(ex, decibel_peak, ex, x, y);
 }
 
 int decibel_clip(struct exec *ex, struct ragged *x, const float *floor_db)
 {
     const int code = check("decibel_clip", x, floor_db);
-    return code ? code : exec_ops(ex)->decibel_clip(ex, x, floor_db);
+    return code ? code : OPS_CALL(ex, decibel_clip, ex, x, floor_db);
 }

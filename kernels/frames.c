@@ -11,6 +11,16 @@ static int check_layout(const char *op, const struct ragged *x, const struct rag
     return STATUS_OK;
 }
 
+/* Devices read and write whole values only. Packed 24 bits are read by the byte. */
+static int check_alignment(const char *op, const struct ragged *x, const struct ragged *y)
+{
+    static const uintptr_t align[] = {[DTYPE_F32] = 4, [DTYPE_I16] = 2, [DTYPE_I24] = 1, [DTYPE_C64] = 8};
+    if ((uintptr_t)x->data % align[x->dtype] || (uintptr_t)y->data % align[y->dtype])
+        return fail(STATUS_ARGUMENT, "%s: samples at %p or frames at %p are not aligned to their values", op, x->data,
+                    y->data);
+    return STATUS_OK;
+}
+
 static int check_row(const struct frames_want *want, const struct frame_params *p, const struct ragged *x,
                      const struct ragged *y, int64_t b)
 {
@@ -44,6 +54,8 @@ int frames_check(const struct frames_want *want, const struct frame_params *p, c
         return fail(STATUS_ARGUMENT, "%s: gives %lld values of type %d per frame, room for %d of type %d", want->op,
                     (long long)want->channels, (int)want->dtype, (int)y->channels, (int)y->dtype);
     int code = check_layout(want->op, x, y);
+    if (!code && want->integers)
+        code = check_alignment(want->op, x, y);
     for (int64_t b = 0; !code && b < x->rows; b++)
         code = check_row(want, p, x, y, b);
     return code;

@@ -128,5 +128,5 @@ int hpss(struct exec *ex, const struct hpss_params *p, const struct ragged *x, s
     int code = check(p, x);
     code = code ? code : check_output(x, harmonic);
     code = code ? code : check_output(x, percussive);
-    return code ? code : exec_ops(ex)->hpss(ex, p, x, harmonic, percussive);
+    return code ? code : OPS_CALL(ex, hpss, ex, p, x, harmonic, percussive);
 }

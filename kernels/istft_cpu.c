@@ -93,5 +93,5 @@ int istft(struct exec *ex, const struct stft_params *p, const struct ragged *x, 
         return code;
     const struct stft_key key = spectrum_key(p);
     code = exec_plan(ex, exec_ops(ex)->stft_plan, &key, &plan);
-    return code ? code : exec_ops(ex)->istft(ex, p, plan, x, y);
+    return code ? code : OPS_CALL(ex, istft, ex, p, plan, x, y);
 }

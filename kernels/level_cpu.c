@@ -39,5 +39,5 @@ int level(struct exec *ex, const struct ragged *x, struct level *y)
             return fail(STATUS_SHAPE, "level: row %lld has %lld samples from %lld on", (long long)b, (long long)samples,
                         (long long)start);
     }
-    return exec_ops(ex)->level(ex, x, y);
+    return OPS_CALL(ex, level, ex, x, y);
 }

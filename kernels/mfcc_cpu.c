@@ -85,5 +85,5 @@ int mfcc(struct exec *ex, const struct mfcc_params *p, const struct ragged *x, c
         return code;
     const struct mfcc_key key = {x->channels, p->coefficients, p->lifter + 0.0};
     code = exec_plan(ex, exec_ops(ex)->mfcc_plan, &key, &plan);
-    return code ? code : exec_ops(ex)->mfcc(ex, plan, x, floor_db, y);
+    return code ? code : OPS_CALL(ex, mfcc, ex, plan, x, floor_db, y);
 }

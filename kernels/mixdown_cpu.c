@@ -63,5 +63,5 @@ int mixdown(struct exec *ex, const struct ragged *x, struct ragged *y)
         if (x->offset[b] != y->offset[b] || (b > 0 && x->offset[b] < x->offset[b - 1]))
             return fail(STATUS_SHAPE, "mixdown: row %lld begins at %lld, its result at %lld", (long long)b,
                         (long long)x->offset[b], (long long)y->offset[b]);
-    return exec_ops(ex)->mixdown(ex, x, y);
+    return OPS_CALL(ex, mixdown, ex, x, y);
 }

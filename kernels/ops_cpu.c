@@ -42,6 +42,11 @@ const struct ops ops_scalar = {
     .hpss = hpss_cpu,
 };
 
+int ops_missing(const struct exec *ex, const char *row)
+{
+    return fail(STATUS_UNSUPPORTED, "%s: not on %s", row, backend_name(exec_backend(ex)));
+}
+
 const struct ops *ops_cpu(enum exec_isa isa)
 {
 #ifdef WAVEMILL_SIMD

@@ -36,5 +36,5 @@ int peak(struct exec *ex, const struct frame_params *p, const struct ragged *x, 
 {
     const struct frames_want want = {"peak", 1, 65536, DTYPE_F32, 1, false, exec_backend(ex) != BACKEND_CPU};
     const int code = frames_check(&want, p, x, y);
-    return code ? code : exec_ops(ex)->peak(ex, p, x, y);
+    return code ? code : OPS_CALL(ex, peak, ex, p, x, y);
 }

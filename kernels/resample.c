@@ -159,5 +159,5 @@ int resample(struct exec *ex, const struct resample_params *p, const struct ragg
         return code;
     const struct resample_key key = resample_key(p);
     code = exec_plan(ex, exec_ops(ex)->resample_plan, &key, &plan);
-    return code ? code : exec_ops(ex)->resample(ex, plan, x, y);
+    return code ? code : OPS_CALL(ex, resample, ex, plan, x, y);
 }

@@ -32,5 +32,5 @@ int rms(struct exec *ex, const struct frame_params *p, const struct ragged *x, s
 {
     const struct frames_want want = {"rms", 1, 65536, DTYPE_F32, 1, false, exec_backend(ex) != BACKEND_CPU};
     const int code = frames_check(&want, p, x, y);
-    return code ? code : exec_ops(ex)->rms(ex, p, x, y);
+    return code ? code : OPS_CALL(ex, rms, ex, p, x, y);
 }

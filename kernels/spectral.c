@@ -98,7 +98,7 @@ int spectral(struct exec *ex, const struct spectral_params *p, const struct ragg
         if (out[o] && !(exec_ops(ex)->spectral_outputs >> o & 1))
             code = fail(STATUS_UNSUPPORTED, "%s: not on %s", names[o], backend_name(exec_backend(ex)));
     code = code ? code : make_plans(ex, p, out, &plans);
-    return code ? code : exec_ops(ex)->spectral(ex, p, &plans, x, out);
+    return code ? code : OPS_CALL(ex, spectral, ex, p, &plans, x, out);
 }
 
 int stft(struct exec *ex, const struct stft_params *p, const struct ragged *x, struct ragged *y)

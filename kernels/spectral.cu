@@ -9,13 +9,23 @@
  *
  * Limits, per frame of n_fft 2048 and hop 512: 2048 bytes of samples in; out 8200 (spectrum) or 512 (128 bands) bytes;
  * 67 kFLOP; 66 KB through shared memory. The spectrum is bound by device memory, bands by arithmetic and shared memory.
- * Shared memory without conflicts for even hops of 32 or more and n >= 512, but for the bands: neighbouring threads
- * read where their bands begin. Counted in test_counted.cpp. */
+ * Device memory in whole sectors. Passes over the banks of shared memory, for each that is needed (test_counted.c):
+ * spectra 1.0 from n_fft 512 on with an even hop, 1.14 with an odd one (samples are then read one at a time), up to 1.7
+ * below 512 (the frames of a half-warp lie a hop apart); bands 1.2 at 2048 and 1.5 at 8192, since each begins where it
+ * begins. */
 #include "spectral.cuh"
 
 #include "fft.cuh"
 
 #define SPECTRAL_FRAMES(n) ((n) >= 512 ? 8192 / (n) : 16) /* 256 threads, fewer for the smallest */
+/* Blocks that the registers must leave room for. Older generations spill at three; their shared memory ends below that.
+ */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 860
+#define SPECTRAL_BLOCKS(blocks) ((blocks) < 2 ? (blocks) : 2)
+#else
+#define SPECTRAL_BLOCKS(blocks) (blocks)
+#endif
+
 #define SPECTRAL_THREADS(n) (SPECTRAL_FRAMES(n) * FFT_THREADS((n) / 2))
 
 /* Samples between the frames of a block in its tile. */
@@ -116,6 +126,24 @@ static __device__ __forceinline__ float2 take_apart(float2 a, float2 b, float2 w
     return fft_add(even, fft_mul(odd, w));
 }
 
+/* Spectra of small sizes leave through shared memory: the block's frames lie one after the other in the result, and so
+ * whole sectors are written, where frames of fewer than 32 threads would write a piece each. */
+static __device__ __forceinline__ void write_together(const float2 *v, float2 last, const int H, int frame, int j,
+                                                      int count, float *shared, float *y)
+{
+    const int T = FFT_THREADS(H);
+    float *const mine = shared + 2 * frame * (H + 1);
+    __syncthreads(); /* everybody has read the points */
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++)
+        store2(mine + 2 * (j + T * i), v[i]);
+    if (j == 0)
+        store2(mine + 2 * H, last);
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < count * (H + 1); i += (int)blockDim.x)
+        store2(y + 2 * i, load2(shared + 2 * i));
+}
+
 static __device__ __forceinline__ void stft_body(const struct spectra *s, const int H)
 {
     SHARED_DYNAMIC(float, shared);
@@ -124,21 +152,29 @@ static __device__ __forceinline__ void stft_body(const struct spectra *s, const 
         return;
     const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
     const float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
+    float *const y = s->y + 2 * (s->f.y_offset[share.b] + share.t) * (H + 1);
     float2 v[FFT_POINTS];
     transform(s, &share, H, shared, v);
-    if (frame >= share.count)
-        return;
-    float *const y = s->y + 2 * (s->f.y_offset[share.b] + share.t + frame) * (H + 1);
     const float2 first = load2(buffer), nan = make_float2(NAN, NAN);
     const bool bad = not_finite(first);
+    const float2 last = bad ? nan : make_float2(first.x - first.y, 0);
 #pragma unroll
     for (int i = 0; i < FFT_POINTS; i++) {
         const int k = j + T * i;
         const float2 x = take_apart(v[i], load2(buffer + 2 * ((H - k) % H)), load2(s->split + 2 * k));
-        store2(y + 2 * k, bad ? nan : x);
+        v[i] = bad ? nan : x;
     }
+    if (T < 32) {
+        write_together(v, last, H, frame, j, share.count, shared, y);
+        return;
+    }
+    if (frame >= share.count)
+        return;
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++)
+        store2(y + 2 * (frame * (H + 1) + j + T * i), v[i]);
     if (j == 0)
-        store2(y + 2 * H, bad ? nan : make_float2(first.x - first.y, 0));
+        store2(y + 2 * (frame * (H + 1) + H), last);
 }
 
 static __device__ __forceinline__ float to_power(float square, float power)
@@ -201,97 +237,97 @@ static __device__ __forceinline__ void mel_body(const struct spectra *s, const i
 }
 
 /* occupancy: 16 blocks of 32 threads, 9 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), 16) stft_64_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), SPECTRAL_BLOCKS(16)) stft_64_kernel(struct spectra s)
 {
     stft_body(&s, 32);
 }
 
 /* occupancy: 12 blocks of 64 threads, 17 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), 12) stft_128_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), SPECTRAL_BLOCKS(12)) stft_128_kernel(struct spectra s)
 {
     stft_body(&s, 64);
 }
 
 /* occupancy: 6 blocks of 128 threads, 34 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), 6) stft_256_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), SPECTRAL_BLOCKS(6)) stft_256_kernel(struct spectra s)
 {
     stft_body(&s, 128);
 }
 
 /* occupancy: 3 blocks of 256 threads, 43 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), 3) stft_512_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), SPECTRAL_BLOCKS(3)) stft_512_kernel(struct spectra s)
 {
     stft_body(&s, 256);
 }
 
 /* occupancy: 3 blocks of 256 threads, 44 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), 3) stft_1024_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), SPECTRAL_BLOCKS(3)) stft_1024_kernel(struct spectra s)
 {
     stft_body(&s, 512);
 }
 
 /* occupancy: 3 blocks of 256 threads, 46 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), 3) stft_2048_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), SPECTRAL_BLOCKS(3)) stft_2048_kernel(struct spectra s)
 {
     stft_body(&s, 1024);
 }
 
 /* occupancy: 3 blocks of 256 threads, 52 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), 3) stft_4096_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), SPECTRAL_BLOCKS(3)) stft_4096_kernel(struct spectra s)
 {
     stft_body(&s, 2048);
 }
 
 /* occupancy: 3 blocks of 256 threads, 64 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), 3) stft_8192_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), SPECTRAL_BLOCKS(3)) stft_8192_kernel(struct spectra s)
 {
     stft_body(&s, 4096);
 }
 
 /* occupancy: 16 blocks of 32 threads, 9 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), 16) mel_64_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(64), SPECTRAL_BLOCKS(16)) mel_64_kernel(struct spectra s)
 {
     mel_body(&s, 32);
 }
 
 /* occupancy: 12 blocks of 64 threads, 17 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), 12) mel_128_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(128), SPECTRAL_BLOCKS(12)) mel_128_kernel(struct spectra s)
 {
     mel_body(&s, 64);
 }
 
 /* occupancy: 6 blocks of 128 threads, 34 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), 6) mel_256_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(256), SPECTRAL_BLOCKS(6)) mel_256_kernel(struct spectra s)
 {
     mel_body(&s, 128);
 }
 
 /* occupancy: 3 blocks of 256 threads, 43 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), 3) mel_512_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(512), SPECTRAL_BLOCKS(3)) mel_512_kernel(struct spectra s)
 {
     mel_body(&s, 256);
 }
 
 /* occupancy: 3 blocks of 256 threads, 44 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), 3) mel_1024_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(1024), SPECTRAL_BLOCKS(3)) mel_1024_kernel(struct spectra s)
 {
     mel_body(&s, 512);
 }
 
 /* occupancy: 3 blocks of 256 threads, 46 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), 3) mel_2048_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(2048), SPECTRAL_BLOCKS(3)) mel_2048_kernel(struct spectra s)
 {
     mel_body(&s, 1024);
 }
 
 /* occupancy: 3 blocks of 256 threads, 52 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), 3) mel_4096_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(4096), SPECTRAL_BLOCKS(3)) mel_4096_kernel(struct spectra s)
 {
     mel_body(&s, 2048);
 }
 
 /* occupancy: 3 blocks of 256 threads, 64 KB of dynamic shared memory each */
-static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), 3) mel_8192_kernel(struct spectra s)
+static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), SPECTRAL_BLOCKS(3)) mel_8192_kernel(struct spectra s)
 {
     mel_body(&s, 4096);
 }

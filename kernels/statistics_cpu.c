@@ -120,5 +120,5 @@ int statistics(struct exec *ex, const struct ragged *x, int64_t block, float *y)
                         (long long)b, (long long)ragged_length(x, b));
     if ((x->total > 0 && !x->data) || (x->rows > 0 && !y))
         return fail(STATUS_ARGUMENT, "statistics: no buffer for the values or the results");
-    return exec_ops(ex)->statistics(ex, x, block, y);
+    return OPS_CALL(ex, statistics, ex, x, block, y);
 }

@@ -56,5 +56,5 @@ int waveform(struct exec *ex, int64_t block, const struct ragged *x, struct ragg
             return fail(STATUS_SHAPE, "waveform: row %lld gives %lld blocks, room for %lld", (long long)b,
                         (long long)waveform_count(block, piece, samples), (long long)ragged_length(y, b));
     }
-    return exec_ops(ex)->waveform(ex, block, x, y);
+    return OPS_CALL(ex, waveform, ex, block, x, y);
 }

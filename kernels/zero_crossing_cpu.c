@@ -35,5 +35,5 @@ int zero_crossing(struct exec *ex, const struct frame_params *p, const struct ra
 {
     const struct frames_want want = {"zero_crossing", 1, 65536, DTYPE_F32, 1, false, false};
     const int code = frames_check(&want, p, x, y);
-    return code ? code : exec_ops(ex)->zero_crossing(ex, p, x, y);
+    return code ? code : OPS_CALL(ex, zero_crossing, ex, p, x, y);
 }

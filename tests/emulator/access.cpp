@@ -74,25 +74,30 @@ struct touch {
     std::uint8_t lane, bytes;
 };
 
-/* The n-th time that a warp's lanes come to a place. */
+/* The n-th time that a warp's lanes come to a place since they last waited for each other: lanes that go round a loop
+ * less often meet the others again behind the next barrier or collective. */
 struct request_key {
     const void *site;
-    std::uint32_t warp, turn;
+    std::uint32_t warp, epoch, turn;
     bool operator==(const request_key &o) const
     {
-        return site == o.site && warp == o.warp && turn == o.turn;
+        return site == o.site && warp == o.warp && epoch == o.epoch && turn == o.turn;
     }
+};
+
+struct lane_turn {
+    std::uint32_t epoch, next;
 };
 
 struct request_hash {
     std::size_t operator()(const request_key &k) const
     {
-        return (std::size_t)k.site * 31 + k.warp * 1000003 + k.turn * 7919;
+        return (std::size_t)k.site * 31 + k.warp * 1000003 + k.turn * 7919 + k.epoch * 104729;
     }
 };
 
 static std::unordered_map<request_key, std::vector<touch>, request_hash> requests;
-static std::unordered_map<std::uint64_t, std::uint32_t> turns; /* of a thread at a place */
+static std::unordered_map<std::uint64_t, lane_turn> turns; /* of a thread at a place */
 static std::map<const void *, emulator_site> sites;
 static std::vector<emulator_site> listed;
 
@@ -138,14 +143,17 @@ static void count(const void *site, bool shared, bool write, const void *address
 {
     block_run *const b = emulator_block;
     const int t = b->running;
-    const std::uint32_t turn = turns[(std::uint64_t)(std::uintptr_t)site * 2048 + (std::uint64_t)t]++;
+    const std::uint32_t epoch = b->barriers + b->lanes[t].warp_steps;
+    lane_turn *const turn = &turns[(std::uint64_t)(std::uintptr_t)site * 2048 + (std::uint64_t)t];
+    if (turn->epoch != epoch)
+        *turn = lane_turn{epoch, 0};
     emulator_site &s = sites[site];
     s.kernel = b->kernel;
     s.address = site;
     s.shared = shared;
     s.write = write;
     s.bytes = bytes;
-    requests[request_key{site, (std::uint32_t)t / 32, turn}].push_back(
+    requests[request_key{site, (std::uint32_t)t / 32, epoch, turn->next++}].push_back(
         touch{(std::uintptr_t)address, (std::uint8_t)(t % 32), (std::uint8_t)bytes});
 }
 
@@ -182,7 +190,6 @@ void emulator_sites_clear(void)
 /* Where in the source an instruction comes from, for a message that ends the process anyway. */
 [[noreturn]] static void report(const void *site, const std::string &text)
 {
-    extern void emulator_place_of(const void *address, char *out, std::size_t bytes);
     char place[512];
     emulator_place_of(site, place, sizeof place);
     emulator_report(nullptr, "%s at %s", text.c_str(), place);

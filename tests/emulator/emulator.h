@@ -13,6 +13,8 @@
 extern "C" {
 #endif
 
+#define EMULATOR_EXPORT __attribute__((visibility("default")))
+
 enum emulator_order { EMULATOR_RANDOM = 0, EMULATOR_FORWARD = 1, EMULATOR_REVERSE = 2 };
 
 struct emulator_settings {
@@ -24,7 +26,7 @@ struct emulator_settings {
     int capability; /* 10 * major + minor */
 };
 
-struct emulator_settings *emulator_current(void);
+EMULATOR_EXPORT struct emulator_settings *emulator_current(void);
 
 /* Accesses at one place of a kernel, over all launches so far; only in builds that count. */
 struct emulator_site {
@@ -36,8 +38,11 @@ struct emulator_site {
                               shared: passes over the banks, and the fewest */
 };
 
-size_t emulator_sites(const struct emulator_site **out);
-void emulator_sites_clear(void);
+EMULATOR_EXPORT size_t emulator_sites(const struct emulator_site **out);
+EMULATOR_EXPORT void emulator_sites_clear(void);
+
+/* "FILE:LINE" of an instruction, the innermost line of a .cu or .cuh file; its address where nothing is known of it. */
+EMULATOR_EXPORT void emulator_place_of(const void *address, char *out, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,6 @@
 /* Source places of instructions, from the debugging information, by addr2line where it is there. */
+#include "emulator.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -20,7 +22,7 @@ void emulator_place_of(const void *address, char *out, std::size_t bytes)
     bool found = false; /* of the places that are inlined into each other: the innermost of a .cu file, if any */
     for (bool kernel = false; answer && !kernel && std::fgets(line, sizeof line, answer) && line[0] != '?';) {
         line[std::strcspn(line, " \n")] = 0;
-        kernel = std::strstr(line, ".cu:") != nullptr;
+        kernel = std::strstr(line, ".cu:") != nullptr || std::strstr(line, ".cuh:") != nullptr;
         if (!found || kernel)
             std::snprintf(out, bytes, "%s", line);
         found = true;

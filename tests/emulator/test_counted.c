@@ -1,0 +1,107 @@
+/* What the kernels of the spectral row and of levels ask of memory, counted access by access: device memory in whole
+ * sectors, shared memory without conflicts but for those that the kernels' comments state. */
+#include "device.h"
+#include "emulator.h"
+#include "module.h"
+#include "ops.h"
+#include "subject.h"
+
+#include <dlfcn.h>
+
+static size_t (*sites)(const struct emulator_site **);
+static void (*sites_clear)(void);
+static void (*place_of)(const void *, char *, size_t);
+
+static struct exec *counted_exec(void)
+{
+    struct exec *const ex = subject_exec();
+    void *const module = dlopen(module_path(BACKEND_EMULATED), RTLD_NOW | RTLD_NOLOAD);
+    REQUIRE(module);
+    *(void **)&sites = dlsym(module, "emulator_sites");
+    *(void **)&sites_clear = dlsym(module, "emulator_sites_clear");
+    *(void **)&place_of = dlsym(module, "emulator_place_of");
+    REQUIRE(sites && sites_clear && place_of);
+    sites_clear();
+    return ex;
+}
+
+struct tally {
+    uint64_t global, global_least, shared, shared_least;
+};
+
+/* Adds up all places of the kernels that ran, and prints those that ask for more than they need. Sectors: one more per
+ * request is alignment; what is more is a stride. */
+static struct tally add_up(bool *coalesced)
+{
+    const struct emulator_site *site;
+    const size_t n = sites(&site);
+    struct tally t = {0};
+    *coalesced = true;
+    CHECK(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        const struct emulator_site *const s = &site[i];
+        uint64_t *const moved = s->shared ? &t.shared : &t.global, *const least =
+                                                                       s->shared ? &t.shared_least : &t.global_least;
+        *moved += s->moved;
+        *least += s->least;
+        const bool strided = !s->shared && s->moved > s->least + s->requests;
+        *coalesced &= !strided;
+        if (strided || (s->shared && s->moved > s->least)) {
+            char place[512];
+            place_of(s->address, place, sizeof place);
+            printf("    %s %s %s of %d bytes: %llu for %llu, %llu requests, %s\n", s->kernel,
+                   s->shared ? "shared" : "device", s->write ? "write" : "read", s->bytes, (unsigned long long)s->moved,
+                   (unsigned long long)s->least, (unsigned long long)s->requests, place);
+        }
+    }
+    return t;
+}
+
+static const struct {
+    int op;
+    int64_t n, hop;
+    double conflicts; /* most passes over the banks, per pass that is needed */
+    const char *reason;
+} cases[] = {
+    {SPECTRAL_STFT, 64, 16, 1.45, "frames of a half-warp lie hop apart in the tile"},
+    {SPECTRAL_STFT, 128, 32, 1.75, "the same"},
+    {SPECTRAL_STFT, 256, 64, 1.25, "the same"},
+    {SPECTRAL_STFT, 512, 128, 1.0, "none"},
+    {SPECTRAL_STFT, 1024, 256, 1.0, "none"},
+    {SPECTRAL_STFT, 2048, 512, 1.0, "none"},
+    {SPECTRAL_STFT, 2048, 511, 1.15, "odd hop: samples one at a time, every second bank"},
+    {SPECTRAL_STFT, 4096, 1024, 1.0, "none"},
+    {SPECTRAL_STFT, 8192, 2048, 1.0, "none"},
+    {SPECTRAL_STFT, 400, 160, 1.0, "cuFFT's size: no shared memory"},
+    {SPECTRAL_MEL, 512, 128, 1.25, "bands begin where they begin"},
+    {SPECTRAL_MEL, 2048, 512, 1.2, "the same"},
+    {SPECTRAL_MEL, 8192, 2048, 1.5, "the same"},
+    {SPECTRAL_MEL, 400, 160, 1.0, "a warp per band"},
+    {SUBJECT_RMS, 2048, 512, 1.0, "no shared memory"},
+    {SUBJECT_PEAK, 2048, 512, 1.0, "no shared memory"},
+};
+
+TEST(kernels_ask_for_whole_sectors_and_no_more_conflicts_than_they_say)
+{
+    enum { SAMPLES = 40000 };
+    static float x[SAMPLES];
+    uint64_t seed = 5;
+    subject_noise(&seed, x, SAMPLES);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct exec *ex = counted_exec();
+        struct subject s = {cases[c].op, spectral_defaults(44100)};
+        bool coalesced;
+        s.p.stft.frame = (struct frame_params){cases[c].n, cases[c].hop, true};
+        s.p.mel.log = true;
+        struct guarded g = subject_row(ex, &s, x, cases[c].n * 5, (struct piece){0, true, true});
+        const struct tally t = add_up(&coalesced);
+        const double conflicts = t.shared_least ? (double)t.shared / (double)t.shared_least : 1;
+        printf("    %s %lld/%lld: sectors %.3f of the least, bank passes %.3f (%s)\n", subject_name(s.op),
+               (long long)cases[c].n, (long long)cases[c].hop, (double)t.global / (double)t.global_least, conflicts,
+               cases[c].reason);
+        CHECK(coalesced);
+        CHECK_AT_MOST(conflicts, cases[c].conflicts);
+        guarded_close(&g);
+        exec_destroy(&ex);
+    }
+}
