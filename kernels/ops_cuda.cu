@@ -41,7 +41,8 @@ bool device_supported(int capability)
 {
     for (const char *word = WAVEMILL_TARGETS; word;) {
         const bool ptx = *word == 'c';
-        const char *p = strchr(word, '_');
+        const char *const end_of_word = word + strcspn(word, " "), *p = strchr(word, '_');
+        p = p && p < end_of_word ? p : NULL; /* a word without a number runs nothing */
         char *end = NULL;
         const int target = p ? (int)strtol(p + 1, &end, 10) : 0;
         if (p && ptx && capability >= target)

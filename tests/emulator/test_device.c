@@ -1,0 +1,336 @@
+/* device.cu and ops_cuda.cu on the emulator: what is asked of a device works, and what goes wrong has its code. */
+#include "device.h"
+#include "emulator.h"
+#include "module.h"
+#include "ops.h"
+#include "test.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <string.h>
+
+static const struct module *emulated(void)
+{
+    const struct module *m = NULL;
+    CHECK_OK(module_load(BACKEND_EMULATED, &m));
+    REQUIRE(m);
+    return m;
+}
+
+static struct emulator_settings *settings(void)
+{
+    void *const module = dlopen(module_path(BACKEND_EMULATED), RTLD_NOW | RTLD_NOLOAD);
+    REQUIRE(module);
+    struct emulator_settings *(*current)(void);
+    *(void **)&current = dlsym(module, "emulator_current");
+    REQUIRE(current);
+    return current();
+}
+
+static struct exec *exec_on(uint64_t limit, struct exec *shared)
+{
+    struct exec *ex = NULL;
+    const struct exec_options o = {.backend = BACKEND_EMULATED,
+                                   .threads = 1,
+                                   .module = emulated(),
+                                   .memory_limit = limit,
+                                   .device_arena_bytes = 1 << 20,
+                                   .shared = shared};
+    CHECK_OK(exec_create(&o, &ex));
+    REQUIRE(ex);
+    return ex;
+}
+
+TEST(what_there_is_is_described)
+{
+    const struct device_api *const api = emulated()->device;
+    struct device_info info;
+    int n = 0;
+    CHECK_OK(api->count(&n));
+    CHECK(n == 1);
+    CHECK_OK(api->describe(0, &info));
+    CHECK(strcmp(info.name, "emulator") == 0 && info.major == 9 && info.supported && info.memory_bytes == 1 << 30);
+    CHECK_CODE(api->describe(1, &info), STATUS_UNSUPPORTED);
+    CHECK_CODE(api->describe(-1, &info), STATUS_UNSUPPORTED);
+}
+
+TEST(what_is_missing_is_said)
+{
+    static const struct {
+        int devices, driver, capability;
+        const char *says, *reason;
+    } cases[] = {
+        {0, 13000, 90, "shows no GPU", "a driver and no GPU"},
+        {1, 0, 90, "no NVIDIA driver", "no driver"},
+        {1, 11080, 90, "older than this build's CUDA", "a driver that is too old"},
+        {1, 13000, 70, "compute capability 7.0; this build has code for", "a GPU without code"},
+        {1, 13000, 120, NULL, "a later GPU: the newest code runs on it"},
+    };
+    const struct device_api *const api = emulated()->device;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct device *device = NULL;
+        int n = 0;
+        settings()->devices = cases[c].devices;
+        settings()->driver_version = cases[c].driver;
+        settings()->capability = cases[c].capability;
+        int code = api->count(&n);
+        code = code ? code : api->open(0, 0, &device);
+        CHECK(code == (cases[c].says ? STATUS_UNSUPPORTED : STATUS_OK));
+        const bool said = !cases[c].says || strstr(status_message(), cases[c].says);
+        if (!said)
+            printf("    %s: %s\n", cases[c].reason, status_message());
+        CHECK(said);
+        api->close(&device);
+        CHECK(!device);
+    }
+}
+
+TEST(memory_ends_cleanly)
+{
+    enum { LIMIT = 10000 };
+    const struct device_api *const api = emulated()->device;
+    struct device *device = NULL;
+    struct device_counters counters;
+    void *a = NULL, *b = NULL, *c = NULL;
+    CHECK_OK(api->open(0, LIMIT, &device));
+    CHECK_OK(api->allocate(device, 6000, &a));
+    CHECK_CODE(api->allocate(device, 4001, &b), STATUS_NOMEM);
+    CHECK(!b && strstr(status_message(), "10000"));
+    CHECK_OK(api->allocate(device, 4000, &b));
+    CHECK((uintptr_t)a % 256 == 0 && (uintptr_t)b % 256 == 0);
+    api->counters(device, &counters);
+    CHECK(counters.bytes_used == LIMIT && counters.bytes_most == LIMIT);
+    api->release(device, a);
+    CHECK_OK(api->allocate(device, 6000, &a));
+    CHECK_OK(api->allocate_pinned(device, 100000, &c)); /* the host's memory is not limited */
+    api->close(&device);                                /* frees all three */
+
+    settings()->memory_bytes = 5000; /* the device's own end */
+    CHECK_OK(api->open(0, 0, &device));
+    CHECK_CODE(api->allocate(device, 5001, &a), STATUS_NOMEM);
+    CHECK_OK(api->allocate(device, 5000, &a));
+    api->close(&device);
+}
+
+TEST(copies_are_there_when_waited_for)
+{
+    struct exec *ex = exec_on(0, NULL);
+    const struct device_api *const api = exec_device_api(ex);
+    float in[100], out[100] = {0};
+    void *memory = NULL;
+    struct device_counters counters;
+    for (int i = 0; i < 100; i++)
+        in[i] = (float)i;
+    CHECK_OK(api->allocate(exec_device(ex), sizeof in, &memory));
+    CHECK_OK(api->copy_in(exec_stream(ex), memory, in, sizeof in));
+    CHECK_OK(api->copy_out(exec_stream(ex), out, memory, sizeof out));
+    CHECK(out[99] == 0); /* nobody has waited */
+    CHECK_OK(api->stream_wait(exec_stream(ex)));
+    CHECK(memcmp(in, out, sizeof in) == 0);
+    CHECK_OK(api->clear(exec_stream(ex), memory, 200));
+    CHECK_OK(api->copy_out(exec_stream(ex), out, memory, sizeof out));
+    CHECK_OK(api->stream_wait(exec_stream(ex)));
+    CHECK(out[49] == 0 && out[50] == 50);
+    api->counters(exec_device(ex), &counters);
+    CHECK(counters.bytes_in == sizeof in && counters.bytes_out == 2 * sizeof out);
+    api->release(exec_device(ex), memory);
+    exec_destroy(&ex);
+}
+
+/* A batch of one row on the device: samples, offsets, results. */
+struct batch {
+    struct exec *ex;
+    void *memory;
+    float *x, *y;
+    int64_t offset_x[2], offset_y[2];
+    struct ragged in, out;
+};
+
+static struct frame_params frames = {64, 64, false};
+
+static struct batch batch_open(struct exec *ex, int64_t samples)
+{
+    struct batch b = {.ex = ex, .offset_x = {0, samples}};
+    b.offset_y[1] = frame_count(&frames, (struct piece){0, true, true}, samples);
+    const size_t x_bytes = (size_t)samples * sizeof(float), y_bytes = (size_t)b.offset_y[1] * sizeof(float);
+    CHECK_OK(exec_device_api(ex)->allocate(exec_device(ex), 32 + x_bytes + y_bytes, &b.memory));
+    b.x = (float *)((char *)b.memory + 32);
+    b.y = b.x + samples;
+    return b;
+}
+
+/* Pointers into b, which must not move any more. */
+static void batch_settle(struct batch *b)
+{
+    const struct device_api *const api = exec_device_api(b->ex);
+    CHECK_OK(api->copy_in(exec_stream(b->ex), b->memory, b->offset_x, 32));
+    b->in = (struct ragged){.data = b->x,
+                            .channels = 1,
+                            .offset = b->offset_x,
+                            .offset_device = b->memory,
+                            .rows = 1,
+                            .total = b->offset_x[1]};
+    b->out = b->in;
+    b->out.data = b->y;
+    b->out.offset = b->offset_y;
+    b->out.offset_device = (const int64_t *)b->memory + 2;
+    b->out.total = b->offset_y[1];
+}
+
+static void batch_close(struct batch *b)
+{
+    exec_device_api(b->ex)->release(exec_device(b->ex), b->memory);
+}
+
+static void fill(struct batch *b, float value)
+{
+    float x[640];
+    for (int i = 0; i < 640; i++)
+        x[i] = value;
+    CHECK_OK(exec_device_api(b->ex)->copy_in(exec_stream(b->ex), b->x, x, sizeof x));
+    CHECK_OK(exec_device_api(b->ex)->stream_wait(exec_stream(b->ex)));
+}
+
+static float first_of(struct batch *b)
+{
+    float y[10] = {0};
+    CHECK_OK(exec_device_api(b->ex)->copy_out(exec_stream(b->ex), y, b->y, sizeof y));
+    CHECK_OK(exec_device_api(b->ex)->stream_wait(exec_stream(b->ex)));
+    return y[0];
+}
+
+TEST(graphs_run_again_on_what_is_there_then)
+{
+    struct exec *ex = exec_on(0, NULL);
+    const struct device_api *const api = exec_device_api(ex);
+    struct batch b = batch_open(ex, 640);
+    struct device_graph *graph = NULL;
+    struct device_counters counters;
+    batch_settle(&b);
+    fill(&b, 0.5f);
+    CHECK_OK(api->graph_begin(exec_stream(ex)));
+    CHECK_OK(rms(ex, &frames, &b.in, &b.out));
+    CHECK_OK(api->graph_end(exec_stream(ex), &graph));
+    CHECK(isnan(first_of(&b))); /* nothing has run */
+    for (int i = 1; i < 4; i++) {
+        fill(&b, (float)i);
+        CHECK_OK(api->graph_launch(graph, exec_stream(ex)));
+        CHECK(first_of(&b) == (float)i);
+    }
+    api->counters(exec_device(ex), &counters);
+    CHECK(counters.graph_launches == 3 && counters.launches == 0);
+    api->graph_destroy(&graph);
+    batch_close(&b);
+    exec_destroy(&ex);
+}
+
+TEST(streams_wait_for_each_other)
+{
+    struct exec *a = exec_on(0, NULL), *b = exec_on(0, a);
+    const struct device_api *const api = exec_device_api(a);
+    struct device_event *done = NULL, *began = NULL;
+    float in = 7, out = 0;
+    double seconds = -1;
+    void *memory = NULL;
+    CHECK(exec_device(a) == exec_device(b) && exec_stream(a) != exec_stream(b));
+    CHECK_OK(api->allocate(exec_device(a), 4, &memory));
+    CHECK_OK(api->event_create(exec_device(a), &done));
+    CHECK_OK(api->event_create(exec_device(a), &began));
+    CHECK_OK(api->event_record(began, exec_stream(a)));
+    CHECK_OK(api->copy_in(exec_stream(a), memory, &in, 4));
+    CHECK_OK(api->event_record(done, exec_stream(a)));
+    CHECK_OK(api->stream_wait_event(exec_stream(b), done));
+    CHECK_OK(api->copy_out(exec_stream(b), &out, memory, 4));
+    CHECK_OK(api->stream_wait(exec_stream(b)));
+    CHECK(out == 7);
+    CHECK_OK(api->event_wait(done));
+    CHECK_OK(api->event_elapsed(began, done, &seconds));
+    CHECK(seconds >= 0 && seconds < 60);
+    api->event_destroy(&done);
+    api->event_destroy(&began);
+    api->release(exec_device(a), memory);
+    exec_destroy(&a); /* b keeps the device */
+    CHECK_OK(api->stream_wait(exec_stream(b)));
+    exec_destroy(&b);
+}
+
+TEST(two_execs_share_a_gpu)
+{
+    struct exec *a = exec_on(0, NULL), *b = exec_on(0, NULL);
+    struct batch of_a = batch_open(a, 640), of_b = batch_open(b, 640);
+    batch_settle(&of_a);
+    batch_settle(&of_b);
+    fill(&of_a, 2);
+    fill(&of_b, 3);
+    CHECK_OK(rms(a, &frames, &of_a.in, &of_a.out));
+    CHECK_OK(peak(b, &frames, &of_b.in, &of_b.out));
+    CHECK(first_of(&of_a) == 2 && first_of(&of_b) == 3);
+    batch_close(&of_a);
+    batch_close(&of_b);
+    exec_destroy(&a);
+    exec_destroy(&b);
+}
+
+TEST(a_lost_device_stays_lost)
+{
+    struct exec *ex = exec_on(0, NULL);
+    const struct device_api *const api = exec_device_api(ex);
+    struct batch b = batch_open(ex, 640);
+    void *memory;
+    batch_settle(&b);
+    fill(&b, 1);
+    settings()->lose_after = 2;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(rms(ex, &frames, &b.in, &b.out));
+        CHECK(first_of(&b) == 1);
+    }
+    CHECK_OK(rms(ex, &frames, &b.in, &b.out)); /* a launch does not wait */
+    CHECK_CODE(api->stream_wait(exec_stream(ex)), STATUS_DEVICE);
+    CHECK_CODE(rms(ex, &frames, &b.in, &b.out), STATUS_DEVICE);
+    CHECK_CODE(api->copy_in(exec_stream(ex), b.x, &b, 4), STATUS_DEVICE);
+    CHECK_CODE(api->allocate(exec_device(ex), 4, &memory), STATUS_DEVICE);
+    CHECK(status_class(STATUS_DEVICE) == FAILURE_DEVICE);
+    batch_close(&b);
+    exec_destroy(&ex);
+}
+
+TEST(rows_that_are_missing_say_so)
+{
+    struct exec *ex = exec_on(0, NULL);
+    struct batch b = batch_open(ex, 640);
+    struct level l;
+    batch_settle(&b);
+    CHECK_CODE(zero_crossing(ex, &frames, &b.in, &b.out), STATUS_UNSUPPORTED);
+    CHECK(strstr(status_message(), "zero_crossing: not on emulated"));
+    CHECK_CODE(level(ex, &b.in, &l), STATUS_UNSUPPORTED);
+    const struct spectral_params p = spectral_defaults(8000);
+    struct ragged *out[SPECTRAL_OUTPUTS] = {[SPECTRAL_CENTROID] = &b.out};
+    struct spectral_params small = p;
+    small.stft.frame = frames;
+    CHECK_CODE(spectral(ex, &small, &b.in, out), STATUS_UNSUPPORTED);
+    CHECK(strstr(status_message(), "centroid: not on emulated"));
+    batch_close(&b);
+    exec_destroy(&ex);
+}
+
+TEST(misaligned_batches_are_refused)
+{
+    struct exec *ex = exec_on(0, NULL);
+    struct batch b = batch_open(ex, 640);
+    batch_settle(&b);
+    b.in.data = (char *)b.x + 2;
+    CHECK_CODE(rms(ex, &frames, &b.in, &b.out), STATUS_ARGUMENT);
+    CHECK(strstr(status_message(), "not aligned"));
+    b.in.dtype = DTYPE_I16; /* for which it is */
+    CHECK_OK(rms(ex, &frames, &b.in, &b.out));
+    b.in.data = (char *)b.x + 1;
+    b.in.dtype = DTYPE_I24;
+    CHECK_OK(rms(ex, &frames, &b.in, &b.out));
+    b.in = (struct ragged){
+        .data = b.x, .channels = 1, .offset = b.offset_x, .offset_device = b.memory, .rows = 1, .total = b.offset_x[1]};
+    b.out.data = (char *)b.y + 1;
+    CHECK_CODE(rms(ex, &frames, &b.in, &b.out), STATUS_ARGUMENT);
+    CHECK_OK(exec_device_api(ex)->stream_wait(exec_stream(ex)));
+    batch_close(&b);
+    exec_destroy(&ex);
+}
