@@ -61,6 +61,16 @@ static __device__ inline void copy_async_commit(void)
 #endif
 #endif
 
+/* Blocks per multiprocessor to ask registers for: as many as wished, or as many threads as the target holds. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define DEVICE_THREADS 1024
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ > 800 && __CUDA_ARCH__ < 900
+#define DEVICE_THREADS 1536
+#else
+#define DEVICE_THREADS 2048
+#endif
+#define DEVICE_BLOCKS(threads, wished) ((wished) * (threads) <= DEVICE_THREADS ? (wished) : DEVICE_THREADS / (threads))
+
 /* Lets a kernel have that much dynamic shared memory; STATUS_UNSUPPORTED where the device has less. */
 #define device_allow_shared(op, kernel, bytes) \
     device_shared_allowed(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)))

@@ -11,7 +11,8 @@ static __device__ inline int magnitude_bits(float v)
 }
 
 /* occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(FRAMED_THREADS, 8) peak_kernel(struct framed f, float *y)
+static __global__ void __launch_bounds__(FRAMED_THREADS, DEVICE_BLOCKS(FRAMED_THREADS, 8))
+    peak_kernel(struct framed f, float *y)
 {
     const struct framed_span s = framed_span(&f);
     if (s.frame < 0)

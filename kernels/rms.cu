@@ -7,7 +7,8 @@
 #include "framed.cuh"
 
 /* occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(FRAMED_THREADS, 8) rms_kernel(struct framed f, float *y)
+static __global__ void __launch_bounds__(FRAMED_THREADS, DEVICE_BLOCKS(FRAMED_THREADS, 8))
+    rms_kernel(struct framed f, float *y)
 {
     const struct framed_span s = framed_span(&f);
     if (s.frame < 0) /* the same for a whole warp, so the collectives below stay full */

@@ -51,8 +51,9 @@ const struct plan_kind cufft_plan_kind = {.name = "cufft",
 
 /* ---- kernels ---- */
 
-/* occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(THREADS, 8) gather_kernel(struct spectra s, int64_t first, float *frames)
+/* occupancy: 6 blocks of 256 threads */
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 6))
+    gather_kernel(struct spectra s, int64_t first, float *frames)
 {
     const int64_t t = first + blockIdx.x, b = row_of(s.f.y_offset, s.f.rows, t);
     const int64_t row = s.f.x_offset[b], samples = s.f.x_offset[b + 1] - row, n = s.f.p.window_samples;
@@ -76,7 +77,7 @@ static __device__ inline bool not_finite(const float *spectrum)
 }
 
 /* occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(THREADS, 8)
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
     spectrum_kernel(struct spectra s, int64_t first, const float *spectra)
 {
     const int64_t bins = s.f.p.window_samples / 2 + 1;
@@ -89,7 +90,8 @@ static __global__ void __launch_bounds__(THREADS, 8)
 
 /* A warp per band: its lanes take bins side by side.
  * occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(THREADS, 8) bands_kernel(struct spectra s, int64_t first, const float *spectra)
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
+    bands_kernel(struct spectra s, int64_t first, const float *spectra)
 {
     const int64_t bins = s.f.p.window_samples / 2 + 1;
     const float *const x = spectra + 2 * blockIdx.x * bins;
