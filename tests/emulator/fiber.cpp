@@ -7,12 +7,16 @@
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define SANITIZED 1
 enum { STACK_BYTES = 512 << 10 }; /* every local is surrounded there */
 #else
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 enum { STACK_BYTES = 64 << 10 };
 #endif
+
+enum { FIRST_FRAMES = 4096 }; /* bytes that the frames around a kernel take at most */
 
 void fiber_stack(fiber *f)
 {
@@ -87,6 +91,7 @@ extern "C" void emulator_first_steps(void);
 void fiber_begin(fiber *f, void (*main)(void *), void *argument)
 {
     std::uintptr_t top = ((std::uintptr_t)f->bottom + f->bytes) & ~(std::uintptr_t)15;
+    ASAN_UNPOISON_MEMORY_REGION((void *)(top - FIRST_FRAMES), FIRST_FRAMES); /* the last fiber's never returned */
     void **const at = (void **)(top - 24) - SAVED; /* so that the stack is aligned as at a function's beginning */
     for (int i = 0; i < SAVED + 1; i++)
         at[i] = nullptr;

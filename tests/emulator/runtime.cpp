@@ -3,6 +3,7 @@
 
 #include "block.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -135,24 +136,6 @@ cudaError_t emulator_allocate(void **out, std::size_t bytes, const char *file, i
     return cudaSuccess;
 }
 
-cudaError_t cudaFree(void *data)
-{
-    const std::lock_guard<std::recursive_mutex> hold(lock);
-    if (!data)
-        return cudaSuccess;
-    const auto at = memory.find((unsigned char *)data);
-    if (at == memory.end())
-        return failed(cudaErrorInvalidValue);
-    check_zones(at->first, at->second);
-    memory_used -= at->second.bytes;
-    access_freed(data);
-    ASAN_UNPOISON_MEMORY_REGION(at->first - ZONE, ZONE);
-    ASAN_UNPOISON_MEMORY_REGION(at->first + at->second.bytes, ZONE);
-    std::free(at->first - ZONE);
-    memory.erase(at);
-    return cudaSuccess;
-}
-
 cudaError_t cudaHostAlloc(void **out, std::size_t bytes, unsigned)
 {
     *out = std::aligned_alloc(ZONE, (bytes + ZONE - 1) / ZONE * ZONE);
@@ -184,6 +167,8 @@ struct emulator_stream {
     bool capturing = false, running = false;
 };
 
+static std::vector<cudaStream_t> streams;
+
 static void put(cudaStream_t stream, work w)
 {
     stream->queue.push_back(std::move(w));
@@ -208,9 +193,31 @@ static void drain(cudaStream_t stream)
     stream->running = false;
 }
 
+cudaError_t cudaFree(void *data)
+{
+    const std::lock_guard<std::recursive_mutex> hold(lock);
+    if (!data)
+        return cudaSuccess;
+    for (std::size_t i = 0; i < streams.size(); i++)
+        drain(streams[i]); /* as the real one, which waits for all work */
+    const auto at = memory.find((unsigned char *)data);
+    if (at == memory.end())
+        return failed(cudaErrorInvalidValue);
+    check_zones(at->first, at->second);
+    memory_used -= at->second.bytes;
+    access_freed(data);
+    ASAN_UNPOISON_MEMORY_REGION(at->first - ZONE, ZONE);
+    ASAN_UNPOISON_MEMORY_REGION(at->first + at->second.bytes, ZONE);
+    std::free(at->first - ZONE);
+    memory.erase(at);
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
 {
+    const std::lock_guard<std::recursive_mutex> hold(lock);
     *out = new emulator_stream;
+    streams.push_back(*out);
     return lost ? failed(cudaErrorLaunchFailure) : cudaSuccess;
 }
 
@@ -218,6 +225,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     const std::lock_guard<std::recursive_mutex> hold(lock);
     drain(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
     delete stream;
     return cudaSuccess;
 }

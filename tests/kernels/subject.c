@@ -118,11 +118,22 @@ static size_t element_bytes(const struct ragged *r)
     return bytes[r->dtype] * (size_t)r->channels;
 }
 
-/* Whether the batch can be copied; what a front has to refuse goes to it as it is. */
-static bool sound(const struct ragged *r)
+static bool whole(const struct ragged *r)
 {
-    return r->data && r->rows >= 0 && r->total >= 0 && r->total < INT64_C(1) << 32 && r->channels > 0 &&
-           r->offset[r->rows] == r->total;
+    return r->data && r->rows >= 0 && r->total >= 0 && r->total < INT64_C(1) << 32 && r->offset[r->rows] == r->total;
+}
+
+/* Whether the batch can be copied: it is what it should be. What a front has to refuse goes to it as it is. */
+static bool sound(const struct subject *s, const struct ragged *x, const struct ragged *y)
+{
+    const struct frame_params *const f = &s->p.stft.frame;
+    const bool shaped = whole(x) && whole(y) && x->rows == y->rows && x->channels == 1 && x->dtype <= DTYPE_I24 &&
+                        y->channels == subject_channels(s) &&
+                        y->dtype == (s->op == SPECTRAL_STFT ? DTYPE_C64 : DTYPE_F32);
+    bool ok = shaped && f->window_samples > 0 && f->hop_samples > 0;
+    for (int64_t b = 0; ok && b < x->rows; b++)
+        ok = ragged_length(y, b) == subject_frames(s, piece_of(x->piece, b), ragged_length(x, b));
+    return ok;
 }
 
 static int run_on_device(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
@@ -151,7 +162,7 @@ static int run_on_device(struct exec *ex, const struct subject *s, const struct 
 
 int subject_run(struct exec *ex, const struct subject *s, const struct ragged *x, struct ragged *y)
 {
-    if (exec_backend(ex) == BACKEND_CPU || !sound(x) || !sound(y) || x->rows != y->rows)
+    if (exec_backend(ex) == BACKEND_CPU || !sound(s, x, y))
         return call(ex, s, x, y);
     return run_on_device(ex, s, x, y);
 }
