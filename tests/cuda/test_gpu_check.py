@@ -90,7 +90,7 @@ def test_sanitizer_output_is_judged():
 
 def sanitizer_row(*outputs):
     answers = list(outputs)
-    return sanitizer.check("memcheck", lambda tool, command: answers.pop(0), ["planted"], ["device_check"])
+    return sanitizer.check("memcheck", lambda tool, command: answers.pop(0), ["planted"], ["device_check"])[:2]
 
 
 def test_sanitizer_must_tell_errors_apart():
@@ -115,6 +115,7 @@ def test_failures_fail():
     for status, said in ((1, "FAIL a\n2 tests, 1 failed\n"), (0, "0 tests, 0 failed\n"), (124, "took over 90 s"), (0, "")):
         s = session((status, said))
         gpu_check.parity(s)
+        assert all(r["output"] == said for r in s.rows.rows)
         assert s.rows.failed() and all(r["status"] == "failed" for r in s.rows.rows), s.rows.rows
     for status, said in ((1, '{"case":"a","equal":false}\n'), (0, ""), (4, "no GPU\n")):
         s = session((status, said))

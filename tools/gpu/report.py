@@ -50,12 +50,15 @@ def processor() -> str:
         return platform.machine()
 
 
-def write(rows: Rows, head: dict, device: str, folders: list) -> list:
-    """DATE-DEVICE.json in each folder; the paths. A folder that cannot be written to is said and passed over."""
+def write(rows: Rows, head: dict, device: str, private: list, folders: list) -> list:
+    """DATE-DEVICE.json in each folder; the paths. A folder that cannot be written to is said and passed over. Messages
+    lose the names of private folders: the file is kept, and they are of one machine."""
     today = datetime.date.today().isoformat()
     name = f"{today}-{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-') or 'device'}.json"
     text = json.dumps({"date": today, "revision": revision(), "processor": processor(), "cores": os.cpu_count(), **head,
                        "rows": rows.rows}, indent=1) + "\n"
+    for place in private:
+        text = text.replace(place.rstrip("/") + "/", "").replace(place, ".")
     written = []
     for folder in dict.fromkeys(folders):
         try:

@@ -5,6 +5,7 @@ import typing
 
 # What it says where it cannot work; then its count means nothing.
 REFUSALS = ("device not supported", "internal sanitizer error", "terminated before first instrumented")
+OUTPUT_KEPT = 6000
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
 
@@ -36,17 +37,28 @@ def judge(status: int, said: str) -> Verdict:
     return Verdict(0, "") if status == 0 else Verdict(-1, f"the program ended with {status} under it")
 
 
-def check(tool: str, call, planted: list, program: list) -> tuple[str, str]:
-    """(status, detail) of a row. call(tool, command) runs compute-sanitizer and gives its exit status and output."""
-    found = judge(*call(tool, planted + [tool]))
+def check(tool: str, call, planted: list, program: list) -> tuple[str, str, str]:
+    """(status, detail, output) of a row. call(tool, command) runs compute-sanitizer: its exit status and output."""
+    answers = []
+
+    def ask(command):
+        answers.append(call(tool, command))
+        return judge(*answers[-1])
+
+    status, detail = compare(ask, planted + [tool], program)
+    return status, detail, "" if status == "passed" else answers[-1][1][-OUTPUT_KEPT:]
+
+
+def compare(ask, planted: list, program: list) -> tuple[str, str]:
+    found = ask(planted)
     if found.errors < 0:
         return "not run", found.message
     if found.errors == 0:
         return "not run", "it does not see a planted error on this machine"
-    right = judge(*call(tool, planted + [tool, "right"]))
+    right = ask(planted + ["right"])
     if right.errors:
         return "not run", f"a program without errors does not pass: {right.message}"
-    verdict = judge(*call(tool, program))
+    verdict = ask(program)
     if verdict.errors < 0:
         return "not run", verdict.message
     if verdict.errors:
