@@ -13,11 +13,8 @@
  * spectra 1.0 from n_fft 512 on with an even hop, 1.14 with an odd one (samples are then read one at a time), up to 1.7
  * below 512 (the frames of a half-warp lie a hop apart); bands 1.2 at 2048 and 1.5 at 8192, since each begins where it
  * begins. */
-#include "spectral.cuh"
+#include "spectral_block.cuh"
 
-#include "fft.cuh"
-
-#define SPECTRAL_FRAMES(n) ((n) >= 512 ? 8192 / (n) : 16) /* 256 threads, fewer for the smallest */
 /* Blocks that the registers must leave room for. Older generations spill at three; their shared memory ends below that.
  */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 860
@@ -26,104 +23,11 @@
 #define SPECTRAL_BLOCKS(blocks) (blocks)
 #endif
 
-#define SPECTRAL_THREADS(n) (SPECTRAL_FRAMES(n) * FFT_THREADS((n) / 2))
-
-/* Samples between the frames of a block in its tile. */
-static __host__ __device__ inline int64_t tile_step(const struct frame_params *p)
-{
-    return p->hop_samples < p->window_samples ? p->hop_samples : p->window_samples;
-}
-
 static size_t shared_bytes(const struct frame_params *p, int n)
 {
     const size_t points = (size_t)SPECTRAL_FRAMES(n) * FFT_STRIDE(n / 2);
     const size_t tile = (size_t)(SPECTRAL_FRAMES(n) - 1) * (size_t)tile_step(p) + (size_t)n;
     return 2 * points * sizeof(float) + tile * sizeof(float);
-}
-
-/* The frames of a block: `count` of them, from frame t of row b on; 0: the block has none. */
-struct share {
-    int64_t b, t;
-    int count;
-};
-
-static __device__ inline struct share share_of(const struct framed *f, const int frames)
-{
-    struct share s;
-    const int64_t slot = blockIdx.x;
-    int64_t lo = 0, hi = f->rows;
-    while (hi - lo > 1) {
-        const int64_t mid = (lo + hi) / 2;
-        if (f->y_offset[mid] / frames + mid <= slot)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    s.b = lo;
-    s.t = (slot - f->y_offset[lo] / frames - lo) * frames;
-    const int64_t left = f->y_offset[lo + 1] - f->y_offset[lo] - s.t;
-    s.count = left < 0 ? 0 : left < frames ? (int)left : frames;
-    return s;
-}
-
-/* All samples of the block's frames, zeros or mirrored ones outside the row. */
-static __device__ __forceinline__ void load_tile(const struct spectra *s, const struct share *share, float *tile)
-{
-    const struct framed *const f = &s->f;
-    const int64_t n = f->p.window_samples, hop = f->p.hop_samples, step = tile_step(&f->p);
-    const int64_t row = f->x_offset[share->b], samples = f->x_offset[share->b + 1] - row;
-    const int64_t from = frame_from(&f->p, piece_of(f->piece, share->b)) + share->t * hop;
-    const int length = (int)((share->count - 1) * step + n);
-    for (int i = (int)threadIdx.x; i < length; i += (int)blockDim.x) {
-        const int64_t at = from + (hop <= n ? i : i / n * hop + i % n);
-        const bool inside = at >= 0 && at < samples;
-        float v = 0;
-        if (inside)
-            v = sample_of(f->x, f->dtype, row + at);
-        else if (s->reflect)
-            v = sample_of(f->x, f->dtype, row + frame_reflect(at, samples));
-        tile[i] = v;
-    }
-}
-
-/* Transforms the block's frames. Afterwards v holds points j + T*i of thread j's frame, and buffer all of them. */
-static __device__ __forceinline__ void transform(const struct spectra *s, const struct share *share, const int H,
-                                                 float *shared, float2 *v)
-{
-    const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
-    float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
-    float *const tile = shared + 2 * SPECTRAL_FRAMES(2 * H) * FFT_STRIDE(H);
-    load_tile(s, share, tile);
-    __syncthreads();
-    const int step = (int)tile_step(&s->f.p);
-    const float *const x = tile + (frame < share->count ? frame : 0) * step; /* idle ones repeat the first */
-    const bool even = step % 2 == 0;
-#pragma unroll
-    for (int i = 0; i < FFT_POINTS; i++) {
-        const int at = 2 * (j + T * i);
-        const float2 w = load2(s->window + at);
-        const float2 pair = even ? load2(x + at) : make_float2(x[at], x[at + 1]);
-        v[i] = make_float2(pair.x * w.x, pair.y * w.y);
-    }
-    fft_block(v, H, j, s->twiddle, buffer);
-#pragma unroll
-    for (int i = 0; i < FFT_POINTS; i++)
-        store2(buffer + 2 * (j + T * i), v[i]);
-    __syncthreads();
-}
-
-/* Whether a frame has a sample that is not finite: their sum is not either. first: point 0 of the transform. */
-static __device__ __forceinline__ bool not_finite(float2 first)
-{
-    return !(fabsf(first.x) + fabsf(first.y) < INFINITY);
-}
-
-/* Bin k of the real frame from points k (a) and H - k (b) of the packed one; w = exp(-2*pi*j*k/n). */
-static __device__ __forceinline__ float2 take_apart(float2 a, float2 b, float2 w)
-{
-    const float2 even = make_float2((a.x + b.x) * 0.5f, (a.y - b.y) * 0.5f);
-    const float2 odd = make_float2((a.y + b.y) * 0.5f, (b.x - a.x) * 0.5f);
-    return fft_add(even, fft_mul(odd, w));
 }
 
 /* Spectra of small sizes leave through shared memory: the block's frames lie one after the other in the result, and so

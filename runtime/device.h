@@ -63,7 +63,7 @@ struct device_api {
 
     int (*stream_create)(struct device *device, struct device_stream **out);
     void (*stream_destroy)(struct device_stream **stream);
-    int (*stream_wait)(struct device_stream *stream); /* the host waits; also tells of failed launches */
+    int (*stream_wait)(struct device_stream *stream);                /* the host waits; also tells of failed launches */
     uint64_t (*stream_launches)(const struct device_stream *stream); /* kernels so far */
     int (*copy_in)(struct device_stream *stream, void *to_device, const void *from_host, size_t bytes);
     int (*copy_out)(struct device_stream *stream, void *to_host, const void *from_device, size_t bytes);
