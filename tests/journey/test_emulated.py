@@ -1,0 +1,90 @@
+"""Work on a device from end to end, with the emulator in its place: equal results, a limit, a loss."""
+import os
+
+import journey
+import numpy as np
+from journey import AUDIO, Home
+
+FILES = sorted(AUDIO, key=os.path.getsize)[:8]
+TAKEN = {"rms", "peak", "mel"}
+
+
+def by_path(lines: list[dict]) -> dict:
+    return {line["input"]["path"]: line for line in lines}
+
+
+def statistics(line: dict) -> dict[str, np.ndarray]:
+    """Each feature's statistics as one array; those of log-mel and cepstra differ by the device's rounding."""
+    found = {}
+    for name, feature in line["results"]["features"].items():
+        for part in (feature, feature["delta"]):
+            for kind in ("mean", "var", "median", "min", "max"):
+                found.setdefault(name, []).append(np.atleast_1d(np.array(part[kind], dtype=float)))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def same_results() -> None:
+    with Home() as h:
+        cpu = by_path(h.lines("analyze", "--device", "cpu", *FILES))
+        h.wait_for_end()
+    with Home() as h:
+        device = by_path(h.lines("analyze", "--device", "emulated", *FILES))
+        assert cpu.keys() == device.keys() and len(cpu) == len(FILES)
+        for path, line in device.items():
+            computed = line["computed"]
+            assert computed["backend"] == "emulated" and set(computed["on_device"].split(",")) == TAKEN, computed
+            assert computed["launches"] >= 3 and computed["device_s"] > 0 and computed["copy_in_s"] >= 0
+            assert cpu[path]["computed"]["backend"] == "cpu" and "on_device" not in cpu[path]["computed"]
+            ours, theirs = statistics(line), statistics(cpu[path])
+            assert ours.keys() == theirs.keys()
+            for name, values in ours.items():
+                error = np.nanmax(np.abs(values - theirs[name]) / (1e-6 + np.nanmax(np.abs(theirs[name]))))
+                assert error <= 1e-4, (path, name, error) # decibels of nearly empty bands
+        h.wait_for_end()
+        again = by_path(h.lines("analyze", "--device", "emulated", "--force", *FILES))
+        for path, line in again.items():
+            assert line["results"] == device[path]["results"], path
+
+
+def arrays() -> None:
+    for kind, limit in (("stft", 1e-6), ("logmel", 1e-5), ("rms", 1e-6), ("mfcc", 1e-5), ("centroid", 0)):
+        found = {}
+        for device in ("cpu", "emulated"):
+            with Home() as h:
+                out = h.path("x.npy")
+                h.run("features", "--kind", kind, "--device", device, "--out", out, FILES[0])
+                found[device] = np.load(out)
+        ours, theirs = found["emulated"], found["cpu"]
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        assert np.linalg.norm(ours - theirs) <= limit * np.linalg.norm(theirs), kind
+
+
+def log_of(h: Home) -> str:
+    with open(os.path.join(h.home, "serve.log"), encoding="utf-8") as f:
+        return f.read()
+
+
+def a_limit_that_leaves_no_room() -> None:
+    """Scratch fits and a piece does not; or not even scratch does: the CPU takes over, and that is said once."""
+    for limit, says in (("64M", "this thread computes on the cpu from now on"), ("1M", "threads compute on the cpu")):
+        with Home() as h:
+            lines = h.lines("analyze", "--device", "emulated", "--gpu-mem-limit", limit, *FILES)
+            assert len(lines) == len(FILES) and all("results" in line for line in lines)
+            assert all(line["computed"]["backend"] == "cpu" for line in lines)
+            h.wait_for_end()
+            assert 1 <= log_of(h).count(says) <= os.cpu_count(), log_of(h)
+
+
+def a_device_that_is_lost() -> None:
+    """Each child loses its device after some launches: another takes its place, and no item is lost."""
+    with Home() as h:
+        h.environment["WAVEMILL_EMULATOR"] = "lose=40"
+        lines = h.lines("analyze", "--device", "emulated", *FILES)
+        assert len(lines) == len(FILES) and all("results" in line for line in lines), [x.get("error") for x in lines]
+        h.wait_for_end()
+        assert "the device was lost" in log_of(h), log_of(h)
+
+
+
+if __name__ == "__main__":
+    journey.main([same_results, arrays, a_limit_that_leaves_no_room, a_device_that_is_lost])
