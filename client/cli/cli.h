@@ -131,6 +131,9 @@ struct batch {
     void *context;
     uint64_t done, failed, from_store;
     double seconds;
+    /* Sums over what was computed now: of threads and, where there is a device, of its stream. */
+    double decode_s, copy_in_s, device_s, copy_out_s;
+    uint64_t on_device, launches;
 };
 
 /* Submits, prints outcomes as they come, and cancels on interrupt. Returns an exit code. */

@@ -156,6 +156,19 @@ static void show_csv(const char *path, const struct kind_analyze_result *r)
     fflush(stdout);
 }
 
+static void add_stages(struct batch *b, const struct kind_analyze_result *r)
+{
+    if (isfinite(r->decode_s))
+        b->decode_s += r->decode_s;
+    if (!r->on_device.bytes)
+        return;
+    b->copy_in_s += r->copy_in_s;
+    b->device_s += r->device_s;
+    b->copy_out_s += r->copy_out_s;
+    b->launches += r->launches;
+    b->on_device++;
+}
+
 static int show(struct batch *b, const char *path, struct wire_slice result)
 {
     struct kind_analyze_result r;
@@ -163,6 +176,8 @@ static int show(struct batch *b, const char *path, struct wire_slice result)
     if (code)
         return code;
     b->from_store += r.from_store;
+    if (!r.from_store)
+        add_stages(b, &r);
     if (b->common->format == OUTPUT_JSON)
         show_json(path, &r);
     else if (b->common->format == OUTPUT_CSV)
@@ -185,6 +200,14 @@ static void summarise(const struct batch *b, int argc, char **argv)
     else if (b->from_store)
         fprintf(stderr, ", %llu came from the store", (unsigned long long)b->from_store);
     fprintf(stderr, ", in %.2f s\n", b->seconds);
+    if (b->on_device)
+        fprintf(stderr,
+                "%llu on the device: %llu launches, kernels %.3f s, copies in %.3f s and out %.3f s, busy %.1f %%; "
+                "decoding "
+                "took %.2f s of the threads\n",
+                (unsigned long long)b->on_device, (unsigned long long)b->launches, b->device_s, b->copy_in_s,
+                b->copy_out_s, fmin(100, 100 * (b->device_s + b->copy_in_s + b->copy_out_s) / fmax(b->seconds, 1e-9)),
+                b->decode_s);
     fprintf(stderr, "features are in %s; read them again with: wavemill analyze --json", paths.features);
     for (int i = 0; i < argc && i < 3; i++)
         fprintf(stderr, " %s", argv[i]);
