@@ -27,6 +27,7 @@ struct boss {
 
     /* What it does by itself. */
     bool mute;          /* nothing: it hears, and does not answer */
+    bool stopped;       /* it was told to end: what it said last may find nobody to answer */
     bool keep_commits;  /* does not answer reports */
     bool forget;        /* the next READY resumes nothing */
     int committed_most; /* verdicts in a COMMITS, when not 0 */
