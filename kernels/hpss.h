@@ -37,7 +37,7 @@ struct hpss_params {
 };
 
 /* Value i of n that are continued by their mirror image, the edge repeated. */
-static inline int64_t hpss_mirror(int64_t i, int64_t n)
+static inline HOST_DEVICE int64_t hpss_mirror(int64_t i, int64_t n)
 {
     const int64_t turn = ((i % (2 * n)) + 2 * n) % (2 * n);
     return turn < n ? turn : 2 * n - 1 - turn;

@@ -12,6 +12,10 @@ int peak_cuda(struct exec *ex, const struct frame_params *p, const struct ragged
 int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
                   const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS]);
 size_t spectral_cuda_work_bytes(const struct spectral_params *p);
+int resample_cuda(struct exec *ex, const void *plan, const struct ragged *x, struct ragged *y);
+extern const struct plan_kind resample_device_plan_kind;
+int hpss_cuda(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
+              struct ragged *percussive);
 }
 
 /* Missing rows are those that the signal path does not need on the device yet: what is measured per frame beside bands
@@ -19,11 +23,14 @@ size_t spectral_cuda_work_bytes(const struct spectral_params *p);
 static const struct ops ops = {
     .stft_plan = &stft_device_plan_kind,
     .mel_plan = &mel_device_plan_kind,
+    .resample_plan = &resample_device_plan_kind,
     .spectral_outputs = 1u << SPECTRAL_STFT | 1u << SPECTRAL_MEL,
     .spectral_work_bytes = spectral_cuda_work_bytes,
     .spectral = spectral_cuda,
     .rms = rms_cuda,
     .peak = peak_cuda,
+    .hpss = hpss_cuda,
+    .resample = resample_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

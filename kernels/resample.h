@@ -52,6 +52,13 @@ enum { RESAMPLE_TAPS_MOST = 1 << 25 };
 struct resample_key resample_key(const struct resample_params *p);
 int64_t resample_taps(const struct resample_key *k);
 
+/* Number, in the whole signal, of the first sample that a piece gives: floor(n*down/up) - K/2 + 1 >= start, so
+ * n*down >= (start + K/2 - 1)*up. */
+static inline HOST_DEVICE int64_t resample_first_of(int64_t up, int64_t down, int64_t taps, struct piece piece)
+{
+    return piece.first ? 0 : ((piece.start + taps / 2 - 1) * up + down - 1) / down;
+}
+
 /* Samples that consecutive pieces must share. */
 int64_t resample_overlap(const struct resample_params *p);
 /* Number, in the whole signal, of the first sample that a piece gives, and how many it gives. */

@@ -1,4 +1,5 @@
 /* hpss against medians by counting, in double. */
+#include "device_batch.h"
 #include "subject.h"
 
 static const struct {
@@ -16,6 +17,19 @@ static const struct {
     {{31, 31, 2, 1, 1}, 1, 1, "one value"},
     {{5, 5, 2, 1.5, 1}, 16, 1025, "many bins"},
 };
+
+static int run(struct exec *ex, const struct hpss_params *p, const struct ragged *x, const struct ragged *harmonic,
+               const struct ragged *percussive)
+{
+    struct device_batch b = device_batch(ex);
+    struct ragged h = {0}, q = {0};
+    const struct ragged there = device_ragged_in(&b, x);
+    if (harmonic)
+        h = device_ragged_out(&b, harmonic);
+    if (percussive)
+        q = device_ragged_out(&b, percussive);
+    return device_done(&b, hpss(ex, p, &there, harmonic ? &h : NULL, percussive ? &q : NULL));
+}
 
 static double median(const double *m, int64_t first, int64_t stride, int64_t i, int64_t n, int kernel)
 {
@@ -64,7 +78,7 @@ static double error_of(struct exec *ex, size_t c, bool silent_half)
     h.data = g[0].data;
     q.data = g[1].data;
     exec_arena(ex)->high = 0;
-    CHECK_OK(hpss(ex, p, &in, &h, &q));
+    CHECK_OK(run(ex, p, &in, &h, &q));
     CHECK(exec_arena(ex)->high <= hpss_work_bytes(p, bins) && exec_arena(ex)->used == 0);
     const bool split = p->margin_harmonic == 1 && p->margin_percussive == 1;
     for (int k = 0; k < 2; k++) {
@@ -113,18 +127,18 @@ TEST(rows_stand_alone)
     const struct ragged in = {.data = x, .dtype = DTYPE_C64, .channels = F, .offset = offset, .rows = 3, .total = T};
     struct ragged out = in;
     out.data = all;
-    CHECK_OK(hpss(ex, &p, &in, &out, NULL));
+    CHECK_OK(run(ex, &p, &in, &out, NULL));
     struct ragged first = in, single = in;
     first.offset = single.offset = one;
     first.rows = single.rows = 1;
     first.total = single.total = 30;
     single.data = alone;
-    CHECK_OK(hpss(ex, &p, &first, &single, NULL));
+    CHECK_OK(run(ex, &p, &first, &single, NULL));
     CHECK(compare_bits(all, alone, (size_t)30 * F * 2 * sizeof *all));
     for (int i = 30 * F * 2; i < T * F * 2; i++)
         CHECK(isnan(all[i]));
-    CHECK_OK(hpss(ex, &p, &first, NULL, &single));
-    CHECK_OK(hpss(ex, &p, &first, NULL, NULL));
+    CHECK_OK(run(ex, &p, &first, NULL, &single));
+    CHECK_OK(run(ex, &p, &first, NULL, NULL));
     exec_destroy(&ex);
 }
 
@@ -152,7 +166,11 @@ TEST(front_refuses)
     const struct piece piece = {0, true, false};
     bad = in, bad.piece = &piece;
     CHECK_CODE(hpss(ex, &good, &bad, &out, NULL), STATUS_SHAPE);
-    CHECK_OK(hpss(ex, &good, &in, &out, NULL));
+    CHECK_OK(run(ex, &good, &in, &out, NULL));
+    if (subject_backend() != BACKEND_CPU) {
+        exec_device_arena(ex)->fail_at = exec_device_arena(ex)->calls + 1;
+        CHECK_CODE(run(ex, &good, &in, &out, NULL), STATUS_NOMEM);
+    }
     for (long at = 1; at <= 5 && subject_isa() != ISA_SCALAR; at++) {
         exec_arena(ex)->fail_at = exec_arena(ex)->calls + at;
         CHECK_CODE(hpss(ex, &good, &in, &out, NULL), STATUS_NOMEM);
