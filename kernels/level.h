@@ -9,7 +9,7 @@
  *   units        x linear, full scale 1.0; mean square = sum_squares / (N*C)
  *   limits       1 <= C <= 1024; start + N <= 2^48; rows of 0 samples give zeros and -1
  *   not finite   left out of sum, sum_squares and peak, so that these stay finite; first_not_finite tells
- *   ownership    borrows all; no workspace; y is host memory
+ *   ownership    borrows all, y in the memory of the exec; on a device scratch from its arena, given back
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
  *   determinism  bitwise on one backend and ISA, whatever else is in the batch
  *   accuracy     sums: error <= 1e-12 of the sum of magnitudes against a sum in long double; peak exact; asserted in

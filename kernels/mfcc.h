@@ -4,7 +4,7 @@
  *                s[0] = sqrt(1/M), else sqrt(2/M); l[k] = 1 + lifter/2 * sin(pi * (k + 1) / lifter), 1 when
  *                lifter is 0
  *   shapes       x ragged [B][T_b][M] f32 in, y ragged [B][T_b][K] f32 out, offsets count frames and are equal;
- *                floor [B] f32 in host memory, or NULL: no clip
+ *                floor [B] f32 in the memory of the exec, or NULL: no clip
  *   pieces       any part of a signal's frames, once the floor is known: that takes the maximum over the whole signal
  *                (decibel.h), so the coefficients are a second pass
  *   units        x in dB, y the same times sqrt(M)
@@ -40,8 +40,9 @@ struct mfcc_key { /* no padding: keys compare byte by byte */
 enum { MFCC_ROW = 16 }; /* rows of the plan are filled up with zeros to a multiple */
 
 struct mfcc_plan {
+    const void *device;              /* where a device's copy lies; set by exec_plan */
     int64_t mels, coefficients, row; /* row: coefficients, rounded up */
-    const float *cosine;             /* [mels][row] */
+    const float *cosine;             /* [mels][row]; in the host's memory, but as far from the plan in a copy */
 };
 
 size_t mfcc_plan_bytes(const void *key);

@@ -8,7 +8,7 @@
  *   not finite   a NaN or an infinity in any channel goes through the sum as in f32 arithmetic
  *   ownership    borrows all; no workspace
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE (y untouched); STATUS_NOMEM, STATUS_DEVICE (y undefined)
- *   determinism  bitwise on the CPU, whatever else is in the batch
+ *   determinism  bitwise on every backend, whatever else is in the batch
  *   accuracy     bit-equal to numpy on the layout below; relative error <= 1e-6 of the mean magnitude against
  *                a mean in double; asserted in parity_librosa.py and test_level.c
  *   source       librosa 0.11 to_mono of what librosa.load reads: np.mean over axis 0 of a [C][N] view of interleaved

@@ -9,6 +9,16 @@
 extern "C" {
 int rms_cuda(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
 int peak_cuda(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int zero_crossing_cuda(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y);
+int waveform_cuda(struct exec *ex, int64_t block, const struct ragged *x, struct ragged *y);
+int level_cuda(struct exec *ex, const struct ragged *x, struct level *y);
+int mixdown_cuda(struct exec *ex, const struct ragged *x, struct ragged *y);
+int decibel_peak_cuda(struct exec *ex, const struct ragged *x, float *y);
+int decibel_clip_cuda(struct exec *ex, struct ragged *x, const float *floor_db);
+extern const struct plan_kind mfcc_device_plan_kind;
+int mfcc_cuda(struct exec *ex, const struct mfcc_plan *plan, const struct ragged *x, const float *floor_db,
+              struct ragged *y);
+int statistics_cuda(struct exec *ex, const struct ragged *x, int64_t block, float *y);
 int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
                   const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS]);
 size_t spectral_cuda_work_bytes(const struct spectral_params *p);
@@ -19,16 +29,25 @@ int hpss_cuda(struct exec *ex, const struct hpss_params *p, const struct ragged 
 }
 
 /* Missing rows are those that the signal path does not need on the device yet: what is measured per frame beside bands
- * (contrast needs an order, rolloff a running sum), and all second passes, whose input is small. */
+ * (contrast needs an order, rolloff a running sum), and istft. */
 static const struct ops ops = {
     .stft_plan = &stft_device_plan_kind,
     .mel_plan = &mel_device_plan_kind,
+    .mfcc_plan = &mfcc_device_plan_kind,
     .resample_plan = &resample_device_plan_kind,
     .spectral_outputs = 1u << SPECTRAL_STFT | 1u << SPECTRAL_MEL,
     .spectral_work_bytes = spectral_cuda_work_bytes,
     .spectral = spectral_cuda,
     .rms = rms_cuda,
     .peak = peak_cuda,
+    .zero_crossing = zero_crossing_cuda,
+    .waveform = waveform_cuda,
+    .level = level_cuda,
+    .mixdown = mixdown_cuda,
+    .decibel_peak = decibel_peak_cuda,
+    .decibel_clip = decibel_clip_cuda,
+    .mfcc = mfcc_cuda,
+    .statistics = statistics_cuda,
     .hpss = hpss_cuda,
     .resample = resample_cuda,
 };

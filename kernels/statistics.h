@@ -5,13 +5,13 @@
  *                each column c: mean; var = mean of (v - mean)^2; median, the mean of the middle two of an even
  *                number; min; max. block > 0: rows are made of blocks of that many frames that do not follow each
  *                other, and no difference is taken across
- *   shapes       x ragged [B][T_b][C] f32 in; y [B][STATISTICS][C] f32 out, host memory
+ *   shapes       x ragged [B][T_b][C] f32 in; y [B][STATISTICS][C] f32 out, in the memory of the exec
  *   pieces       whole signals only
  *   units        of x, var its square
  *   limits       1 <= C <= 65537; T_b <= 2^24; block >= 0
  *   not finite   a column that holds a NaN, or no value (no frame; no difference), has NaN throughout; infinities are
  *                not allowed
- *   ownership    borrows all; scratch of statistics_work_bytes() from exec's arena, given back
+ *   ownership    borrows all; on the CPU scratch of statistics_work_bytes() from exec's arena, given back
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)
  *   determinism  bitwise on one backend and ISA, whatever else is in the batch
  *   accuracy     min, max and median as the oracle's, to the rounding of one f32; mean: error <= 2e-7 of the largest

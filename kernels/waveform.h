@@ -26,12 +26,12 @@ extern "C" {
 struct exec;
 
 /* Number, in the whole signal, of the first block that a piece gives, and how many it gives. */
-static inline int64_t waveform_first(int64_t block, struct piece piece)
+static inline HOST_DEVICE int64_t waveform_first(int64_t block, struct piece piece)
 {
     return piece.first ? 0 : (piece.start + block - 1) / block;
 }
 
-static inline int64_t waveform_count(int64_t block, struct piece piece, int64_t samples)
+static inline HOST_DEVICE int64_t waveform_count(int64_t block, struct piece piece, int64_t samples)
 {
     const int64_t end = piece.start + samples, all = piece.last ? (end + block - 1) / block : end / block;
     return samples && all > waveform_first(block, piece) ? all - waveform_first(block, piece) : 0;

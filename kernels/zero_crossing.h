@@ -3,7 +3,8 @@
  *   equation     y[t] = (1/W) * #{ 1 <= i < W : s(t*hop - pad + i - 1) != s(t*hop - pad + i) }, s(k) = x[k] < -1e-10f,
  *                pad = W/2 (rounded down) when centred, else 0. Samples outside the signal repeat its first or last
  *                one, so nothing crosses there. The first place of a frame never counts
- *   shapes       x ragged [B][N_b] f32 in; y ragged [B][T_b] f32 out, T_b = frame_count(p, piece of b, N_b)
+ *   shapes       x ragged [B][N_b] f32 in, on devices also i16 and i24; y ragged [B][T_b] f32 out,
+ *                T_b = frame_count(p, piece of b, N_b)
  *   pieces       as frames.h says: any cut into pieces that share W - 1 samples gives every frame, bit-equal
  *   units        x linear, full scale 1.0; y from 0 to (W - 1)/W; frame t is centred on sample t*hop when centred
  *   limits       1 <= W <= 65536; 1 <= hop_samples <= 2^40; y has at most 2^34 frames; x and y do not overlap

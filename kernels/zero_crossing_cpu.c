@@ -33,7 +33,7 @@ int zero_crossing_cpu(struct exec *ex, const struct frame_params *p, const struc
 
 int zero_crossing(struct exec *ex, const struct frame_params *p, const struct ragged *x, struct ragged *y)
 {
-    const struct frames_want want = {"zero_crossing", 1, 65536, DTYPE_F32, 1, false, false};
+    const struct frames_want want = {"zero_crossing", 1, 65536, DTYPE_F32, 1, false, exec_backend(ex) != BACKEND_CPU};
     const int code = frames_check(&want, p, x, y);
     return code ? code : OPS_CALL(ex, zero_crossing, ex, p, x, y);
 }

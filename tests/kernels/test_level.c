@@ -1,8 +1,25 @@
 /* level and mixdown: oracles, pieces, what is not finite, errors. */
+#include "device_batch.h"
 #include "subject.h"
 
 enum { ROWS = 4 };
-static const int64_t lengths[ROWS] = {0, 1, 1000, 4321};
+static const int64_t lengths[ROWS] = {0, 1, 1000, 9321};
+
+static int run_level(struct exec *ex, const struct ragged *x, struct level *y)
+{
+    struct device_batch b = device_batch(ex);
+    const struct ragged in = device_ragged_in(&b, x);
+    struct level *const out = device_out(&b, y, (size_t)x->rows * sizeof *y);
+    return device_done(&b, level(ex, &in, out));
+}
+
+static int run_mixdown(struct exec *ex, const struct ragged *x, const struct ragged *y)
+{
+    struct device_batch b = device_batch(ex);
+    const struct ragged in = device_ragged_in(&b, x);
+    struct ragged out = device_ragged_out(&b, y);
+    return device_done(&b, mixdown(ex, &in, &out));
+}
 
 static struct ragged batch_of(int64_t *offset, int32_t channels, uint64_t *seed)
 {
@@ -22,7 +39,7 @@ TEST(level_matches_oracle)
         int64_t offset[ROWS + 1];
         const struct ragged x = batch_of(offset, channels, &seed);
         struct level y[ROWS];
-        CHECK_OK(level(ex, &x, y));
+        CHECK_OK(run_level(ex, &x, y));
         for (int b = 0; b < ROWS; b++) {
             const float *const row = (const float *)x.data + offset[b] * channels;
             long double sum = 0, squares = 0, magnitudes = 0;
@@ -55,8 +72,8 @@ TEST(level_of_pieces_joins)
     const struct ragged whole = {.data = x, .channels = 2, .offset = one, .rows = 1, .total = 1500};
     const struct ragged parts = {.data = x, .channels = 2, .offset = cut, .piece = pieces, .rows = 4, .total = 1500};
     struct level all, part[4];
-    CHECK_OK(level(ex, &whole, &all));
-    CHECK_OK(level(ex, &parts, part));
+    CHECK_OK(run_level(ex, &whole, &all));
+    CHECK_OK(run_level(ex, &parts, part));
     CHECK(part[1].first_not_finite == -1 && part[3].first_not_finite == 900);
     for (int i = 1; i < 4; i++)
         level_join(&part[0], &part[i]);
@@ -77,7 +94,7 @@ TEST(mixdown_matches_mean)
         const struct ragged x = batch_of(offset, channels[c], &seed);
         struct guarded g = guarded_open(x.total);
         struct ragged y = {.data = g.data, .channels = 1, .offset = offset, .rows = ROWS, .total = x.total};
-        CHECK_OK(mixdown(ex, &x, &y));
+        CHECK_OK(run_mixdown(ex, &x, &y));
         CHECK(guarded_intact(&g));
         double worst = 0;
         for (int64_t i = 0; i < x.total; i++) {

@@ -1,4 +1,5 @@
 /* waveform: against plain sums, and across cuts. */
+#include "device_batch.h"
 #include "subject.h"
 
 enum { N = 5000 };
@@ -10,7 +11,10 @@ static struct guarded run(struct exec *ex, int64_t block, const float *x, int64_
         .data = (void *)(uintptr_t)x, .channels = 1, .offset = xo, .piece = &piece, .rows = 1, .total = samples};
     struct guarded g = guarded_open(3 * yo[1]);
     struct ragged out = {.data = g.data, .channels = 3, .offset = yo, .rows = 1, .total = yo[1]};
-    REQUIRE(waveform(ex, block, &in, &out) == STATUS_OK && guarded_intact(&g));
+    struct device_batch b = device_batch(ex);
+    const struct ragged x_there = device_ragged_in(&b, &in);
+    struct ragged y_there = device_ragged_out(&b, &out);
+    REQUIRE(device_done(&b, waveform(ex, block, &x_there, &y_there)) == STATUS_OK && guarded_intact(&g));
     return g;
 }
 
