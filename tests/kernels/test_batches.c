@@ -9,8 +9,9 @@ TEST(integers_are_their_values)
     static const struct {
         int op;
         int64_t n, hop;
-    } cases[] = {{SUBJECT_RMS, 100, 33},   {SUBJECT_PEAK, 64, 64},  {SPECTRAL_STFT, 256, 64},
-                 {SPECTRAL_STFT, 100, 33}, {SPECTRAL_MEL, 256, 65}, {SPECTRAL_MEL, 300, 100}};
+    } cases[] = {{SUBJECT_RMS, 100, 33},   {SUBJECT_PEAK, 64, 64},   {SUBJECT_CROSSING, 64, 30},
+                 {SPECTRAL_STFT, 256, 64}, {SPECTRAL_STFT, 100, 33}, {SPECTRAL_MEL, 256, 65},
+                 {SPECTRAL_MEL, 300, 100}};
     static float as_float[SAMPLES];
     static int16_t as_16[SAMPLES];
     static unsigned char as_24[3 * SAMPLES];
