@@ -71,6 +71,9 @@ static __device__ inline void copy_async_commit(void)
 #endif
 #define DEVICE_BLOCKS(threads, wished) ((wished) * (threads) <= DEVICE_THREADS ? (wished) : DEVICE_THREADS / (threads))
 
+/* Loads stay on their side of this line. */
+#define DEVICE_KEEP_ORDER() asm volatile("" ::: "memory")
+
 /* Lets a kernel have that much dynamic shared memory; STATUS_UNSUPPORTED where the device has less. */
 #define device_allow_shared(op, kernel, bytes) \
     device_shared_allowed(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)))

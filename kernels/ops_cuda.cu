@@ -26,10 +26,13 @@ int resample_cuda(struct exec *ex, const void *plan, const struct ragged *x, str
 extern const struct plan_kind resample_device_plan_kind;
 int hpss_cuda(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
               struct ragged *percussive);
+int istft_cuda(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x,
+               struct ragged *y);
+size_t istft_cuda_work_bytes(const struct stft_params *p);
 }
 
 /* Missing rows are those that the signal path does not need on the device yet: what is measured per frame beside bands
- * (contrast needs an order, rolloff a running sum), and istft. */
+ * (contrast needs an order, rolloff a running sum). */
 static const struct ops ops = {
     .stft_plan = &stft_device_plan_kind,
     .mel_plan = &mel_device_plan_kind,
@@ -38,6 +41,8 @@ static const struct ops ops = {
     .spectral_outputs = 1u << SPECTRAL_STFT | 1u << SPECTRAL_MEL,
     .spectral_work_bytes = spectral_cuda_work_bytes,
     .spectral = spectral_cuda,
+    .istft_work_bytes = istft_cuda_work_bytes,
+    .istft = istft_cuda,
     .rms = rms_cuda,
     .peak = peak_cuda,
     .zero_crossing = zero_crossing_cuda,

@@ -84,3 +84,38 @@ cufftResult cufftExecR2C(cufftHandle handle, float *in, cufftComplex *out)
     emulator_enqueue(t.stream, [=] { run(t, in, out); });
     return CUFFT_SUCCESS;
 }
+
+static void run_inverse(const transform &t, cufftComplex *in, float *out)
+{
+    const size_t bins = (size_t)t.n / 2 + 1, n = (size_t)t.n;
+    std::vector<double> samples(n);
+    std::vector<fft_complex> spectrum(bins);
+    void *const work = std::aligned_alloc(64, (fft_work_bytes(t.n) + 127) / 64 * 64);
+    for (size_t b = 0; b < (size_t)t.batch; b++) {
+        bool silent = true; /* as above */
+        for (size_t k = 0; k < bins; k++) {
+            const cufftComplex v = in[b * bins + k];
+            spectrum[k].re = v.x;
+            spectrum[k].im = v.y;
+            silent = silent && std::isnan(v.x) && std::isnan(v.y);
+            in[b * bins + k] = make_float2(NAN, NAN);
+        }
+        if (silent)
+            continue;
+        fft_real_inverse(t.plan, spectrum.data(), samples.data(), work);
+        for (size_t i = 0; i < n; i++)
+            out[b * n + i] = (float)samples[i];
+    }
+    std::free(work);
+}
+
+cufftResult cufftExecC2R(cufftHandle handle, cufftComplex *in, float *out)
+{
+    const std::lock_guard<std::mutex> hold(transforms_lock);
+    const auto at = transforms.find(handle);
+    if (at == transforms.end() || !at->second.stream)
+        return CUFFT_INVALID_PLAN;
+    const transform t = at->second;
+    emulator_enqueue(t.stream, [=] { run_inverse(t, in, out); });
+    return CUFFT_SUCCESS;
+}

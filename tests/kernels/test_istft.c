@@ -1,4 +1,5 @@
 /* istft: against a direct sum in double, and back from stft. */
+#include "device_batch.h"
 #include "oracle.h"
 #include "subject.h"
 
@@ -21,6 +22,14 @@ static const struct {
     {{{65536, 16384, true}, 0, WINDOW_HANN, PAD_ZERO}, 100000, 120, "largest"},
 };
 
+static int run(struct exec *ex, const struct stft_params *p, const struct ragged *x, const struct ragged *y)
+{
+    struct device_batch b = device_batch(ex);
+    const struct ragged x_there = device_ragged_in(&b, x);
+    struct ragged y_there = device_ragged_out(&b, y);
+    return device_done(&b, istft(ex, p, &x_there, &y_there));
+}
+
 static struct guarded back(struct exec *ex, const struct stft_params *p, const float *bins, int64_t frames,
                            int64_t samples)
 {
@@ -33,12 +42,13 @@ static struct guarded back(struct exec *ex, const struct stft_params *p, const f
                              .total = frames};
     struct guarded g = guarded_open(samples);
     struct ragged y = {.data = g.data, .channels = 1, .offset = yo, .rows = 1, .total = samples};
-    exec_arena(ex)->high = 0;
-    const int code = istft(ex, p, &x, &y);
+    struct arena *const arena = exec_device(ex) ? exec_device_arena(ex) : exec_arena(ex);
+    arena->high = 0;
+    const int code = run(ex, p, &x, &y);
     if (code)
         printf("    %s\n", status_message());
     REQUIRE(code == STATUS_OK && guarded_intact(&g));
-    CHECK(exec_arena(ex)->used == 0 && exec_arena(ex)->high <= istft_work_bytes(ex, p));
+    CHECK(arena->used == 0 && arena->high <= istft_work_bytes(ex, p));
     return g;
 }
 
@@ -126,6 +136,37 @@ TEST(samples_match_oracle)
     exec_destroy(&ex);
 }
 
+/* What a frame reaches that is not finite is not either (NaN, or infinite on the CPU), and nothing else; in rows beside
+ * each other, of any size. */
+TEST(not_finite_frames_reach_their_samples)
+{
+    static const struct frame_params sizes[] = {{64, 16, true}, {512, 128, false}, {1024, 200, true}, {100, 25, true}};
+    struct exec *ex = subject_exec();
+    for (int c = 0; c < 4; c++) {
+        const struct stft_params params = {.frame = sizes[c]}, *const p = &params;
+        const int64_t n = p->frame.window_samples, hop = p->frame.hop_samples, bins = stft_bins(p), whole = 12;
+        const int64_t length = istft_samples(p, whole), xo[3] = {0, whole, 2 * whole}, yo[3] = {0, length, 2 * length};
+        float *const x = malloc((size_t)(2 * whole * bins * 2) * sizeof *x);
+        struct guarded g = guarded_open(2 * length);
+        uint64_t seed = (uint64_t)c;
+        subject_noise(&seed, x, 2 * whole * bins * 2);
+        x[(5 * bins + 7) * 2] = INFINITY;
+        x[(16 * bins + 3) * 2 + 1] = NAN;
+        const struct ragged in = {
+            .data = x, .dtype = DTYPE_C64, .channels = (int32_t)bins, .offset = xo, .rows = 2, .total = 2 * whole};
+        const struct ragged out = {.data = g.data, .channels = 1, .offset = yo, .rows = 2, .total = 2 * length};
+        CHECK_OK(run(ex, p, &in, &out));
+        CHECK(guarded_intact(&g));
+        for (int64_t i = 0; i < 2 * length; i++) {
+            const int64_t at = i % length + frame_pad(&p->frame), begin = (i < length ? 5 : 4) * hop;
+            CHECK((at >= begin && at < begin + n) == !isfinite(g.data[i]));
+        }
+        guarded_close(&g);
+        free(x);
+    }
+    exec_destroy(&ex);
+}
+
 TEST(rows_and_errors)
 {
     struct exec *ex = subject_exec();
@@ -136,14 +177,14 @@ TEST(rows_and_errors)
     const int64_t xo[4] = {0, 3, 3, 20}, yo[4] = {0, 8, 20, 80};
     const struct ragged in = {.data = x, .dtype = DTYPE_C64, .channels = 9, .offset = xo, .rows = 3, .total = 20};
     struct ragged out = {.data = y, .channels = 1, .offset = yo, .rows = 3, .total = 80};
-    CHECK_OK(istft(ex, &p, &in, &out));
+    CHECK_OK(run(ex, &p, &in, &out));
     for (int i = 8; i < 20; i++)
         CHECK(y[i] == 0); /* no frame */
     const int64_t xa[2] = {0, 17}, ya[2] = {0, 60};
     const struct ragged last = {
         .data = x + 54, .dtype = DTYPE_C64, .channels = 9, .offset = xa, .rows = 1, .total = 17};
     struct ragged single = {.data = alone, .channels = 1, .offset = ya, .rows = 1, .total = 60};
-    CHECK_OK(istft(ex, &p, &last, &single));
+    CHECK_OK(run(ex, &p, &last, &single));
     CHECK(compare_bits(alone, y + 20, 60 * sizeof *alone));
     struct ragged bad = in;
     bad.channels = 8;
@@ -162,9 +203,10 @@ TEST(rows_and_errors)
     for (int i = 0; i < 3; i++)
         CHECK_CODE(istft(ex, &wrong[i], &in, &out), STATUS_ARGUMENT);
     for (long at = 1, code = STATUS_NOMEM; code == STATUS_NOMEM && at < 20; at++) {
-        exec_arena(ex)->fail_at = exec_arena(ex)->calls + at;
-        code = istft(ex, &p, &in, &out);
-        CHECK(exec_arena(ex)->used == 0 && (code == STATUS_OK || code == STATUS_NOMEM));
+        struct arena *const arena = exec_device(ex) ? exec_device_arena(ex) : exec_arena(ex);
+        arena->fail_at = arena->calls + at;
+        code = run(ex, &p, &in, &out);
+        CHECK(arena->used == 0 && (code == STATUS_OK || code == STATUS_NOMEM));
     }
     exec_destroy(&ex);
 }
