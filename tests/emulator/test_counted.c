@@ -1,6 +1,7 @@
 /* What the kernels of the spectral row and of levels ask of memory, counted access by access: device memory in whole
  * sectors, shared memory without conflicts but for those that the kernels' comments state. */
 #include "device.h"
+#include "device_batch.h"
 #include "emulator.h"
 #include "module.h"
 #include "ops.h"
@@ -102,6 +103,73 @@ TEST(kernels_ask_for_whole_sectors_and_no_more_conflicts_than_they_say)
         CHECK(coalesced);
         CHECK_AT_MOST(conflicts, cases[c].conflicts);
         guarded_close(&g);
+        exec_destroy(&ex);
+    }
+}
+
+/* sectors: most of them, per one that is needed; 0: one more per request. */
+static void counted(const char *what, double sectors, double most)
+{
+    bool coalesced;
+    const struct tally t = add_up(&coalesced);
+    const double conflicts = t.shared_least ? (double)t.shared / (double)t.shared_least : 1;
+    printf("    %s: sectors %.3f of the least, bank passes %.3f\n", what, (double)t.global / (double)t.global_least,
+           conflicts);
+    CHECK(sectors > 0 || coalesced);
+    CHECK(sectors == 0 || (double)t.global <= sectors * (double)t.global_least);
+    CHECK_AT_MOST(conflicts, most);
+}
+
+enum { VALUES = 60000 };
+static float values[VALUES], results[VALUES];
+
+TEST(resampling_reads_whole_sectors)
+{
+    static const struct {
+        struct resample_params p;
+        double conflicts;
+    } ratios[] = {{{48000, 44100}, 1.85}, {{44100, 48000}, 1.05}, {{44100, 22050}, 2.0}, {{96000, 8000}, 1.0}};
+    uint64_t seed = 6;
+    subject_noise(&seed, values, VALUES);
+    for (int c = 0; c < 4; c++) {
+        struct exec *ex = counted_exec();
+        const int64_t xo[2] = {0, 6000},
+                      yo[2] = {0, resample_count(&ratios[c].p, (struct piece){0, true, true}, xo[1])};
+        const struct ragged x = {.data = values, .channels = 1, .offset = xo, .rows = 1, .total = xo[1]};
+        const struct ragged y = {.data = results, .channels = 1, .offset = yo, .rows = 1, .total = yo[1]};
+        struct device_batch b = device_batch(ex);
+        const struct ragged in = device_ragged_in(&b, &x);
+        struct ragged out = device_ragged_out(&b, &y);
+        CHECK_OK(device_done(&b, resample(ex, &ratios[c].p, &in, &out)));
+        counted("resample", 1.25, ratios[c].conflicts);
+        exec_destroy(&ex);
+    }
+}
+
+TEST(inverse_transforms_and_medians_read_whole_sectors)
+{
+    static const struct {
+        int64_t n, hop;
+        double conflicts;
+    } sizes[] = {{64, 16, 1.7}, {512, 128, 1.3}, {2048, 512, 1.2}, {400, 100, 1.0}};
+    for (int c = 0; c < 5; c++) {
+        struct exec *ex = counted_exec();
+        const struct stft_params p = {.frame = {c < 4 ? sizes[c].n : 256, c < 4 ? sizes[c].hop : 64, true}};
+        const int64_t bins = stft_bins(&p), frames = 20, samples = istft_samples(&p, frames);
+        const int64_t xo[2] = {0, frames}, yo[2] = {0, c < 4 ? samples : frames};
+        const struct ragged x = {
+            .data = values, .dtype = DTYPE_C64, .channels = (int32_t)bins, .offset = xo, .rows = 1, .total = frames};
+        struct ragged y = {.data = results, .channels = 1, .offset = yo, .rows = 1, .total = yo[1]};
+        if (c == 4) {
+            y.dtype = DTYPE_C64;
+            y.channels = (int32_t)bins;
+        }
+        struct device_batch b = device_batch(ex);
+        const struct ragged in = device_ragged_in(&b, &x);
+        struct ragged out = device_ragged_out(&b, &y);
+        const struct hpss_params h = {31, 31, 2, 1, 1};
+        CHECK_OK(device_done(&b, c < 4 ? istft(ex, &p, &in, &out) : hpss(ex, &h, &in, &out, NULL)));
+        counted(c < 4 ? "istft" : "hpss", 0, c < 4 ? sizes[c].conflicts : 1.1);
         exec_destroy(&ex);
     }
 }
