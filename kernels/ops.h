@@ -69,7 +69,8 @@ struct ops {
     int (*resample)(struct exec *, const void *plan, const struct ragged *x, struct ragged *y);
 };
 
-/* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place. */
+/* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.
+ */
 #define OPS_CALL(ex, row, ...) (exec_ops(ex)->row ? exec_ops(ex)->row(__VA_ARGS__) : ops_missing(ex, #row))
 int ops_missing(const struct exec *ex, const char *row) MUST_USE;
 

@@ -14,14 +14,7 @@
  * below 512 (the frames of a half-warp lie a hop apart); bands 1.2 at 2048 and 1.5 at 8192, since each begins where it
  * begins. */
 #include "spectral_block.cuh"
-
-/* Blocks that the registers must leave room for. Older generations spill at three; their shared memory ends below that.
- */
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 860
-#define SPECTRAL_BLOCKS(blocks) ((blocks) < 2 ? (blocks) : 2)
-#else
-#define SPECTRAL_BLOCKS(blocks) (blocks)
-#endif
+#include "spectral_measures.cuh"
 
 static size_t shared_bytes(const struct frame_params *p, int n)
 {
@@ -56,7 +49,7 @@ static __device__ __forceinline__ void stft_body(const struct spectra *s, const 
         return;
     const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
     const float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
-    float *const y = s->y + 2 * (s->f.y_offset[share.b] + share.t) * (H + 1);
+    float *const y = s->out[SPECTRAL_STFT] + 2 * (s->f.y_offset[share.b] + share.t) * (H + 1);
     float2 v[FFT_POINTS];
     transform(s, &share, H, shared, v);
     const float2 first = load2(buffer), nan = make_float2(NAN, NAN);
@@ -81,29 +74,6 @@ static __device__ __forceinline__ void stft_body(const struct spectra *s, const 
         store2(y + 2 * (frame * (H + 1) + H), last);
 }
 
-static __device__ __forceinline__ float to_power(float square, float power)
-{
-    return power == 2 ? square : power == 1 ? sqrtf(square) : powf(square, 0.5f * power);
-}
-
-/* Band m of a frame from its energies; lanes of a warp have neighbouring bands, and weights that lie side by side. */
-static __device__ __forceinline__ float band_of(const struct spectra *s, const float *energy, const int H, int m)
-{
-    const struct mel_group g = s->group[m / 32];
-    const int first = s->first[m];
-    const float *const weight = s->weight + g.weight + m % 32;
-    float even = 0, odd = 0;
-    int i = 0;
-    for (; i + 1 < g.count; i += 2) {
-        even += weight[32 * i] * energy[min(first + i, H)];
-        odd += weight[32 * (i + 1)] * energy[min(first + i + 1, H)];
-    }
-    if (i < g.count)
-        even += weight[32 * i] * energy[min(first + i, H)];
-    const float e = even + odd;
-    return s->log ? 10 * log10f(e < 1e-10f ? 1e-10f : e) : e;
-}
-
 static __device__ __forceinline__ void mel_body(const struct spectra *s, const int H)
 {
     SHARED_DYNAMIC(float, shared);
@@ -111,29 +81,15 @@ static __device__ __forceinline__ void mel_body(const struct spectra *s, const i
     if (share.count == 0)
         return;
     const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
-    float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
-    float *const energies = buffer + (T < 32 ? frame % (32 / T) * T : 0); /* frames of a warp in different banks */
     float2 v[FFT_POINTS];
-    float energy[FFT_POINTS];
     transform(s, &share, H, shared, v);
-    const float2 first = load2(buffer);
-#pragma unroll
-    for (int i = 0; i < FFT_POINTS; i++) {
-        const int k = j + T * i;
-        const float2 x = take_apart(v[i], load2(buffer + 2 * ((H - k) % H)), load2(s->split + 2 * k));
-        energy[i] = to_power(x.x * x.x + x.y * x.y, s->power);
-    }
-    __syncthreads(); /* everybody has read the points */
-#pragma unroll
-    for (int i = 0; i < FFT_POINTS; i++)
-        energies[j + T * i] = energy[i];
-    if (j == 0)
-        energies[H] = to_power((first.x - first.y) * (first.x - first.y), s->power);
-    __syncthreads();
+    keep_energies(s, v, H, frame, j, shared);
+    float *const energies = energies_of(shared, frame, H);
+    raise_energies(s, energies, H + 1, j, T);
     if (frame >= share.count)
         return;
-    const bool bad = not_finite(first);
-    float *const y = s->y + (s->f.y_offset[share.b] + share.t + frame) * s->mels;
+    const bool bad = !(energies[0] < INFINITY);
+    float *const y = s->out[SPECTRAL_MEL] + (s->f.y_offset[share.b] + share.t + frame) * s->mels;
     for (int m = j; m < s->mels; m += T) {
         const float e = band_of(s, energies, H, m);
         y[m] = bad ? NAN : e;
@@ -236,8 +192,6 @@ static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), SPECTRAL_BLOCKS
     mel_body(&s, 4096);
 }
 
-typedef void spectral_kernel(struct spectra);
-
 static const struct size {
     int n, frames, threads;
     spectral_kernel *stft, *mel;
@@ -265,28 +219,29 @@ static int launch(const struct spectra *s, const struct size *size, spectral_ker
     if (blocks > INT32_MAX)
         return fail(STATUS_SHAPE, "%s: %lld frames in one batch, this GPU takes %lld", op, (long long)s->f.frames,
                     (long long)INT32_MAX * size->frames);
-    const int code = bytes > 48 << 10 ? device_allow_shared(op, kernel, bytes) : STATUS_OK;
+    const int code = bytes + SPECTRAL_SCRATCH > 48 << 10 ? device_allow_shared(op, kernel, bytes) : STATUS_OK;
     if (code)
         return code;
     LAUNCH(kernel, (unsigned)blocks, (unsigned)size->threads, bytes, device_launch_stream(ex), *s);
     return device_launched(op);
 }
 
-static int run_own(struct exec *ex, const struct spectra *all, struct ragged *const out[SPECTRAL_OUTPUTS])
+static int run_own(struct exec *ex, const struct spectra *s)
 {
-    struct spectra s = *all;
     const struct size *size = sizes;
+    bool bands_alone = s->out[SPECTRAL_MEL] != NULL, features = false;
     int code = STATUS_OK;
-    while (size->n != s.f.p.window_samples)
+    while (size->n != s->f.p.window_samples)
         size++;
-    if (out[SPECTRAL_STFT]) {
-        s.y = (float *)out[SPECTRAL_STFT]->data;
-        code = launch(&s, size, size->stft, "stft", ex);
-    }
-    if (!code && out[SPECTRAL_MEL]) {
-        s.y = (float *)out[SPECTRAL_MEL]->data;
-        code = launch(&s, size, size->mel, "mel", ex);
-    }
+    for (int o = 0; o < SPECTRAL_OUTPUTS; o++)
+        features |= o != SPECTRAL_STFT && o != SPECTRAL_MEL && s->out[o];
+    bands_alone = bands_alone && !features;
+    if (s->out[SPECTRAL_STFT])
+        code = launch(s, size, size->stft, "stft", ex);
+    if (!code && bands_alone)
+        code = launch(s, size, size->mel, "mel", ex);
+    if (!code && features)
+        code = launch(s, size, spectral_features_kernel(size->n), "spectral", ex);
     return code;
 }
 
@@ -295,31 +250,45 @@ static const void *at(const struct device_plan *plan, int64_t offset)
     return (const char *)plan->device + offset;
 }
 
+static void set_bands(struct spectra *s, const struct spectral_params *p, const struct mel_device_plan *mel)
+{
+    s->mels = p->mel.mels;
+    s->log = p->mel.log;
+    s->power = (float)p->mel.power;
+    s->first = (const int *)at(&mel->head, mel->first_at);
+    s->group = (const struct mel_group *)at(&mel->head, mel->group_at);
+    s->weight = (const float *)at(&mel->head, mel->weight_at);
+    s->row = (const struct mel_row *)at(&mel->head, mel->row_at);
+    s->row_weight = (const float *)at(&mel->head, mel->row_weight_at);
+}
+
 extern "C" int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
                              const struct ragged *x, struct ragged *const out[SPECTRAL_OUTPUTS])
 {
     const struct stft_device_plan *const stft = (const struct stft_device_plan *)plans->stft;
-    const struct mel_device_plan *const mel = (const struct mel_device_plan *)(const void *)plans->mel;
-    const struct ragged *const any = out[SPECTRAL_STFT] ? out[SPECTRAL_STFT] : out[SPECTRAL_MEL];
+    const struct ragged *any = NULL;
     struct spectra s = {};
-    if (any->total == 0)
+    for (int o = 0; o < SPECTRAL_OUTPUTS; o++)
+        if (out[o]) {
+            any = out[o];
+            s.out[o] = (float *)out[o]->data;
+        }
+    if (!any || any->total == 0)
         return STATUS_OK;
     s.f = framed_of(&p->stft.frame, x, any);
     s.reflect = p->stft.pad == PAD_REFLECT;
     s.window = (const float *)at(&stft->head, stft->window_at);
     s.twiddle = (const float *)at(&stft->head, stft->twiddle_at);
     s.split = (const float *)at(&stft->head, stft->split_at);
-    if (out[SPECTRAL_MEL]) {
-        s.mels = p->mel.mels;
-        s.log = p->mel.log;
-        s.power = (float)p->mel.power;
-        s.first = (const int *)at(&mel->head, mel->first_at);
-        s.group = (const struct mel_group *)at(&mel->head, mel->group_at);
-        s.weight = (const float *)at(&mel->head, mel->weight_at);
-        s.row = (const struct mel_row *)at(&mel->head, mel->row_at);
-        s.row_weight = (const float *)at(&mel->head, mel->row_weight_at);
-    }
-    return spectral_is_own_size(p->stft.frame.window_samples) ? run_own(ex, &s, out) : spectral_by_cufft(ex, &s, out);
+    s.bin_hz = (float)(p->rate_hz / (double)p->stft.frame.window_samples);
+    s.rolloff = (float)p->rolloff;
+    s.spectrogram_power = (float)p->spectrogram.power;
+    s.db = p->spectrogram.db;
+    if (plans->contrast)
+        s.contrast = *plans->contrast;
+    if (out[SPECTRAL_MEL])
+        set_bands(&s, p, (const struct mel_device_plan *)(const void *)plans->mel);
+    return spectral_is_own_size(p->stft.frame.window_samples) ? run_own(ex, &s) : spectral_by_cufft(ex, &s);
 }
 
 extern "C" size_t spectral_cuda_work_bytes(const struct spectral_params *p)

@@ -1,7 +1,9 @@
 /* spectral - what the CUDA twins of the spectral row share: the plans in device memory and the kernels' parameters. */
 #ifndef SPECTRAL_CUH
 #define SPECTRAL_CUH
+#include "contrast.h"
 #include "framed.cuh"
+#include "mel.h"
 #include "spectral.h"
 
 /* Window, twiddles of fft.cuh, and exp(-2*pi*j*k/n) for k < n/2; the last two only where spectral_is_own_size(n). */
@@ -29,7 +31,7 @@ struct mel_device_plan {
     int64_t row_at, row_weight_at;         /* struct mel_row [mels], float */
 };
 
-extern "C" const struct plan_kind stft_device_plan_kind, mel_device_plan_kind;
+extern "C" const struct plan_kind stft_device_plan_kind, mel_device_plan_kind, contrast_device_plan_kind;
 
 struct spectra {
     struct framed f;
@@ -43,14 +45,24 @@ struct spectra {
     const float *weight;
     const struct mel_row *row;
     const float *row_weight;
-    float *y; /* of the output that a kernel writes */
+    struct contrast_plan contrast;
+    float bin_hz, rolloff, spectrogram_power;
+    bool db;
+    float *out[SPECTRAL_OUTPUTS]; /* NULL: not asked for */
 };
+
+typedef void spectral_kernel(struct spectra);
+
+/* The kernel of spectral_features.cu for a size that fft.cuh transforms. */
+spectral_kernel *spectral_features_kernel(int64_t n);
+
+enum { SPECTRAL_SCRATCH = 8 * sizeof(float) }; /* bytes of static shared memory in that kernel */
 
 /* Whether fft.cuh transforms it. */
 bool spectral_is_own_size(int64_t n);
 
 /* Every other size, and the device scratch that it takes. */
-int spectral_by_cufft(struct exec *ex, const struct spectra *s, struct ragged *const out[SPECTRAL_OUTPUTS]);
+int spectral_by_cufft(struct exec *ex, const struct spectra *s);
 size_t spectral_cufft_work_bytes(int64_t n);
 
 #endif

@@ -9,6 +9,14 @@
 #define SPECTRAL_FRAMES(n) ((n) >= 512 ? 8192 / (n) : 16) /* 256 threads, fewer for the smallest */
 #define SPECTRAL_THREADS(n) (SPECTRAL_FRAMES(n) * FFT_THREADS((n) / 2))
 
+/* Blocks that the registers must leave room for. Older generations spill at three; their shared memory ends below that.
+ */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 860
+#define SPECTRAL_BLOCKS(blocks) ((blocks) < 2 ? (blocks) : 2)
+#else
+#define SPECTRAL_BLOCKS(blocks) (blocks)
+#endif
+
 /* Samples between the frames of a block in its tile. */
 static __host__ __device__ inline int64_t tile_step(const struct frame_params *p)
 {
@@ -98,6 +106,47 @@ static __device__ __forceinline__ float2 take_apart(float2 a, float2 b, float2 w
     const float2 even = make_float2((a.x + b.x) * 0.5f, (a.y - b.y) * 0.5f);
     const float2 odd = make_float2((a.y + b.y) * 0.5f, (b.x - a.x) * 0.5f);
     return fft_add(even, fft_mul(odd, w));
+}
+
+/* Where the energies of a frame lie, in its own points: frames that share a warp begin in different banks. */
+static __device__ __forceinline__ float *energies_of(float *shared, int frame, const int H)
+{
+    const int T = FFT_THREADS(H);
+    return shared + 2 * frame * FFT_STRIDE(H) + (T < 32 ? frame % (32 / T) * T : 0);
+}
+
+static __device__ __forceinline__ const float *energies_of(const float *shared, int frame, const int H)
+{
+    return energies_of((float *)shared, frame, H);
+}
+
+/* Replaces the block's points by energies: |X|^2 of all bins, for every thread to read. Those of a frame that is not
+ * finite begin with an infinity. */
+static __device__ __forceinline__ void keep_energies(const struct spectra *s, const float2 *v, const int H, int frame,
+                                                     int j, float *shared)
+{
+    const int T = FFT_THREADS(H);
+    const float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
+    float *const energies = energies_of(shared, frame, H);
+    const float2 first = load2(buffer);
+    float energy[FFT_POINTS];
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++) {
+        const int k = j + T * i;
+        const float2 x = take_apart(v[i], load2(buffer + 2 * ((H - k) % H)), load2(s->split + 2 * k));
+        energy[i] = x.x * x.x + x.y * x.y;
+        if (i % 4 == 3)
+            DEVICE_KEEP_ORDER(); /* loads of all sixteen at once would not fit the registers */
+    }
+    __syncthreads(); /* everybody has read the points */
+#pragma unroll
+    for (int i = 0; i < FFT_POINTS; i++)
+        energies[j + T * i] = energy[i];
+    if (j == 0)
+        energies[H] = (first.x - first.y) * (first.x - first.y);
+    if (j == 0 && not_finite(first))
+        energies[0] = INFINITY;
+    __syncthreads();
 }
 
 #endif

@@ -3,7 +3,7 @@
  * bytes per sample of a frame through device memory where the fused kernels move none. */
 #include "fft.cuh"
 #include "mel.h"
-#include "spectral.cuh"
+#include "spectral_measures.cuh"
 
 #include <cufft.h>
 
@@ -82,7 +82,7 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
 {
     const int64_t bins = s.f.p.window_samples / 2 + 1;
     const float *const x = spectra + 2 * blockIdx.x * bins;
-    float *const y = s.y + 2 * (first + blockIdx.x) * bins;
+    float *const y = s.out[SPECTRAL_STFT] + 2 * (first + blockIdx.x) * bins;
     const bool bad = not_finite(x);
     for (int64_t k = threadIdx.x; k < bins; k += THREADS)
         store2(y + 2 * k, bad ? make_float2(NAN, NAN) : load2(x + 2 * k));
@@ -95,7 +95,7 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
 {
     const int64_t bins = s.f.p.window_samples / 2 + 1;
     const float *const x = spectra + 2 * blockIdx.x * bins;
-    float *const y = s.y + (first + blockIdx.x) * s.mels;
+    float *const y = s.out[SPECTRAL_MEL] + (first + blockIdx.x) * s.mels;
     const bool bad = not_finite(x);
     for (int m = (int)threadIdx.x / 32; m < s.mels; m += THREADS / 32) {
         const struct mel_row r = s.row[m];
@@ -103,7 +103,7 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
         for (int i = (int)threadIdx.x % 32; i < r.count; i += 32) {
             const float2 v = load2(x + 2 * (r.first + i));
             const float square = v.x * v.x + v.y * v.y;
-            const float e = s.power == 2 ? square : s.power == 1 ? sqrtf(square) : powf(square, 0.5f * s.power);
+            const float e = to_power(square, s.power);
             sum += s.row_weight[r.weight + i] * e;
         }
         sum = warp_sum(sum);
@@ -112,28 +112,68 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
     }
 }
 
+/* The energies of a frame in shared memory, and every measure from there.
+ * occupancy: 4 blocks of 256 threads, 33 KB of dynamic shared memory each */
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
+    measures_kernel(struct spectra s, int64_t first, const float *spectra)
+{
+    SHARED_DYNAMIC(float, energies);
+    SHARED(float, scratch, 8);
+    const int bins = (int)(s.f.p.window_samples / 2 + 1), bands = (int)s.contrast.bands;
+    const int64_t frame = first + blockIdx.x;
+    const float *const x = spectra + 2 * (int64_t)blockIdx.x * bins;
+    const bool bad = not_finite(x);
+    for (int k = (int)threadIdx.x; k < bins; k += THREADS) {
+        const float2 v = load2(x + 2 * k);
+        energies[k] = k == 0 && bad ? INFINITY : v.x * v.x + v.y * v.y;
+    }
+    __syncthreads();
+    const struct measured m = {energies, bins, (int)threadIdx.x, scratch};
+    write_values(&s, &m, THREADS, frame, threadIdx.x == 0, bad);
+    if (s.out[SPECTRAL_CONTRAST])
+        for (int k = (int)threadIdx.x / 32; k < bands; k += THREADS / 32)
+            contrast_band(&s, energies, k, s.out[SPECTRAL_CONTRAST] + frame * 2 * bands);
+    if (s.out[SPECTRAL_SPECTROGRAM])
+        for (int k = (int)threadIdx.x; k < bins; k += THREADS) {
+            const float v = s.db ? decibels(energies[k]) : to_power(energies[k], s.spectrogram_power);
+            s.out[SPECTRAL_SPECTROGRAM][frame * bins + k] = bad ? NAN : v;
+        }
+}
+
 /* ---- launches ---- */
 
-static int run_batch(struct exec *ex, const struct spectra *all, struct ragged *const out[SPECTRAL_OUTPUTS],
-                     cufftHandle handle, int64_t first, int64_t count, float *frames, float *spectra)
+static int launch_measures(struct exec *ex, const struct spectra *s, int64_t first, int64_t count, const float *spectra)
 {
-    struct spectra s = *all;
-    LAUNCH(gather_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, frames);
+    const size_t bytes = (size_t)(s->f.p.window_samples / 2 + 1) * sizeof(float);
+    bool wanted = false;
+    for (int o = 0; o < SPECTRAL_OUTPUTS; o++)
+        wanted |= o != SPECTRAL_STFT && o != SPECTRAL_MEL && s->out[o];
+    if (!wanted)
+        return STATUS_OK;
+    const int code = bytes + SPECTRAL_SCRATCH > 48 << 10 ? device_allow_shared("spectral", measures_kernel, bytes) : 0;
+    if (code)
+        return code;
+    LAUNCH(measures_kernel, (unsigned)count, THREADS, bytes, device_launch_stream(ex), *s, first, spectra);
+    return device_launched("spectral");
+}
+
+static int run_batch(struct exec *ex, const struct spectra *s, cufftHandle handle, int64_t first, int64_t count,
+                     float *frames, float *spectra)
+{
+    LAUNCH(gather_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), *s, first, frames);
     int code = device_launched("stft");
     if (!code && (cufftSetStream(handle, device_launch_stream(ex)) != CUFFT_SUCCESS ||
                   cufftExecR2C(handle, frames, (cufftComplex *)spectra) != CUFFT_SUCCESS))
         code = fail(STATUS_DEVICE, "stft: cuFFT failed");
-    if (!code && out[SPECTRAL_STFT]) {
-        s.y = (float *)out[SPECTRAL_STFT]->data;
-        LAUNCH(spectrum_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, spectra);
+    if (!code && s->out[SPECTRAL_STFT]) {
+        LAUNCH(spectrum_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), *s, first, spectra);
         code = device_launched("stft");
     }
-    if (!code && out[SPECTRAL_MEL]) {
-        s.y = (float *)out[SPECTRAL_MEL]->data;
-        LAUNCH(bands_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), s, first, spectra);
+    if (!code && s->out[SPECTRAL_MEL]) {
+        LAUNCH(bands_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), *s, first, spectra);
         code = device_launched("mel");
     }
-    return code;
+    return code ? code : launch_measures(ex, s, first, count, spectra);
 }
 
 /* Frames that go through scratch together. */
@@ -158,7 +198,7 @@ size_t spectral_cufft_work_bytes(int64_t n)
     return frames_bytes(n) + spectra_bytes(n) + 2 * ARENA_ALIGN;
 }
 
-int spectral_by_cufft(struct exec *ex, const struct spectra *s, struct ragged *const out[SPECTRAL_OUTPUTS])
+int spectral_by_cufft(struct exec *ex, const struct spectra *s)
 {
     struct arena *const arena = device_host->arena(ex);
     const size_t mark = arena_mark(arena);
@@ -171,7 +211,7 @@ int spectral_by_cufft(struct exec *ex, const struct spectra *s, struct ragged *c
     code = code ? code : arena_alloc(arena, spectra_bytes(n), &spectra);
     for (int64_t first = 0; first < s->f.frames && !code; first += batch) {
         const int64_t count = s->f.frames - first < batch ? s->f.frames - first : batch;
-        code = run_batch(ex, s, out, ((const struct cufft_plan *)plan)->handle, first, count, frames, spectra);
+        code = run_batch(ex, s, ((const struct cufft_plan *)plan)->handle, first, count, frames, spectra);
     }
     arena_reset(arena, mark);
     return code;

@@ -142,6 +142,12 @@ static int mel_init(void *memory, const void *params)
 extern "C" {
 const struct plan_kind stft_device_plan_kind = {
     .name = "stft", .params_bytes = sizeof(struct stft_key), .bytes = stft_bytes, .init = stft_init, .on_device = true};
+/* On the host: kernels get it as a parameter. */
+const struct plan_kind contrast_device_plan_kind = {.name = "contrast",
+                                                    .params_bytes = sizeof(struct contrast_key),
+                                                    .bytes = contrast_plan_bytes,
+                                                    .init = contrast_plan_init,
+                                                    .on_device = false};
 const struct plan_kind mel_device_plan_kind = {
     .name = "mel", .params_bytes = sizeof(struct mel_key), .bytes = mel_bytes, .init = mel_init, .on_device = true};
 }

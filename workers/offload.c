@@ -244,6 +244,10 @@ int offload_begin(struct offload *o, struct offload_wish *w)
     if (o->results == 0)
         return STATUS_OK;
     const int code = enqueue(o, &mine, out_bytes);
+    if (code == STATUS_UNSUPPORTED) { /* a size that this device cannot take: all of this piece is the thread's */
+        o->results = 0;
+        return o->api->stream_wait(exec_stream(o->ex));
+    }
     if (code == STATUS_NOMEM) {
         const int waited = o->api->stream_wait(exec_stream(o->ex)); /* what was begun reads our buffers */
         log_warn("this thread computes on the cpu from now on: %s", status_message());

@@ -2,7 +2,7 @@
  * neighbours are. */
 #include "subject.h"
 
-enum { ROUNDS = 60, ROUNDS_ON_DEVICES = 12, SAMPLES = 3000, PIECES_MOST = 64 };
+enum { ROUNDS = 60, ROUNDS_ON_DEVICES = 2, SAMPLES = 3000, PIECES_MOST = 64 };
 
 static struct subject draw(int op, uint64_t *seed)
 {

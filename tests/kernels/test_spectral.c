@@ -160,7 +160,7 @@ TEST(frames_match_oracle)
     struct exec *ex = subject_exec();
     for (int op = SPECTRAL_SPECTROGRAM; op < SPECTRAL_OUTPUTS; op++) {
         double worst = 0;
-        for (size_t c = 0; c < CASES && judges[op]; c++)
+        for (size_t c = 0; c < CASES && judges[op] && subject_has(ex, op); c++)
             for (int way = 0; way < 3; way++) {
                 struct subject s = {op, spectral_defaults(cases[c].rate_hz)};
                 float *const x = sound(c);
@@ -183,6 +183,8 @@ TEST(frames_match_oracle)
 TEST(together_as_alone)
 {
     enum { N = 30000 };
+    if (subject_backend() != BACKEND_CPU) /* threads are the CPU's; an analysis on a device asks for all at once */
+        return;
     struct exec *ex = subject_exec(), *many = NULL;
     const enum exec_isa isa = subject_isa();
     REQUIRE(exec_create(&(struct exec_options){.threads = 3, .isa = isa, .ops = ops_cpu(isa)}, &many) == STATUS_OK);
@@ -223,6 +225,8 @@ TEST(silence_has_known_values)
         struct subject s = {op, spectral_defaults(8000)};
         s.p.stft.frame = (struct frame_params){256, 64, true};
         s.p.contrast = (struct contrast_bands){2, 1000, 0.02};
+        if (!subject_has(ex, op))
+            continue;
         struct guarded g = subject_row(ex, &s, x, 1000, (struct piece){0, true, true});
         for (int64_t i = 0; i < g.n; i++)
             CHECK_AT_MOST(fabsf(g.data[i] - want[op]), op == SPECTRAL_FLATNESS ? 1e-6 : 0);

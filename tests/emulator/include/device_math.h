@@ -46,6 +46,11 @@ static inline float __ldg(const float *p)
     return *p;
 }
 
+static inline int __clz(unsigned x)
+{
+    return x ? __builtin_clz(x) : 32;
+}
+
 static inline int __popc(unsigned x)
 {
     return __builtin_popcount(x);
