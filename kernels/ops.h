@@ -29,6 +29,7 @@
 #include "resample.h"
 #include "rms.h"
 #include "rolloff.h"
+#include "search.h"
 #include "spectral.h"
 #include "spectrogram.h"
 #include "statistics.h"
@@ -67,6 +68,8 @@ struct ops {
     int (*hpss)(struct exec *, const struct hpss_params *, const struct ragged *x, struct ragged *harmonic,
                 struct ragged *percussive);
     int (*resample)(struct exec *, const void *plan, const struct ragged *x, struct ragged *y);
+    int (*search)(struct exec *, const struct search_params *, const float *vectors, const float *queries,
+                  int64_t *index, float *score);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

@@ -40,6 +40,7 @@ const struct ops ops_scalar = {
     .resample_plan = &resample_plan_kind,
     .resample = resample_cpu,
     .hpss = hpss_cpu,
+    .search = search_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

@@ -31,4 +31,5 @@ const struct ops SIMD(ops) = {
     .resample_plan = &resample_plan_kind,
     .resample = SIMD(resample),
     .hpss = SIMD(hpss),
+    .search = SIMD(search),
 };

@@ -30,6 +30,8 @@ int SIMD(istft)(struct exec *ex, const struct stft_params *p, const void *plan, 
                 struct ragged *y);
 int SIMD(hpss)(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
                struct ragged *percussive);
+int SIMD(search)(struct exec *ex, const struct search_params *p, const float *vectors, const float *queries,
+                 int64_t *index, float *score);
 
 extern const struct ops SIMD(ops);
 
