@@ -228,6 +228,51 @@ static double twice_samples_bytes(const struct signal *s)
     return 2 * samples_bytes(s);
 }
 
+/* The signal cut into vectors, and queries that lie half a vector off. */
+enum { DIMENSIONS = 128, NEAREST = 10, QUERIES = 1000 };
+
+static struct search_params search_of(const struct signal *s, int64_t queries)
+{
+    const int64_t whole = s->count / DIMENSIONS, vectors = whole < 100000 ? whole : 100000;
+    return (struct search_params){vectors, queries < vectors ? queries : vectors - 1, DIMENSIONS, NEAREST, SEARCH_DOT};
+}
+
+static int searched(struct exec *ex, const struct signal *s, int64_t queries, void *output)
+{
+    const struct search_params p = search_of(s, queries);
+    int64_t *const index = output;
+    return search(ex, &p, s->samples, s->samples + DIMENSIONS / 2, index, (float *)(index + p.queries * p.k));
+}
+
+static int run_search(struct exec *ex, const struct signal *s, void *output, void *input)
+{
+    (void)input;
+    return searched(ex, s, QUERIES, output);
+}
+
+static int run_search_one(struct exec *ex, const struct signal *s, void *output, void *input)
+{
+    (void)input;
+    return searched(ex, s, 1, output);
+}
+
+static size_t search_bytes(const struct signal *s)
+{
+    (void)s;
+    return (size_t)QUERIES * NEAREST * (sizeof(int64_t) + sizeof(float));
+}
+
+static double search_flops(const struct signal *s)
+{
+    const struct search_params p = search_of(s, QUERIES);
+    return 2.0 * (double)p.vectors * (double)p.queries * DIMENSIONS;
+}
+
+static double search_one_flops(const struct signal *s)
+{
+    return 2.0 * (double)search_of(s, 1).vectors * DIMENSIONS;
+}
+
 const struct case_ bench_cases[] = {
     {"stft",
      "complex spectra",
@@ -295,5 +340,23 @@ const struct case_ bench_cases[] = {
      NULL,
      resample_flops,
      twice_samples_bytes},
+    {"search",
+     "10 nearest of 100,000 x 128, 1,000 queries",
+     44100,
+     {"numpy"},
+     run_search,
+     search_bytes,
+     NULL,
+     search_flops,
+     samples_bytes},
+    {"search1",
+     "10 nearest of 100,000 x 128, one query",
+     44100,
+     {"numpy"},
+     run_search_one,
+     search_bytes,
+     NULL,
+     search_one_flops,
+     samples_bytes},
 };
 const int bench_case_count = sizeof bench_cases / sizeof *bench_cases;

@@ -14,7 +14,7 @@ static const char help[] =
     "usage: wavemill-bench [OPTION...] [CASE...]\n"
     "Measures operations of the CPU beside their peers on the same signal, alternating, and prints medians and "
     "ratios.\n"
-    "Cases: stft istft logmel mfcc centroid contrast rms zcr hpss resample (default: all).\n\n"
+    "Cases: stft istft logmel mfcc centroid contrast rms zcr hpss resample search search1 (default: all).\n\n"
     "  --seconds S     length of the signal (default 300; resample: 60)\n"
     "  --rounds N      runs of each, 1 to 99 (default 5)\n"
     "  --threads N     of ours and of the peers (default 1)\n"
