@@ -168,7 +168,8 @@ def build_all(build: Build) -> dict:
     shared = ["-shared", "-Wl,-z,defs"] + plan.libraries
     beside = plan.all_objects([f"tests/emulator/{f}" for f in emulator])
     room = plan.all_objects(host_sources())
-    kit = plan.all_objects(["tests/runner/test.c", "tests/kernels/oracle.c", "tests/kernels/subject.c"])
+    kit = plan.all_objects(["tests/runner/test.c"] + sources("tests/kernels", cmake_list(
+        "tests/kernels/CMakeLists.txt", r"add_library\(wavemill_kernel_check STATIC\s+([^)]*)\)")))
     batch = plan.all_objects(["bench/gpu/batch.c"])
     links = {
         "module": (f"lib/libwavemill_{'emulated' if emulated else 'cuda'}.so", plan.all_objects(cu + cu_host) + beside,
