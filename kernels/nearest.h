@@ -58,7 +58,7 @@ static inline void nearest_write(struct candidate *heap, int n, const struct sea
         n--;
         nearest_sink(heap, n, heap[n]);
         index[n] = worst.index;
-        score[n] = p->measure == SEARCH_L2 ? -worst.key : worst.key;
+        score[n] = p->measure == SEARCH_L2 ? 0 - worst.key : worst.key; /* no -0 */
     }
 }
 

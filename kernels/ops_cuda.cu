@@ -24,6 +24,8 @@ int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct
 size_t spectral_cuda_work_bytes(const struct spectral_params *p);
 int resample_cuda(struct exec *ex, const void *plan, const struct ragged *x, struct ragged *y);
 extern const struct plan_kind resample_device_plan_kind;
+int search_cuda(struct exec *ex, const struct search_params *p, const float *vectors, const float *queries,
+                int64_t *index, float *score);
 int hpss_cuda(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
               struct ragged *percussive);
 int istft_cuda(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x,
@@ -55,6 +57,7 @@ static const struct ops ops = {
     .statistics = statistics_cuda,
     .hpss = hpss_cuda,
     .resample = resample_cuda,
+    .search = search_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

@@ -13,7 +13,7 @@
  *   errors       STATUS_ARGUMENT, STATUS_NOMEM (outputs untouched); STATUS_DEVICE (outputs undefined)
  *   determinism  bitwise on one backend and ISA, whatever Q, k, the other vectors and the threads: a score is summed
  *                in one order. Equal vectors have equal scores on all, so their order is the same on all
- *   accuracy     score error <= 2e-6 (CPU) of sum |x q|, or of the sum of squares; ranks as those of the oracle, up
+ *   accuracy     score error <= 2e-6 of sum |x q|, or of the sum of squares; ranks as those of the oracle, up
  *                to scores that lie within it; asserted in test_search.c
  *   source       faiss IndexFlatIP, IndexFlatL2 */
 #ifndef SEARCH_H

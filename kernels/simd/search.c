@@ -40,6 +40,7 @@ static void pack(const struct job *j, int64_t v, vf *to)
             for (int l = 0; l < LANES; l++) {
                 const int64_t from = v + half * LANES + l;
                 const float *const x = j->vectors + (from < last ? from : last) * dims + d;
+                __builtin_prefetch(x + BLOCK * dims); /* rows are short: the processor sees no stream to follow */
                 r[l] = left == LANES ? vf_load(x) : vf_load_part(x, left);
             }
             vf_transpose(r);

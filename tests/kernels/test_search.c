@@ -129,7 +129,7 @@ static const struct search_params shapes[] = {
     {33, 13, 7, 3, SEARCH_L2},     {100, 1, 16, 10, SEARCH_DOT},   {65, 5, 17, 64, SEARCH_L2},
     {130, 3, 128, 10, SEARCH_L2},  {300, 14, 31, 7, SEARCH_DOT},   {64, 2, 129, 1, SEARCH_DOT},
     {40, 2, 1000, 9, SEARCH_L2},   {17, 1, 4096, 3, SEARCH_DOT},   {1500, 2, 3, 1024, SEARCH_L2},
-    {700, 3, 2, 1024, SEARCH_DOT}, {2000, 25, 20, 10, SEARCH_DOT},
+    {700, 3, 2, 1024, SEARCH_DOT}, {2000, 25, 20, 10, SEARCH_DOT}, {265000, 1, 2, 6, SEARCH_L2},
 };
 
 TEST(search_finds_what_the_oracle_does)
