@@ -220,7 +220,7 @@ TEST(search_gives_equal_bits)
         for (int64_t q = 0; q < 29; q += 7) {
             struct data one = d;
             one.queries = d.queries + q * 150;
-            one.p.queries = 1 + q % 3;
+            one.p.queries = q < 21 ? 1 + q % 3 : 1; /* the last have none behind them */
             one.p.k = 5;
             struct results r = results_of(ex, &one);
             CHECK(compare_bits(all.index + q * 12, r.index, 5 * sizeof *r.index));
