@@ -177,7 +177,7 @@ static __device__ inline int warp_count(int v)
 
 static __device__ inline int key_at(const float *energies, int k)
 {
-    return __float_as_int(energies[k]); /* energies are not negative: their bits are in order */
+    return __float_as_int(energies[k]) & 0x7fffffff; /* not negative: their bits are in order; a NaN may have a sign */
 }
 
 /* The energy of rank `rank` (from 0) of a band, by a whole warp: from its highest bit on, the largest with at most
