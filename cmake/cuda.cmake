@@ -106,9 +106,9 @@ endfunction()
 
 # The module in DIR/lib, installed; nothing where CUDA is not built.
 # wavemill_cuda_module(SOURCES a.cu ... HOST_SOURCES b.c ... DEPENDS lib ...)
-# What is not used of cuFFT and cuBLAS is not linked; of C++ only what nvcc's launch stubs use (guards of statics). It goes to lib/ also where libraries go to
-# lib64/: module_load looks beside the program and in ../lib. A host source brings only what is called of it, so a file of
-# which the module wants one function need not bring what the others call.
+# What is not used of cuFFT and cuBLAS is not linked; of C++ only what nvcc's launch stubs use (guards of statics). It
+# goes to lib/ also where libraries go to lib64/: module_load looks beside the program and in ../lib. A host source brings
+# only what is called of it, so a file of which the module wants one function need not bring what the others call.
 function(wavemill_cuda_module)
     if(NOT WAVEMILL_CUDA_NVCC)
         return()

@@ -2,47 +2,10 @@
  * parts that mean nothing), cuFFT transforms them back, some frames at a time through scratch of at most SCRATCH_BYTES,
  * and each sample that these reach adds what they have for it, in their order. The division comes last. Moves about 24
  * bytes per sample of a frame. */
+#include "cufft_plan.cuh"
 #include "istft.cuh"
 
-#include <cufft.h>
-
 enum { SCRATCH_BYTES = 32 << 20, BATCH_MOST = 1024, THREADS = 256 };
-
-struct inverse_key {
-    int64_t n, batch;
-};
-
-struct inverse_plan {
-    cufftHandle handle;
-};
-
-static size_t plan_bytes(const void *)
-{
-    return sizeof(struct inverse_plan);
-}
-
-static int plan_init(void *memory, const void *params)
-{
-    const struct inverse_key *const key = (const struct inverse_key *)params;
-    struct inverse_plan *const plan = (struct inverse_plan *)memory;
-    const cufftResult e = cufftPlan1d(&plan->handle, (int)key->n, CUFFT_C2R, (int)key->batch);
-    if (e == CUFFT_ALLOC_FAILED)
-        return fail(STATUS_NOMEM, "cuFFT: no memory for %lld inverse transforms of %lld", (long long)key->batch,
-                    (long long)key->n);
-    return e == CUFFT_SUCCESS ? STATUS_OK : fail(STATUS_INTERNAL, "cuFFT: error %d", (int)e);
-}
-
-static void plan_close(void *memory)
-{
-    cufftDestroy(((struct inverse_plan *)memory)->handle);
-}
-
-static const struct plan_kind inverse_plan_kind = {.name = "cufft inverse",
-                                                   .params_bytes = sizeof(struct inverse_key),
-                                                   .bytes = plan_bytes,
-                                                   .init = plan_init,
-                                                   .on_device = false,
-                                                   .close = plan_close};
 
 /* ---- kernels ---- */
 
@@ -171,20 +134,20 @@ int istft_by_cufft(struct exec *ex, const struct inverse *s, const struct ragged
     struct arena *const arena = device_host->arena(ex);
     const size_t mark = arena_mark(arena);
     const int64_t batch = batch_of(s->n), blocks = (y->total + THREADS - 1) / THREADS;
-    const struct inverse_key key = {s->n, batch};
+    const struct cufft_key key = {s->n, batch, CUFFT_C2R};
     const cudaStream_t stream = device_launch_stream(ex);
     const void *plan;
     float *spectra, *frames;
     if (blocks > INT32_MAX)
         return fail(STATUS_SHAPE, "istft: %lld samples are more than one launch gives", (long long)y->total);
-    int code = device_host->plan(ex, &inverse_plan_kind, &key, &plan);
+    int code = device_host->plan(ex, &cufft_plan_kind, &key, &plan);
     code = code ? code : arena_alloc(arena, frames_bytes(s->n), &frames);
     code = code ? code : arena_alloc(arena, spectra_bytes(s->n), &spectra);
     if (!code)
         code = device_failed(cudaMemsetAsync(s->y, 0, (size_t)y->total * sizeof(float), stream), "istft");
     for (int64_t first = 0; first < x->total && !code; first += batch) {
         const int64_t count = x->total - first < batch ? x->total - first : batch;
-        code = run_batch(ex, s, x, y, ((const struct inverse_plan *)plan)->handle, first, count, spectra, frames);
+        code = run_batch(ex, s, x, y, ((const struct cufft_plan *)plan)->handle, first, count, spectra, frames);
     }
     if (!code) {
         LAUNCH(divide_kernel, (unsigned)blocks, THREADS, 0, device_launch_stream(ex), *s, y->total);

@@ -5,6 +5,7 @@
 #define SPECTRAL_BLOCK_CUH
 #include "fft.cuh"
 #include "spectral.cuh"
+#include "tiles.cuh"
 
 #define SPECTRAL_FRAMES(n) ((n) >= 512 ? 8192 / (n) : 16) /* 256 threads, fewer for the smallest */
 #define SPECTRAL_THREADS(n) (SPECTRAL_FRAMES(n) * FFT_THREADS((n) / 2))
@@ -31,20 +32,11 @@ struct share {
 
 static __device__ inline struct share share_of(const struct framed *f, const int frames)
 {
+    const struct tile tile = tile_of(f->y_offset, f->rows, frames, blockIdx.x);
     struct share s;
-    const int64_t slot = blockIdx.x;
-    int64_t lo = 0, hi = f->rows;
-    while (hi - lo > 1) {
-        const int64_t mid = (lo + hi) / 2;
-        if (f->y_offset[mid] / frames + mid <= slot)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    s.b = lo;
-    s.t = (slot - f->y_offset[lo] / frames - lo) * frames;
-    const int64_t left = f->y_offset[lo + 1] - f->y_offset[lo] - s.t;
-    s.count = left < 0 ? 0 : left < frames ? (int)left : frames;
+    s.b = tile.row;
+    s.t = tile.first;
+    s.count = (int)tile.count;
     return s;
 }
 

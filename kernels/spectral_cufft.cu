@@ -1,53 +1,12 @@
 /* The spectral row for sizes that fft.cuh does not cover: frames are written out, windowed, cuFFT transforms them, and
  * what is asked for is taken from the spectra, some frames at a time through scratch of at most SCRATCH_BYTES. Moves 16
  * bytes per sample of a frame through device memory where the fused kernels move none. */
+#include "cufft_plan.cuh"
 #include "fft.cuh"
 #include "mel.h"
 #include "spectral_measures.cuh"
 
-#include <cufft.h>
-
 enum { SCRATCH_BYTES = 32 << 20, BATCH_MOST = 1024, THREADS = 256 };
-
-/* ---- cuFFT's plan ---- */
-
-struct cufft_key {
-    int64_t n, batch;
-};
-
-struct cufft_plan {
-    cufftHandle handle;
-};
-
-static size_t plan_bytes(const void *)
-{
-    return sizeof(struct cufft_plan);
-}
-
-static int plan_init(void *memory, const void *params)
-{
-    const struct cufft_key *const key = (const struct cufft_key *)params;
-    struct cufft_plan *const plan = (struct cufft_plan *)memory;
-    const cufftResult e = cufftPlan1d(&plan->handle, (int)key->n, CUFFT_R2C, (int)key->batch);
-    if (e == CUFFT_ALLOC_FAILED)
-        return fail(STATUS_NOMEM, "cuFFT: no memory for %lld transforms of %lld", (long long)key->batch,
-                    (long long)key->n);
-    return e == CUFFT_SUCCESS ? STATUS_OK : fail(STATUS_INTERNAL, "cuFFT: error %d", (int)e);
-}
-
-static void plan_close(void *memory)
-{
-    cufftDestroy(((struct cufft_plan *)memory)->handle);
-}
-
-extern "C" {
-const struct plan_kind cufft_plan_kind = {.name = "cufft",
-                                          .params_bytes = sizeof(struct cufft_key),
-                                          .bytes = plan_bytes,
-                                          .init = plan_init,
-                                          .on_device = false,
-                                          .close = plan_close};
-}
 
 /* ---- kernels ---- */
 
@@ -203,7 +162,7 @@ int spectral_by_cufft(struct exec *ex, const struct spectra *s)
     struct arena *const arena = device_host->arena(ex);
     const size_t mark = arena_mark(arena);
     const int64_t n = s->f.p.window_samples, batch = batch_of(n);
-    const struct cufft_key key = {n, batch};
+    const struct cufft_key key = {n, batch, CUFFT_R2C};
     const void *plan;
     float *frames, *spectra;
     int code = device_host->plan(ex, &cufft_plan_kind, &key, &plan);
