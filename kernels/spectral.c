@@ -17,6 +17,21 @@ const char *spectral_name(enum spectral_output o)
     return names[o];
 }
 
+bool spectral_params_equal(const struct spectral_params *a, const struct spectral_params *b)
+{
+    const struct stft_params *const s = &a->stft, *const t = &b->stft;
+    const struct mel_bands *const m = &a->mel, *const n = &b->mel;
+    const bool frames = s->frame.window_samples == t->frame.window_samples &&
+                        s->frame.hop_samples == t->frame.hop_samples && s->frame.centred == t->frame.centred &&
+                        s->win_length == t->win_length && s->window == t->window && s->pad == t->pad;
+    const bool bands = m->mels == n->mels && m->fmin_hz == n->fmin_hz && m->fmax_hz == n->fmax_hz && m->htk == n->htk &&
+                       m->slaney_norm == n->slaney_norm && m->log == n->log && m->power == n->power;
+    return frames && bands && a->rate_hz == b->rate_hz && a->spectrogram.power == b->spectrogram.power &&
+           a->spectrogram.db == b->spectrogram.db && a->rolloff == b->rolloff &&
+           a->contrast.bands == b->contrast.bands && a->contrast.fmin_hz == b->contrast.fmin_hz &&
+           a->contrast.quantile == b->contrast.quantile && a->poly_order == b->poly_order;
+}
+
 static bool needs_rate(enum spectral_output o)
 {
     return o == SPECTRAL_MEL || o == SPECTRAL_CENTROID || o == SPECTRAL_BANDWIDTH || o == SPECTRAL_ROLLOFF ||

@@ -89,6 +89,9 @@ static inline struct spectral_params spectral_defaults(double rate_hz)
 
 const char *spectral_name(enum spectral_output o); /* "stft", "mel" .. */
 
+/* Every member alike: do two rows go into one batch? */
+bool spectral_params_equal(const struct spectral_params *a, const struct spectral_params *b);
+
 /* Values per frame of an output. */
 static inline int64_t spectral_channels(const struct spectral_params *p, enum spectral_output o)
 {

@@ -18,13 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TASK_SOCKET = 3, THREADS_MAX = 256, EXIT_CANNOT_START = 5 };
+/* Beside a device half of the threads wait for it while the others decode. */
+enum { TASK_SOCKET = 3, THREADS_MAX = 256, THREADS_WITH_DEVICE = 2, EXIT_CANNOT_START = 5 };
 
 /* What one thread computes with. */
 struct hands {
     struct exec *by_isa[ISA_AVX512 + 1];
-    struct exec *device; /* NULL: there is none, or no room on it */
-    struct offload *offload;
+    struct offload *offload; /* NULL: the CPU is all there is; one for all threads */
 };
 
 static double now_s(void)
@@ -99,9 +99,8 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* Every thread gets a stream of its own on the device, which is opened once. Those for whom it has no memory compute on
- * the CPU. */
-static int open_device(struct device_choice *choice, uint64_t limit, struct hands *hands, int threads)
+/* The device, for all threads. Without memory for it they compute on the CPU. */
+static int open_device(struct device_choice *choice, uint64_t limit, struct offload **out)
 {
     struct exec_options o = {.backend = choice->backend, .threads = 1, .memory_limit = limit};
     if (choice->backend == BACKEND_CPU)
@@ -109,42 +108,36 @@ static int open_device(struct device_choice *choice, uint64_t limit, struct hand
     int code = device_choice_resolve(choice);
     o.module = choice->module;
     o.device = choice->index;
+    code = code ? code : offload_create(&o, out);
+    if (code != STATUS_NOMEM)
+        return code;
+    log_warn("the cpu computes: %s", status_message());
+    return STATUS_OK;
+}
+
+static int open_hands(struct hands *hands, int threads, struct offload *offload)
+{
+    int code = STATUS_OK;
     for (int i = 0; i < threads && !code; i++) {
-        code = exec_create(&o, &hands[i].device);
-        code = code ? code : offload_create(hands[i].device, &hands[i].offload);
-        o.shared = hands[0].device;
-        if (code == STATUS_NOMEM) {
-            log_warn("%d of %d threads compute on the cpu: %s", threads - i, threads, status_message());
-            return STATUS_OK;
-        }
+        hands[i].offload = offload;
+        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
+                           &hands[i].by_isa[isa_best()]);
     }
     return code;
 }
 
-static int open_hands(struct device_choice *choice, uint64_t limit, struct hands *hands, int threads)
-{
-    int code = STATUS_OK;
-    for (int i = 0; i < threads && !code; i++)
-        code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
-                           &hands[i].by_isa[isa_best()]);
-    return code ? code : open_device(choice, limit, hands, threads);
-}
-
 static void close_hands(struct hands *hands, int threads)
 {
-    for (int i = 0; i < threads; i++) {
+    for (int i = 0; i < threads; i++)
         for (int isa = 0; isa <= ISA_AVX512; isa++)
             exec_destroy(&hands[i].by_isa[isa]);
-        offload_destroy(&hands[i].offload);
-        exec_destroy(&hands[i].device);
-    }
 }
 
 /* Threads and the filter around them; then this thread is one of them, until there is nothing more to do. */
 static int run(const struct device_choice *choice, struct hands *hands, int threads)
 {
     const bool gpu = choice->backend == BACKEND_CUDA;
-    pthread_t ids[THREADS_MAX];
+    pthread_t ids[THREADS_MAX * THREADS_WITH_DEVICE];
     int started = 0;
     int code = gpu ? sandbox_keep_to_gpu() : STATUS_OK;
     pthread_barrier_init(&begun, NULL, (unsigned)threads);
@@ -169,10 +162,11 @@ static int run(const struct device_choice *choice, struct hands *hands, int thre
 
 int main(int argc, char **argv)
 {
-    static struct hands hands[THREADS_MAX];
+    static struct hands hands[THREADS_MAX * THREADS_WITH_DEVICE];
+    struct offload *offload = NULL;
     struct device_choice choice = {.index = -1};
     log_init("wavemill-compute", LOG_WARN_);
-    const int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
+    int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     const uint64_t limit = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
     if (threads < 1 || threads > THREADS_MAX ||
         (argc > 2 && (device_choice_parse(argv[2], &choice) || choice.automatic))) {
@@ -185,7 +179,10 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
     int code = sandbox_give_up_privileges();
     if (!code)
-        code = open_hands(&choice, limit, hands, threads);
+        code = open_device(&choice, limit, &offload);
+    threads *= offload ? THREADS_WITH_DEVICE : 1;
+    if (!code)
+        code = open_hands(hands, threads, offload);
     if (!code)
         code = run(&choice, hands, threads);
     if (code) {
@@ -193,5 +190,6 @@ int main(int argc, char **argv)
         _exit(status_class(code) == FAILURE_DEVICE ? TASK_EXIT_DEVICE : EXIT_CANNOT_START);
     }
     close_hands(hands, threads);
+    offload_destroy(&offload);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "audio.h"
 #include "kinds.h"
 #include "ops.h"
+#include "source.h"
 
 #include <errno.h>
 #include <math.h>
@@ -43,6 +44,11 @@ int job_use_isa(struct job *j, struct wire_slice name)
     return code;
 }
 
+int64_t job_block_samples(const struct job *j)
+{
+    return offload_works(j->offload) ? offload_block_samples(j->offload) : SOURCE_BLOCK_SAMPLES;
+}
+
 int job_rate_method(struct wire_slice name, enum rate_method *out)
 {
     char text[32];
@@ -81,16 +87,13 @@ int job_provenance(struct job *j, const struct audio *a, struct wire_buffer *war
     out->backend = wire_str(backend_name(exec_backend(j->exec)));
     out->decode_s = j->decode_s;
     out->copy_in_s = out->device_s = out->copy_out_s = NAN;
-    if (j->offload) {
-        j->stages = offload_take_stages(j->offload);
-        if (j->stages.operations[0]) {
-            out->backend = wire_str(offload_backend(j->offload));
-            out->on_device = wire_str(j->stages.operations);
-            out->copy_in_s = j->stages.copy_in_s;
-            out->device_s = j->stages.compute_s;
-            out->copy_out_s = j->stages.copy_out_s;
-            out->launches = j->stages.launches;
-        }
+    if (j->stages.operations[0]) {
+        out->backend = wire_str(offload_backend(j->offload));
+        out->on_device = wire_str(j->stages.operations);
+        out->copy_in_s = j->stages.copy_in_s;
+        out->device_s = j->stages.compute_s;
+        out->copy_out_s = j->stages.copy_out_s;
+        out->launches = j->stages.launches;
     }
     out->isa = wire_str(isa_name(exec_isa(j->exec)));
     out->version = wire_str(WAVEMILL_VERSION);

@@ -14,12 +14,11 @@ struct job {
     const struct task_request *request;
     const uint8_t *params, *item_params;
     int fds[TASK_FDS];
-    int socket;           /* for signs of life */
-    struct exec *exec;    /* of the widest instruction set, until job_use_isa */
-    struct exec **by_isa; /* [ISA_AVX512 + 1], this thread's; made when first used */
-    struct offload
-        *offload;    /* this thread's way to the worker's device; NULL on the CPU, or where its memory is full */
-    double decode_s; /* spent in decoding */
+    int socket;              /* for signs of life */
+    struct exec *exec;       /* of the widest instruction set, until job_use_isa */
+    struct exec **by_isa;    /* [ISA_AVX512 + 1], this thread's; made when first used */
+    struct offload *offload; /* the way to the worker's device; NULL on the CPU */
+    double decode_s;         /* spent in decoding */
     struct offload_stages stages;
     struct task_reply *reply;
     int64_t last_beat_ms;
@@ -34,6 +33,9 @@ void job_beat(struct job *j, double progress);
 
 /* Computes with the instruction set that the parameters name; nothing named: as before. */
 int job_use_isa(struct job *j, struct wire_slice name) MUST_USE;
+
+/* How much of a file is decoded at once: more for a device. */
+int64_t job_block_samples(const struct job *j);
 
 /* The method that the parameters name; nothing named: polyphase. */
 int job_rate_method(struct wire_slice name, enum rate_method *out) MUST_USE;

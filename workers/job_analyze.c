@@ -7,14 +7,13 @@
 #include "params.h"
 #include "series.h"
 #include "stream.h"
+#include "summary.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { RESULT_REST = 2048 }; /* bytes of a result beside the statistics */
-
-static const float TOP_DB = 80; /* librosa.power_to_db's */
 
 /* Where a measure of the spectral row comes from; contrast's peaks and valleys become contrasts at the end. */
 static const int outputs[MEASURES] = {
@@ -58,20 +57,10 @@ static void widths(const struct analysis *a, int32_t width[SERIES_MOST])
         width[MEASURE_LOGMEL] = a->r->p.mel.mels;
 }
 
-static void note_peaks(struct analysis *a, int64_t skip, int64_t frames)
+/* Contrast's peaks and valleys; frames that came before say nothing new. */
+static void note_edges(struct analysis *a, int64_t skip, int64_t frames)
 {
-    const int64_t mels = a->series.width[MEASURE_LOGMEL], bands = a->series.width[MEASURE_CONTRAST] / 2;
-    if (mels) {
-        const int64_t offset[2] = {0, frames};
-        const struct ragged x = {.data = series_place(&a->series, MEASURE_LOGMEL, skip),
-                                 .channels = (int32_t)mels,
-                                 .offset = offset,
-                                 .rows = 1,
-                                 .total = frames};
-        float peak;
-        if (decibel_peak(a->r->job->exec, &x, &peak) == STATUS_OK)
-            a->loudest = fmaxf(a->loudest, peak);
-    }
+    const int64_t bands = a->series.width[MEASURE_CONTRAST] / 2;
     for (int64_t t = 0; bands && t < frames; t++) {
         const float *const edges = series_place(&a->series, MEASURE_CONTRAST, skip + t);
         for (int64_t k = 0; k < bands; k++) { /* fmaxf passes over a band that is not there */
@@ -81,7 +70,7 @@ static void note_peaks(struct analysis *a, int64_t skip, int64_t frames)
     }
 }
 
-static bool any_spectrum(const struct offload_wish *w)
+static bool any_spectrum(const struct offload_frames *w)
 {
     bool any = false;
     for (int i = 0; i < SPECTRAL_OUTPUTS; i++)
@@ -89,13 +78,29 @@ static bool any_spectrum(const struct offload_wish *w)
     return any;
 }
 
+/* The device's, then what it left. */
+static int measure(const struct request *r, const struct stream_piece *p, struct offload_frames *wish)
+{
+    struct exec *const ex = r->job->exec;
+    const struct frame_params *const frame = &r->p.stft.frame;
+    int code = offload_measure(r->job->offload, wish, &r->job->stages);
+    if (!code && wish->zero_crossing)
+        code = zero_crossing(ex, frame, &p->x, wish->zero_crossing);
+    if (!code && wish->rms)
+        code = rms(ex, frame, &p->x, wish->rms);
+    if (!code && wish->peak)
+        code = peak(ex, frame, &p->x, wish->peak);
+    if (!code && any_spectrum(wish))
+        code = spectral(ex, &r->p, &p->x, wish->spectral);
+    return code;
+}
+
 static int measure_piece(struct analysis *a, struct stream_piece *p)
 {
     const int64_t total = p->skip + p->frames, offset[2] = {0, total};
     struct ragged y[MEASURES];
-    struct offload_wish wish = {.p = &a->r->p, .x = &p->x};
-    struct exec *const ex = a->r->job->exec;
-    const struct frame_params *const frame = &a->r->p.stft.frame;
+    float loudest = -INFINITY;
+    struct offload_frames wish = {.p = &a->r->p, .x = &p->x};
     int code = series_reserve(&a->series, total);
     for (int m = 0; m < MEASURES && !code; m++) {
         if (!a->series.width[m])
@@ -110,24 +115,20 @@ static int measure_piece(struct analysis *a, struct stream_piece *p)
             wish.rms = &y[m];
         else if (m == MEASURE_PEAK)
             wish.peak = &y[m];
-        else if (m != MEASURE_ZCR)
+        else if (m == MEASURE_ZCR)
+            wish.zero_crossing = &y[m];
+        else
             wish.spectral[outputs[m]] = &y[m];
     }
-    code = code ? code : offload_begin(a->r->job->offload, &wish); /* what the device does not take is left */
-    if (!code && a->series.width[MEASURE_ZCR])
-        code = zero_crossing(ex, frame, &p->x, &y[MEASURE_ZCR]);
-    if (!code && wish.rms)
-        code = rms(ex, frame, &p->x, wish.rms);
-    if (!code && wish.peak)
-        code = peak(ex, frame, &p->x, wish.peak);
-    if (!code && any_spectrum(&wish))
-        code = spectral(ex, &a->r->p, &p->x, wish.spectral);
-    const int ended = offload_end(a->r->job->offload); /* also when something failed: it writes into the series */
-    code = code ? code : ended;
-    if (!code) {
-        note_peaks(a, p->skip, p->frames);
-        series_commit(&a->series, p->skip, p->frames);
-    }
+    wish.loudest = wish.spectral[SPECTRAL_MEL] ? &loudest : NULL;
+    code = code ? code : measure(a->r, p, &wish);
+    if (code)
+        return code;
+    if (wish.loudest)
+        code = decibel_peak(a->r->job->exec, &y[MEASURE_LOGMEL], &loudest);
+    a->loudest = fmaxf(a->loudest, loudest);
+    note_edges(a, p->skip, p->frames);
+    series_commit(&a->series, p->skip, p->frames);
     return code;
 }
 
@@ -141,103 +142,22 @@ static int measure_block(struct analysis *a)
     return code;
 }
 
-/* What only the whole file's maximum allows: clips in dB, cepstra from clipped bands, contrasts from peaks and valleys.
- */
-static int second_pass(struct analysis *a)
-{
-    struct series *const s = &a->series;
-    const int64_t offset[2] = {0, s->frames}, bands = s->width[MEASURE_CONTRAST] / 2;
-    struct ragged logmel = {.data = s->values[MEASURE_LOGMEL],
-                            .channels = s->width[MEASURE_LOGMEL],
-                            .offset = offset,
-                            .rows = 1,
-                            .total = s->frames};
-    const float least = a->loudest - TOP_DB;
-    int code = STATUS_OK;
-    if (s->width[MEASURE_LOGMEL] && s->frames)
-        code = decibel_clip(a->r->job->exec, &logmel, &least);
-    if (!code && has(a, MEASURE_MFCC) && s->frames) {
-        const struct mfcc_params p = {.coefficients = (int32_t)a->r->params.mfcc};
-        s->width[MEASURE_MFCC] = p.coefficients;
-        s->values[MEASURE_MFCC] = malloc((size_t)(s->frames * p.coefficients) * sizeof(float));
-        struct ragged y = logmel;
-        y.data = s->values[MEASURE_MFCC];
-        y.channels = p.coefficients;
-        code = y.data ? mfcc(a->r->job->exec, &p, &logmel, NULL, &y) : fail(STATUS_NOMEM, "analyze: out of memory");
-    }
-    for (int64_t t = 0; bands && t < s->frames && !code; t++) {
-        const float *const edges = s->values[MEASURE_CONTRAST] + t * 2 * bands;
-        contrast_finish(edges, bands, a->peak_db - TOP_DB, a->valley_db - TOP_DB,
-                        s->values[MEASURE_CONTRAST] + t * bands);
-    }
-    s->width[MEASURE_CONTRAST] = (int32_t)bands;
-    return code;
-}
-
-enum { NARROW = 32 }; /* features of fewer values are described side by side: alone they would leave vectors empty */
-
-/* The narrow features' values, side by side. */
-struct joined {
-    float *values, *statistics; /* [frames][width], [STATISTICS][width] */
-    int32_t width, first[MEASURES];
-};
-
-static bool is_narrow(const struct analysis *a, int m)
-{
-    return has(a, (enum measure)m) && a->series.width[m] && a->series.width[m] < NARROW;
-}
-
-static int describe(const struct analysis *a, const float *values, int32_t width, float *y)
-{
-    const int64_t offset[2] = {0, a->series.frames};
-    const struct ragged x = {
-        .data = (void *)values, .channels = width, .offset = offset, .rows = 1, .total = a->series.frames};
-    return statistics(a->r->job->exec, &x, a->series.every > 1 ? SERIES_BLOCK : 0, y);
-}
-
-static int join(const struct analysis *a, struct joined *j)
-{
-    const int64_t frames = a->series.frames;
-    *j = (struct joined){0};
-    for (int m = 0; m < MEASURES; m++)
-        if (is_narrow(a, m)) {
-            j->first[m] = j->width;
-            j->width += a->series.width[m];
-        }
-    if (!j->width)
-        return STATUS_OK;
-    j->values = malloc((size_t)((frames + STATISTICS) * j->width) * sizeof *j->values);
-    if (!j->values)
-        return fail(STATUS_NOMEM, "analyze: out of memory");
-    j->statistics = j->values + frames * j->width;
-    for (int m = 0; m < MEASURES; m++)
-        for (int64_t t = 0; is_narrow(a, m) && t < frames; t++)
-            for (int64_t c = 0, width = a->series.width[m]; c < width; c++)
-                j->values[t * j->width + j->first[m] + c] = a->series.values[m][t * width + c];
-    return describe(a, j->values, j->width, j->statistics);
-}
-
 /* Appends one feature's statistics to the list of the result. mean: of its first value over all frames. */
-static int add_series(const struct analysis *a, const struct joined *j, enum measure m, uint64_t channel,
+static int add_series(const struct analysis *a, const struct summary *s, enum measure m, uint64_t channel,
                       struct wire_buffer *list, double *mean)
 {
     const int32_t width = a->series.width[m];
     const size_t bytes = (size_t)STATISTICS * (size_t)width * sizeof(float);
     float *const y = malloc(bytes);
-    int code = y ? STATUS_OK : fail(STATUS_NOMEM, "analyze: out of memory");
-    if (!code && is_narrow(a, m))
-        for (int k = 0; k < STATISTICS; k++)
-            memcpy(y + k * width, j->statistics + k * j->width + j->first[m], (size_t)width * sizeof *y);
-    else if (!code)
-        code = describe(a, a->series.values[m], width, y);
-    if (!code) {
-        const struct kind_series entry = {.name = wire_str(measure_member(m)),
-                                          .values = (uint64_t)width,
-                                          .statistics = {(const uint8_t *)y, (uint32_t)bytes},
-                                          .channel = channel};
-        *mean = y[STATISTIC_MEAN * width];
-        code = wire_encode(&kind_series_schema, &entry, list);
-    }
+    if (!y)
+        return fail(STATUS_NOMEM, "analyze: out of memory");
+    summary_copy(s, m, width, y);
+    const struct kind_series entry = {.name = wire_str(measure_member(m)),
+                                      .values = (uint64_t)width,
+                                      .statistics = {(const uint8_t *)y, (uint32_t)bytes},
+                                      .channel = channel};
+    *mean = y[STATISTIC_MEAN * width];
+    const int code = wire_encode(&kind_series_schema, &entry, list);
     free(y);
     return code;
 }
@@ -254,21 +174,27 @@ static int gather(struct analysis *a, int channel, int channels, struct findings
     const struct level *const l = &a->stream.level;
     const double square = l->sum_squares / (double)a->stream.total;
     const struct kind_channel entry = {.rms = sqrt(square), .peak = l->peak};
-    struct joined j = {0};
-    int code = second_pass(a);
-    code = code ? code : join(a, &j);
+    struct summary s;
+    int code = summary_make(&(struct summary_request){.job = a->r->job,
+                                                      .series = &a->series,
+                                                      .wanted = a->r->wanted,
+                                                      .coefficients = (int32_t)a->r->params.mfcc,
+                                                      .loudest = a->loudest,
+                                                      .peak_db = a->peak_db,
+                                                      .valley_db = a->valley_db},
+                            &s);
     for (int m = 0; m < MEASURES && !code; m++) {
         double mean = NAN;
         if (!has(a, (enum measure)m) || !a->series.width[m])
             continue;
-        code = add_series(a, &j, (enum measure)m, (uint64_t)channel, &f->series, &mean);
+        code = add_series(a, &s, (enum measure)m, (uint64_t)channel, &f->series, &mean);
         f->count++;
         if (m == MEASURE_ZCR)
             f->crossings += mean / channels;
         if (m == MEASURE_CENTROID)
             f->centroid_hz += mean / channels;
     }
-    free(j.values);
+    summary_free(&s);
     f->square += square / channels;
     f->peak = l->peak > f->peak ? l->peak : f->peak;
     return code ? code : wire_encode(&kind_channel_schema, &entry, &f->levels);
@@ -280,9 +206,10 @@ static int write_result(const struct request *r, struct analysis *a, int channel
     struct kind_provenance from = {.seconds = NAN};
     struct wire_buffer warnings = {0};
     struct findings f = {0};
-    int code = job_provenance(r->job, audio, &warnings, &from);
+    int code = STATUS_OK;
     for (int c = 0; c < channels && !code; c++)
         code = gather(&a[c], c, channels, &f);
+    code = code ? code : job_provenance(r->job, audio, &warnings, &from); /* when the device has done all its work */
     if (!code && f.series.bytes > LIMIT_RESULT - RESULT_REST)
         code =
             fail(STATUS_ARGUMENT, "the statistics of %d channels take %zu bytes, allowed %d: fewer bands or features",
@@ -335,7 +262,7 @@ static int open_analysis(struct analysis *a, const struct request *r, struct sou
 static int run(const struct request *r, struct audio *audio, struct analysis *a, int channels)
 {
     struct source source = {0};
-    int code = source_open(&source, r->job->exec, audio, (int64_t)r->params.rate_hz);
+    int code = source_open(&source, r->job->exec, audio, job_block_samples(r->job), (int64_t)r->params.rate_hz);
     for (int c = 0; c < channels && !code; c++)
         code = open_analysis(&a[c], r, &source, r->params.each_channel ? c : SOURCE_MIX);
     while (!code && !source.ended) {

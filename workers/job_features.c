@@ -105,24 +105,25 @@ static void describe(const struct kind_features_params *p, enum feature_kind kin
 static int compute(struct job *j, const struct feature *f, const struct ragged *x, struct ragged *y)
 {
     const struct frame_params *const frame = &f->p.stft.frame;
-    struct offload_wish wish = {.p = &f->p, .x = x};
+    struct offload_frames wish = {.p = &f->p, .x = x};
     if (f->kind == FEATURE_ZCR)
-        return zero_crossing(j->exec, frame, x, y);
-    if (f->kind == FEATURE_RMS)
+        wish.zero_crossing = y;
+    else if (f->kind == FEATURE_RMS)
         wish.rms = y;
     else if (f->kind == FEATURE_PEAK)
         wish.peak = y;
     else
         wish.spectral[f->output] = y;
-    int code = offload_begin(j->offload, &wish);
-    if (!code && wish.rms)
-        code = rms(j->exec, frame, x, y);
-    else if (!code && wish.peak)
-        code = peak(j->exec, frame, x, y);
-    else if (!code && wish.spectral[f->output])
-        code = spectral(j->exec, &f->p, x, wish.spectral);
-    const int ended = offload_end(j->offload);
-    return code ? code : ended;
+    const int code = offload_measure(j->offload, &wish, &j->stages);
+    if (code)
+        return code;
+    if (wish.zero_crossing)
+        return zero_crossing(j->exec, frame, x, y);
+    if (wish.rms)
+        return rms(j->exec, frame, x, y);
+    if (wish.peak)
+        return peak(j->exec, frame, x, y);
+    return wish.spectral[f->output] ? spectral(j->exec, &f->p, x, wish.spectral) : STATUS_OK;
 }
 
 static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
@@ -269,7 +270,7 @@ static int run(struct job *j, struct audio *a, const struct feature *f, int64_t 
     struct output o = {.fd = j->fds[TASK_FD_ARRAY], .loudest = -INFINITY, .quietest_peak = -INFINITY};
     char header[NPY_HEADER_BYTES];
     struct stream_piece p;
-    int code = source_open(&source, j->exec, a, rate_hz);
+    int code = source_open(&source, j->exec, a, job_block_samples(j), rate_hz);
     if (!code)
         code = stream_open(&s, &source, SOURCE_MIX, &f->p.stft.frame, npy_item_bytes(f->dtype) * (size_t)f->gathered);
     if (!code && rate_hz)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BLOCK_SAMPLES = 262144, BLOCK_FRAMES_MAX = 131072, BLOCK_FRAMES_MIN = 1024 };
+enum { BLOCK_FRAMES_MIN = 1024 };
 
 static double now_s(void)
 {
@@ -15,11 +15,10 @@ static double now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-int source_open(struct source *s, struct exec *ex, struct audio *audio, int64_t rate_hz)
+int source_open(struct source *s, struct exec *ex, struct audio *audio, int64_t block_samples, int64_t rate_hz)
 {
     const struct audio_info *const info = audio_info(audio);
-    int64_t frames = BLOCK_SAMPLES / info->channels;
-    frames = frames > BLOCK_FRAMES_MAX ? BLOCK_FRAMES_MAX : frames;
+    int64_t frames = block_samples / (info->channels > 2 ? info->channels : 2);
     if (rate_hz > info->rate_hz) /* blocks of the same size behind the change */
         frames = frames * info->rate_hz / rate_hz;
     frames = frames < BLOCK_FRAMES_MIN ? BLOCK_FRAMES_MIN : frames;

@@ -9,7 +9,8 @@
 
 #include <stdbool.h>
 
-enum { SOURCE_MIX = -1 }; /* in place of a channel's number: the mean of all */
+enum { SOURCE_MIX = -1 };               /* in place of a channel's number: the mean of all */
+enum { SOURCE_BLOCK_SAMPLES = 262144 }; /* what suits the CPU's caches */
 
 struct source {
     double seconds;      /* spent in decoding */
@@ -22,8 +23,10 @@ struct source {
     bool ended;
 };
 
-/* rate_hz: what the audio's rate will be changed to, which blocks are sized for; 0: nothing. */
-int source_open(struct source *s, struct exec *ex, struct audio *audio, int64_t rate_hz) MUST_USE;
+/* block_samples: of all channels, decoded at once. rate_hz: what the audio's rate will be changed to, which blocks are
+ * sized for; 0: nothing. */
+int source_open(struct source *s, struct exec *ex, struct audio *audio, int64_t block_samples,
+                int64_t rate_hz) MUST_USE;
 void source_close(struct source *s);
 
 /* The next block, or the end. */

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -109,15 +110,54 @@ void *emulator_shared_dynamic(void)
     return emulator_block->dynamic;
 }
 
+/* What a thread of the host runs blocks with: shared memory, and fibers with their stacks. */
+struct room {
+    unsigned char *arena;
+    lane *lanes;
+};
+
+static std::mutex rooms_lock;
+static std::vector<room> idle_rooms;
+
+static room room_new(void)
+{
+    room r = {(unsigned char *)std::aligned_alloc(256, ARENA_BYTES), new lane[THREADS_MOST]()};
+    std::memset(r.arena, CANARY, ARENA_BYTES);
+    for (int t = 0; t < THREADS_MOST; t++)
+        fiber_stack(&r.lanes[t].context);
+    return r;
+}
+
+/* A thread's, from its first block to its end; then the next thread's. */
+struct room_of_thread {
+    room mine;
+    room_of_thread()
+    {
+        const std::lock_guard<std::mutex> hold(rooms_lock);
+        if (idle_rooms.empty()) {
+            mine = room_new();
+            return;
+        }
+        mine = idle_rooms.back();
+        idle_rooms.pop_back();
+    }
+    ~room_of_thread()
+    {
+        const std::lock_guard<std::mutex> hold(rooms_lock);
+        idle_rooms.push_back(mine);
+    }
+};
+
+static const room &room_here(void)
+{
+    static thread_local const room_of_thread here;
+    return here.mine;
+}
+
 static void open_shared(block_run *b)
 {
-    static thread_local unsigned char *arena;
-    if (!arena) {
-        arena = (unsigned char *)std::aligned_alloc(256, ARENA_BYTES);
-        std::memset(arena, CANARY, ARENA_BYTES);
-    }
-    b->arena = arena;
-    ASAN_POISON_MEMORY_REGION(arena, ARENA_BYTES);
+    b->arena = room_here().arena;
+    ASAN_POISON_MEMORY_REGION(b->arena, ARENA_BYTES);
     b->arena_used = RED_ZONE;
     if (b->dynamic_bytes)
         b->dynamic = take_shared(b, b->dynamic_bytes, "dynamic", "launch", 0);
@@ -341,17 +381,6 @@ static void thread_main(void *)
     fiber_switch(&self->context, &b->scheduler, true);
 }
 
-static lane *lanes_of_this_thread(void)
-{
-    static thread_local lane *lanes;
-    if (!lanes) {
-        lanes = new lane[THREADS_MOST]();
-        for (int t = 0; t < THREADS_MOST; t++)
-            fiber_stack(&lanes[t].context);
-    }
-    return lanes;
-}
-
 static void begin_threads(block_run *b, dim3 block)
 {
     int t = 0;
@@ -376,7 +405,7 @@ void block_execute(const char *kernel, dim3 grid, dim3 block, uint3 index, std::
     b.body = &body;
     b.count = (int)(block.x * block.y * block.z);
     b.running = -1;
-    b.lanes = lanes_of_this_thread();
+    b.lanes = room_here().lanes;
     b.dynamic_bytes = dynamic_bytes;
     b.random =
         emulator_current()->seed * 0x9e3779b97f4a7c15ULL + index.x * 0xbf58476d1ce4e5b9ULL + 88172645463325252ULL;

@@ -1,7 +1,7 @@
 /* emulator - what tests set on the emulator, and what it reports. Everything is of the process.
  *
- * The environment sets the same before the first launch: WAVEMILL_EMULATOR=order=reverse,seed=3,memory=64M,lose=12,
- * devices=0,driver=11080 (see configure in runtime.cpp).
+ * The environment sets the same before the first launch: WAVEMILL_EMULATOR=order=reverse,seed=3,memory=64M,
+ * piece=1M,lose=12,devices=0,driver=11080 (see configure in runtime.cpp).
  *
  *   errors       a kernel that breaks a rule ends the process: one line on stderr with the rule, the kernel, thread and
  *                block, file and line; then abort() */
@@ -21,6 +21,7 @@ struct emulator_settings {
     enum emulator_order order; /* in which the threads of a block run on */
     uint64_t seed;
     uint64_t memory_bytes; /* of the device */
+    uint64_t piece_bytes;  /* that one allocation may have; 0: all of it */
     uint64_t lose_after;   /* launches until the device is lost; 0: never */
     int devices, driver_version;
     int capability; /* 10 * major + minor */

@@ -41,6 +41,8 @@ static void configure(emulator_settings *s, const std::string &name, const char 
         s->seed = std::strtoull(value, nullptr, 10);
     else if (name == "memory")
         s->memory_bytes = bytes_of(value);
+    else if (name == "piece")
+        s->piece_bytes = bytes_of(value);
     else if (name == "lose")
         s->lose_after = std::strtoull(value, nullptr, 10);
     else if (name == "devices")
@@ -57,7 +59,7 @@ static void configure(emulator_settings *s, const std::string &name, const char 
 
 static struct emulator_settings from_environment()
 {
-    emulator_settings s = {EMULATOR_RANDOM, 1, 1ULL << 30, 0, 1, 13000, 90};
+    emulator_settings s = {EMULATOR_RANDOM, 1, 1ULL << 30, 0, 0, 1, 13000, 90};
     const char *const text = std::getenv("WAVEMILL_EMULATOR");
     std::string rest = text ? text : "";
     while (!rest.empty()) {
@@ -119,7 +121,8 @@ cudaError_t emulator_allocate(void **out, std::size_t bytes, const char *file, i
     const std::lock_guard<std::recursive_mutex> hold(lock);
     if (lost)
         return failed(cudaErrorLaunchFailure);
-    if (memory_used + bytes > emulator_current()->memory_bytes)
+    const std::uint64_t piece = emulator_current()->piece_bytes;
+    if (memory_used + bytes > emulator_current()->memory_bytes || (piece && bytes > piece))
         return failed(cudaErrorMemoryAllocation);
     unsigned char *const block = (unsigned char *)std::aligned_alloc(ZONE, (bytes + 3 * ZONE - 1) / ZONE * ZONE);
     if (!block)

@@ -5,8 +5,11 @@ import journey
 import numpy as np
 from journey import AUDIO, Home
 
-FILES = sorted(AUDIO, key=os.path.getsize)[:4]  # short ones: a second of them is seconds of emulation
-TAKEN = {"rms", "peak", "mel", "centroid", "bandwidth", "rolloff", "flatness", "contrast"}
+# Short ones, of two rates: a second of audio is seconds of emulation.
+SHORT = ("oneshot_shaker_mono_44k_float.wav", "oneshot_hihat_mono_96k.flac", "bird_stereo_44k.ogg")
+FILES = [path for path in AUDIO if os.path.basename(path) in SHORT]
+TAKEN = {"rms", "peak", "zero_crossing", "mel", "centroid", "bandwidth", "rolloff", "flatness", "contrast", "decibel", "mfcc",
+         "statistics"}
 
 # Nearly empty bands and steps between bins: what the f32 twins of the CPU differ in from the scalar one too.
 LOOSE = {"spectral_rolloff_hz": 0.05, "spectral_contrast_db": 2e-2, "spectral_flatness": 1e-3, "spectral_bandwidth_hz": 1e-3}
@@ -36,7 +39,7 @@ def same_results() -> None:
         for path, line in device.items():
             computed = line["computed"]
             assert computed["backend"] == "emulated" and set(computed["on_device"].split(",")) == TAKEN, computed
-            assert computed["launches"] >= 3 and computed["device_s"] > 0 and computed["copy_in_s"] >= 0
+            assert computed["launches"] >= 1 and computed["device_s"] > 0 and computed["copy_in_s"] >= 0
             assert cpu[path]["computed"]["backend"] == "cpu" and "on_device" not in cpu[path]["computed"]
             ours, theirs = statistics(line), statistics(cpu[path])
             assert ours.keys() == theirs.keys()
@@ -68,20 +71,20 @@ def log_of(h: Home) -> str:
 
 
 def a_limit_that_leaves_no_room() -> None:
-    """Scratch fits and a piece does not; or not even scratch does: the CPU takes over, and that is said once."""
-    for limit, says in (("64M", "this thread computes on the cpu from now on"), ("1M", "threads compute on the cpu")):
+    """Scratch fits and a row does not; or not even scratch does: the CPU takes over, and that is said once."""
+    for limit, says in (("200K", "the cpu computes from now on"), ("50", "the cpu computes:")):
         with Home() as h:
             lines = h.lines("analyze", "--device", "emulated", "--gpu-mem-limit", limit, *FILES)
             assert len(lines) == len(FILES) and all("results" in line for line in lines)
             assert all(line["computed"]["backend"] == "cpu" for line in lines)
             h.wait_for_end()
-            assert 1 <= log_of(h).count(says) <= os.cpu_count(), log_of(h)
+            assert log_of(h).count(says) == 1, log_of(h)
 
 
 def a_device_that_is_lost() -> None:
     """Each child loses its device after some launches: another takes its place, and no item is lost."""
     with Home() as h:
-        h.environment["WAVEMILL_EMULATOR"] = "lose=20"  # of 24 launches
+        h.environment["WAVEMILL_EMULATOR"] = "lose=20"  # of 24 launches or more
         lines = h.lines("analyze", "--device", "emulated", *FILES)
         assert len(lines) == len(FILES) and all("results" in line for line in lines), [x.get("error") for x in lines]
         h.wait_for_end()

@@ -76,7 +76,7 @@ static int by_pieces(struct exec *ex, const struct situation *s, const char *pat
     int64_t done = 0;
     int code = audio_open(fd, &a);
     if (!code)
-        code = source_open(&source, ex, a, 0);
+        code = source_open(&source, ex, a, SOURCE_BLOCK_SAMPLES, 0);
     if (!code)
         code = stream_open(&stream, &source, SOURCE_MIX, &f,
                            s->frames_per_piece ? STREAM_OUT_BYTES / (size_t)s->frames_per_piece : 4);
