@@ -8,8 +8,7 @@
  * rows NaN. Scratch: 4 bytes per row.
  *
  * Limits: per value 8 bytes in, 16 out; about 62 reads of shared memory for kernels of 31, that is 250 bytes: bound by
- * shared memory by a little. Magnitudes are computed about four times for kernels of 31. Banks take 1.02 passes per
- * access as counted, where lanes that have no value at a row's end go on to the next one while others write. */
+ * shared memory, whose banks take 1.02 passes per access, by a little. Magnitudes are computed about four times then. */
 #include "hpss.h"
 
 #include "tiles.cuh"
