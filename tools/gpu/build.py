@@ -60,7 +60,7 @@ def host_sources() -> list:
 def device_tests() -> list:
     """What tests/kernels lists as run on the emulator: each test of what has a CUDA twin, with its environment."""
     text, tests = read("tests/kernels/CMakeLists.txt"), []
-    for name, program, more in re.findall(r"^emulated_test\((\w+) kernels_(\w+)([^)]*)\)", text, re.M):
+    for name, program, more in re.findall(r"^emulated_test\((\w+) (?:kernels_)?(\w+)([^)]*)\)", text, re.M):
         words = [w.split("=", 1) for w in more.strip().strip('"').split(";") if "=" in w]
         tests.append(DeviceTest(name, program, dict(words)))
     if not tests:
