@@ -6,9 +6,19 @@
 #include <math.h>
 #include <string.h>
 
-enum { N_FFT = 2048, HOP = 512, MELS = 128, MFCC = 20, RATE = 44100, CHANNELS = 2, WARM = 2, ROUNDS_LEAST = 3 };
+enum {
+    N_FFT = 2048,
+    BINS = N_FFT / 2 + 1,
+    HOP = 512,
+    MELS = 128,
+    MFCC = 20,
+    RATE = 44100,
+    CHANNELS = 2,
+    WARM = 2,
+    ROUNDS_LEAST = 3
+};
 enum { DIMENSIONS = 128, NEAREST = 10, VECTORS = 100000, QUERIES = 1000 };
-static const double ROW_SECONDS = 4, CALLS_SECONDS = 1e-3; /* rounds end with these, calls between events begin */
+static const double ROW_SECONDS = 2.5, CALLS_SECONDS = 1e-3; /* rounds end with these, calls between events begin */
 
 #define FRAMED .stft = {.frame = {N_FFT, HOP, true}}, .rate_hz = RATE
 #define MEASURED \
@@ -40,11 +50,8 @@ static const struct row rows[] = {
     {{"search", GPU_SEARCH, .search = {.queries = QUERIES}}, SAMPLES, "", 1.5e-3},
     {{"mixdown", GPU_MIXDOWN, .channels = CHANNELS}, STEREO, "", 0},
     {{"resample", GPU_RESAMPLE, .rates = {48000, RATE}}, AT_48000, "48,000 to 44,100 Hz", 3e-3},
-    {{"istft", GPU_ISTFT, MEASURED, .channels = N_FFT / 2 + 1}, SPECTRA, "", 0},
-    {{"hpss", GPU_HPSS, .dtype = DTYPE_C64, .channels = N_FFT / 2 + 1, .hpss = {31, 31, 2, 1, 1}},
-     SPECTRA,
-     "31 x 31",
-     40e-3},
+    {{"istft", GPU_ISTFT, MEASURED, .channels = BINS}, SPECTRA, "", 0},
+    {{"hpss", GPU_HPSS, .dtype = DTYPE_C64, .channels = BINS, .hpss = {31, 31, 2, 1, 1}}, SPECTRA, "31 x 31", 40e-3},
     {{"mfcc", GPU_MFCC, .channels = MELS, .mfcc = {MFCC, 0}}, BANDS, "20 of 128 bands", 0},
     {{"statistics", GPU_STATISTICS, .channels = MELS}, BANDS, "of 128 bands", 0},
     {{"decibel_peak", GPU_DECIBEL_PEAK, .channels = MELS}, BANDS, "of 128 bands", 0},
@@ -56,14 +63,14 @@ enum { ROWS = sizeof rows / sizeof *rows };
 
 static double spectral_flops(int op, double frames)
 {
-    const double n = N_FFT, bins = n / 2 + 1;
+    const double n = N_FFT;
     static const double per_bin[SPECTRAL_OUTPUTS] = {
         [SPECTRAL_SPECTROGRAM] = 3,  [SPECTRAL_MEL] = 3 + 4, /* a bin lies in two bands at most */
         [SPECTRAL_CENTROID] = 3 + 3, [SPECTRAL_BANDWIDTH] = 3 + 7, [SPECTRAL_ROLLOFF] = 3 + 2,
         [SPECTRAL_FLATNESS] = 3 + 3, [SPECTRAL_CONTRAST] = 3 + 2,  [SPECTRAL_FLUX] = 3 + 4,
         [SPECTRAL_POLY] = 3 + 4,
     };
-    return frames * (n + 2.5 * n * log2(n) + per_bin[op] * bins);
+    return frames * (n + 2.5 * n * log2(n) + per_bin[op] * BINS);
 }
 
 double bench_flops(const struct gpu_case *c, const struct ragged *x, const struct ragged *y)
@@ -317,7 +324,7 @@ static void run_analysis(struct bench_device *d)
         f.bytes += 2 * (double)batch_bytes(&y) + (double)batch_bytes(&described); /* written, and read to describe */
         f.flops += bench_flops(&features[i], x, &y) + bench_flops(&statistics_of, &y, &described);
         if (i > 0 && features[i].op < SPECTRAL_OUTPUTS) /* all share one transform */
-            f.flops -= spectral_flops(SPECTRAL_STFT, (double)y.total) + 3.0 * (N_FFT / 2 + 1) * (double)y.total;
+            f.flops -= spectral_flops(SPECTRAL_STFT, (double)y.total) + (double)(3 * BINS * y.total);
     }
     code = code ? code : measure(d, analyse, &a, &f);
     for (int i = 0; i < FEATURES; i++) {

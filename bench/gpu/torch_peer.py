@@ -14,7 +14,7 @@ import time
 
 N_FFT, HOP, MELS, RATE, CHANNELS, WARM = 2048, 512, 128, 44100, 2, 2
 MFCC, DIMENSIONS, VECTORS, QUERIES, NEAREST = 20, 128, 100000, 1000, 10
-ROW_SECONDS, ROUNDS_LEAST = 4, 3
+ROW_SECONDS, ROUNDS_LEAST = 2.5, 3
 ROWS = ("log-mel", "stft", "rms", "peak", "mixdown", "mfcc", "statistics", "istft", "search1", "search")
 
 
