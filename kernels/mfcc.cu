@@ -1,6 +1,7 @@
 /* mfcc on CUDA: a block makes 32 coefficients of 32 frames from tiles of 32 bands in shared memory; a lane holds one
  * coefficient of four frames. Each tile is summed by itself before it joins the rest, which keeps f32 exact enough for
- * 4096 bands. With up to 32 coefficients, which is usual, the bands are read once: bound by memory. */
+ * 4096 bands. With up to 32 coefficients, which is usual, the bands are read once: bound by memory. Tiles are read in
+ * whole sectors, but for where a frame's bands begin within one, and meet no bank twice. */
 #include "mfcc.h"
 
 #include "device.cuh"

@@ -3,7 +3,10 @@
  *
  *   method   keys are integers in the order of the floats. The gap that holds the middle key is cut into 16 bins per
  *            pass, counted in shared memory, a histogram per warp and lane: nobody waits for anybody, and counting
- *            meets no bank twice. Eight passes at most, from the cache where the columns fit in one */
+ *            meets no bank twice, nor does anything else. Eight passes at most, from the cache where the columns fit in
+ *            one
+ *   sectors  whole ones, where there are eight columns or more; a feature of one value per frame has a lane per warp
+ *            at work, and 4 bytes of a sector at a time: the rest of it comes from the cache */
 #include "statistics.h"
 
 #include "device.cuh"

@@ -74,32 +74,127 @@ int batch_read(struct exec *ex, const struct ragged *device, size_t from, size_t
     return code;
 }
 
+/* Elements of the result of a row of `length`. */
+static int64_t length_of(const struct gpu_case *c, struct piece piece, int64_t length)
+{
+    switch (c->op) {
+    case GPU_WAVEFORM:
+        return waveform_count(c->block, piece, length);
+    case GPU_LEVEL:
+    case GPU_DECIBEL_PEAK:
+    case GPU_STATISTICS:
+        return 1;
+    case GPU_MIXDOWN:
+    case GPU_DECIBEL_CLIP:
+    case GPU_MFCC:
+    case GPU_HPSS:
+        return length;
+    case GPU_ISTFT:
+        return istft_samples(&c->p.stft, length);
+    case GPU_RESAMPLE:
+        return resample_count(&c->rates, piece, length);
+    default:
+        return frame_count(&c->p.stft.frame, piece, length);
+    }
+}
+
+static int32_t channels_of(const struct gpu_case *c)
+{
+    switch (c->op) {
+    case GPU_WAVEFORM:
+        return 3;
+    case GPU_LEVEL:
+        return sizeof(struct level) / sizeof(float);
+    case GPU_MFCC:
+        return c->mfcc.coefficients;
+    case GPU_STATISTICS:
+        return STATISTICS * (c->channels ? c->channels : 1);
+    case GPU_HPSS:
+        return 2 * c->channels;
+    case GPU_SEARCH:
+        return c->search.k * (int32_t)((sizeof(int64_t) + sizeof(float)) / sizeof(float));
+    default:
+        return c->op < SPECTRAL_OUTPUTS ? (int32_t)spectral_channels(&c->p, (enum spectral_output)c->op) : 1;
+    }
+}
+
 struct ragged gpu_result(const struct gpu_case *c, const struct ragged *x, int64_t *offset)
 {
+    const bool searched = c->op == GPU_SEARCH;
+    const int64_t rows = searched ? 1 : x->rows;
     offset[0] = 0;
-    for (int64_t b = 0; b < x->rows; b++)
-        offset[b + 1] =
-            offset[b] + frame_count(&c->p.stft.frame, piece_of(x->piece, b), x->offset[b + 1] - x->offset[b]);
-    return (struct ragged){.dtype = c->op == GPU_STFT ? DTYPE_C64 : DTYPE_F32,
-                           .channels = c->op == GPU_STFT  ? (int32_t)stft_bins(&c->p.stft)
-                                       : c->op == GPU_MEL ? c->p.mel.mels
-                                                          : 1,
+    for (int64_t b = 0; b < rows; b++)
+        offset[b + 1] = offset[b] + (searched ? c->search.queries
+                                              : length_of(c, piece_of(x->piece, b), x->offset[b + 1] - x->offset[b]));
+    return (struct ragged){.dtype = c->op == SPECTRAL_STFT || c->op == GPU_HPSS ? DTYPE_C64 : DTYPE_F32,
+                           .channels = channels_of(c),
                            .offset = offset,
-                           .rows = x->rows,
-                           .total = offset[x->rows]};
+                           .rows = rows,
+                           .total = offset[rows]};
+}
+
+static int run_spectral(struct exec *ex, const struct gpu_case *c, const struct ragged *x, struct ragged *y)
+{
+    struct ragged *out[SPECTRAL_OUTPUTS] = {0};
+    out[c->op] = y;
+    return spectral(ex, &c->p, x, out);
+}
+
+static int run_hpss(struct exec *ex, const struct gpu_case *c, const struct ragged *x, const struct ragged *y)
+{
+    struct ragged part[2] = {*y, *y};
+    part[0].channels = part[1].channels = x->channels;
+    part[1].data = (char *)y->data + batch_bytes(x);
+    return hpss(ex, &c->hpss, x, &part[0], &part[1]);
+}
+
+static int run_search(struct exec *ex, const struct gpu_case *c, const float *x, void *y)
+{
+    int64_t *const index = y;
+    return search(ex, &c->search, x, x + c->search.vectors * c->search.dimensions, index,
+                  (float *)(index + c->search.queries * c->search.k));
+}
+
+static int run_clip(struct exec *ex, const struct ragged *x, struct ragged *y)
+{
+    const int code = mixdown(ex, x, y);
+    return code ? code : decibel_clip(ex, y, x->data);
 }
 
 int gpu_run(struct exec *ex, const struct gpu_case *c, const struct ragged *x, struct ragged *y)
 {
+    const struct frame_params *const frame = &c->p.stft.frame;
     switch (c->op) {
-    case GPU_STFT:
-        return stft(ex, &c->p.stft, x, y);
-    case GPU_MEL:
-        return mel(ex, &c->p, x, y);
     case GPU_RMS:
-        return rms(ex, &c->p.stft.frame, x, y);
+        return rms(ex, frame, x, y);
+    case GPU_PEAK:
+        return peak(ex, frame, x, y);
+    case GPU_CROSSING:
+        return zero_crossing(ex, frame, x, y);
+    case GPU_WAVEFORM:
+        return waveform(ex, c->block, x, y);
+    case GPU_LEVEL:
+        return level(ex, x, y->data);
+    case GPU_MIXDOWN:
+        return mixdown(ex, x, y);
+    case GPU_DECIBEL_PEAK:
+        return decibel_peak(ex, x, y->data);
+    case GPU_DECIBEL_CLIP:
+        return run_clip(ex, x, y);
+    case GPU_MFCC:
+        return mfcc(ex, &c->mfcc, x, NULL, y);
+    case GPU_STATISTICS:
+        return statistics(ex, x, c->block, y->data);
+    case GPU_ISTFT:
+        return istft(ex, &c->p.stft, x, y);
+    case GPU_HPSS:
+        return run_hpss(ex, c, x, y);
+    case GPU_RESAMPLE:
+        return resample(ex, &c->rates, x, y);
+    case GPU_SEARCH:
+        return run_search(ex, c, x->data, y->data);
     default:
-        return peak(ex, &c->p.stft.frame, x, y);
+        return run_spectral(ex, c, x, y);
     }
 }
 

@@ -15,16 +15,39 @@ size_t batch_bytes(const struct ragged *r); /* of the data */
 /* `bytes` of the data from byte `from` on, to the host; waits for all that the stream has. */
 int batch_read(struct exec *ex, const struct ragged *device, size_t from, size_t bytes, void *out) MUST_USE;
 
-enum gpu_op { GPU_STFT = 0, GPU_MEL = 1, GPU_RMS = 2, GPU_PEAK = 3 };
+enum gpu_op { /* the spectral ones are enum spectral_output */
+              GPU_RMS = SPECTRAL_OUTPUTS,
+              GPU_PEAK,
+              GPU_CROSSING,
+              GPU_WAVEFORM,
+              GPU_LEVEL,
+              GPU_MIXDOWN,
+              GPU_DECIBEL_PEAK,
+              GPU_DECIBEL_CLIP, /* of a copy of one band, below each row's value among the first of all */
+              GPU_MFCC,
+              GPU_STATISTICS,
+              GPU_ISTFT,
+              GPU_HPSS, /* both parts, one after the other */
+              GPU_RESAMPLE,
+              GPU_SEARCH, /* for queries that follow the vectors in x; indices, then scores */
+              GPU_OPS
+};
 
 struct gpu_case {
     const char *name;
-    enum gpu_op op;
+    int op; /* enum spectral_output or enum gpu_op */
     struct spectral_params p;
     enum dtype dtype; /* of x */
+    int32_t channels; /* of x; 0: one */
+    int64_t block;    /* of waveform and statistics */
+    struct mfcc_params mfcc;
+    struct hpss_params hpss;
+    struct resample_params rates;
+    struct search_params search;
 };
 
-/* The shape of the result for x; offset has room for rows + 1 and is filled. */
+/* The shape of the result for x; offset has room for rows + 1 and is filled. What is no batch of floats
+ * comes as one, so many floats long. */
 struct ragged gpu_result(const struct gpu_case *c, const struct ragged *x, int64_t *offset);
 
 int gpu_run(struct exec *ex, const struct gpu_case *c, const struct ragged *x, struct ragged *y) MUST_USE;

@@ -1,7 +1,7 @@
 /* bench_device --baseline LIBRARY [--backend cuda|emulated] [--samples N] [--rounds R] [--calls C] - how long the
  * operations take on a device, with their input there, beside the baseline of baseline.h: alternating, by events,
- * several calls between two events so that launching hides behind running. Then what the device can do at best, copies
- * from the host, and launches.
+ * several calls between two events so that launching hides behind running. Then every other operation alone, what the
+ * device can do at best, copies from the host, and launches.
  *
  * One line of JSON per measurement, written as soon as it is there; {"row":..,"not_run":..} where there is none.
  * Exit status: 0, 2 usage, 4 no device, 5 nothing could be measured. */
@@ -21,13 +21,15 @@ enum { N_FFT = 2048, HOP = 512, MELS = 128, RATE = 44100, CHANNELS = 2, WARM = 2
 
 #define FRAMED .stft = {.frame = {N_FFT, HOP, true}}
 
+/* What has a baseline, or is so simple that torch has it in a line. The others: bench_rows.c. */
 static const struct gpu_case cases[] = {
-    {"log-mel", GPU_MEL, {FRAMED, .rate_hz = RATE, .mel = {MELS, 0, 0, false, true, true, 2}}, DTYPE_F32},
-    {"stft", GPU_STFT, {FRAMED}, DTYPE_F32},
-    {"rms", GPU_RMS, {FRAMED}, DTYPE_F32},
-    {"peak", GPU_PEAK, {FRAMED}, DTYPE_F32},
+    {"log-mel", SPECTRAL_MEL, .p = {FRAMED, .rate_hz = RATE, .mel = {MELS, 0, 0, false, true, true, 2}}},
+    {"stft", SPECTRAL_STFT, .p = {FRAMED}},
+    {"rms", GPU_RMS, .p = {FRAMED}},
+    {"peak", GPU_PEAK, .p = {FRAMED}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
+static const double bars[CASES] = {2e-3, 1.75e-3, 0, 0}; /* seconds, for one hour of stereo on an H200 */
 
 struct sides { /* one case on both sides */
     struct bench_device *d;
@@ -72,7 +74,7 @@ static int call(void *context)
 
 static bool has_baseline(const struct sides *s)
 {
-    return s->d->baseline && (s->c->op == GPU_MEL || s->c->op == GPU_STFT);
+    return s->d->baseline && (s->c->op == SPECTRAL_MEL || s->c->op == SPECTRAL_STFT);
 }
 
 static int baseline_fails(const struct bench_device *d)
@@ -83,7 +85,7 @@ static int baseline_fails(const struct bench_device *d)
 /* Frames from the beginning, the seam of the rows and the end. */
 static int compare(struct sides *s)
 {
-    const bool bands = s->c->op == GPU_MEL;
+    const bool bands = s->c->op == SPECTRAL_MEL;
     const int64_t frames = s->y.total, floats = bands ? MELS : N_FFT + 2;
     const int64_t count = frames < PROBED ? frames : PROBED, from[] = {0, (frames - count) / 2, frames - count};
     const size_t bytes = (size_t)(count * floats) * sizeof(float);
@@ -108,7 +110,7 @@ static int compare(struct sides *s)
 static int measure(struct sides *s)
 {
     struct bench_device *const d = s->d;
-    const bool bands = s->c->op == GPU_MEL, both = has_baseline(s);
+    const bool bands = s->c->op == SPECTRAL_MEL, both = has_baseline(s);
     const int64_t most = both ? d->baseline_api->frames_most(d->baseline) : 0;
     s->difference = NAN;
     for (int r = -WARM; r < d->rounds; r++) {
@@ -130,27 +132,19 @@ static int measure(struct sides *s)
 
 /* ---- limits ---- */
 
-static double flops_of(const struct gpu_case *c, double frames)
-{
-    const double n = N_FFT, bins = n / 2 + 1, transform = n + 2.5 * n * log2(n);
-    return frames * (c->op == GPU_STFT  ? transform
-                     : c->op == GPU_MEL ? transform + 3 * bins + 4 * bins /* a bin lies in two bands at most */
-                                        : 2 * n);
-}
-
 static void print_case(struct sides *s)
 {
     const struct bench_device *const d = s->d;
-    const double bytes = (double)batch_bytes(&d->x) + (double)batch_bytes(&s->y);
-    const double flops = flops_of(s->c, (double)s->y.total), ours = bench_median(s->ours, d->rounds);
-    printf(
-        "{\"row\":\"%s\",\"seconds\":%.9g,\"least\":%.9g,\"most\":%.9g,\"bytes\":%.0f,\"flops\":%.0f,\"frames\":%lld",
-        s->c->name, ours, s->ours[0], s->ours[d->rounds - 1], bytes, flops, (long long)s->y.total);
-    if (d->copy_rate > 0 && d->flop_rate > 0) {
-        const double memory = bytes / d->copy_rate, arithmetic = flops / d->flop_rate;
-        printf(",\"floor_memory\":%.9g,\"floor_arithmetic\":%.9g,\"share\":%.4g", memory, arithmetic,
-               fmax(memory, arithmetic) / ours);
-    }
+    const struct bench_figures f = {.name = s->c->name,
+                                    .what = "",
+                                    .seconds = bench_median(s->ours, d->rounds),
+                                    .least = s->ours[0],
+                                    .most = s->ours[d->rounds - 1],
+                                    .bytes = (double)batch_bytes(&d->x) + (double)batch_bytes(&s->y),
+                                    .flops = bench_flops(s->c, &d->x, &s->y),
+                                    .bar = bars[s->c - cases]};
+    bench_begin(d, &f);
+    printf(",\"frames\":%lld", (long long)s->y.total);
     if (has_baseline(s)) {
         const double whole = bench_median(s->whole, d->rounds), chunked = bench_median(s->chunked, d->rounds);
         printf(",\"baseline\":%.9g,\"baseline_chunked\":%.9g,\"difference\":%.3g", whole, chunked, s->difference);
@@ -200,11 +194,12 @@ static void measure_limits(struct bench_device *d)
 static void print_device(const struct bench_device *d)
 {
     printf("{\"row\":\"device\",\"name\":\"%s\",\"capability\":\"%d.%d\",\"multiprocessors\":%d,\"memory_bytes\":%llu,"
-           "\"driver\":%d,\"runtime\":%d,\"targets\":\"%s\",\"samples\":%lld,\"channels\":%d,\"rounds\":%d,\"calls\":%"
+           "\"copy_gbps\":%.4g,\"driver\":%d,\"runtime\":%d,\"targets\":\"%s\",\"samples\":%lld,\"channels\":%d,"
+           "\"rounds\":%d,\"calls\":%"
            "d}\n",
            d->info.name, d->info.major, d->info.minor, d->info.multiprocessors,
-           (unsigned long long)d->info.memory_bytes, d->info.driver_version, d->info.runtime_version, d->targets,
-           (long long)(d->x.total / CHANNELS), CHANNELS, d->rounds, d->calls);
+           (unsigned long long)d->info.memory_bytes, d->info.copy_gbps, d->info.driver_version, d->info.runtime_version,
+           d->targets, (long long)(d->x.total / CHANNELS), CHANNELS, d->rounds, d->calls);
     fflush(stdout);
 }
 
@@ -274,8 +269,9 @@ static int run(struct bench_device *d, const char *backend, const char *baseline
             bench_not_run("baseline", d->baseline_why);
         for (int i = 0; i < CASES; i++)
             run_case(d, &cases[i]);
-        if (d->baseline)
+        if (d->baseline) /* its memory is needed now */
             d->baseline_api->close(&d->baseline);
+        bench_rows(d);
         batch_release(d->ex, &d->x);
         bench_copies(d);
         bench_launches(d);
@@ -324,6 +320,7 @@ int main(int argc, char **argv)
         return 2;
     }
     d.small = samples < 1 << 20;
+    d.full = samples == (int64_t)RATE * 3600;
     const int code = run(&d, backend, baseline, samples);
     if (code)
         fprintf(stderr, "bench_device: %s\n", status_message());

@@ -14,6 +14,7 @@ struct bench_device {
     struct device_event *from, *to;
     int rounds, calls; /* calls between two events */
     bool small;        /* a rehearsal: everything in little */
+    bool full;         /* the sizes that bars are of */
     struct ragged x;   /* on the device */
     const struct baseline_api *baseline_api;
     struct baseline *baseline; /* NULL: baseline_why says why */
@@ -21,9 +22,25 @@ struct bench_device {
     double copy_rate, flop_rate; /* 0: not measured */
 };
 
+/* A row's figures: medians of rounds that lie in order. */
+struct bench_figures {
+    const char *name, *what; /* what: of which sizes; "": as the name says */
+    double seconds, least, most;
+    double bytes, flops; /* that must be moved, and computed, at least */
+    double bar;          /* seconds that the row has to keep to at full size; 0: none */
+};
+
 /* Seconds of one of d->calls calls of body, between two events. */
 int bench_clock(struct bench_device *d, int (*body)(void *), void *context, double *seconds) MUST_USE;
 
+/* The row as a line of JSON that is still open: "more" goes on, and closes it. */
+void bench_begin(const struct bench_device *d, const struct bench_figures *f);
+
+/* Floating-point operations that the equation of a case asks for, a multiply-add counted as two; what a way of
+ * computing adds to it is not counted. */
+double bench_flops(const struct gpu_case *c, const struct ragged *x, const struct ragged *y);
+
+void bench_rows(struct bench_device *d); /* a row for every operation, and the jobs made of several */
 void bench_not_run(const char *row, const char *why);
 void bench_copies(struct bench_device *d);   /* rows copy_pinned_in, copy_pinned_out, copy_pageable_in */
 void bench_launches(struct bench_device *d); /* rows launch_and_wait, launch_queued, launch_graph */

@@ -135,7 +135,7 @@ void bench_launches(struct bench_device *d)
     const int64_t xo[2] = {0, 64};
     int64_t yo[2];
     float samples[64];
-    struct launch l = {.d = d, .c = {"launch", GPU_RMS, {.stft = {.frame = {64, 64, false}}}, DTYPE_F32}};
+    struct launch l = {.d = d, .c = {"launch", GPU_RMS, .p = {.stft = {.frame = {64, 64, false}}}}};
     const struct ragged x = {.data = samples, .channels = 1, .offset = xo, .rows = 1, .total = 64};
     const struct ragged y = gpu_result(&l.c, &x, yo);
     gpu_noise(3, DTYPE_F32, 64, samples);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What torch takes for the same job on the same GPU, as its users would write it: torch.stft, a matrix of Slaney's mel
-bands, decibels; pooling for rms and peak. Medians by events after warm-up.
+bands, decibels; pooling for rms and peak; a matrix of cosines; scores of all vectors and topk. Medians by events after
+warm-up. What is made from spectra or bands gets them made.
 
     torch_peer.py SAMPLES ROUNDS CALLS
 
@@ -9,9 +10,12 @@ import json
 import math
 import statistics
 import sys
+import time
 
 N_FFT, HOP, MELS, RATE, CHANNELS, WARM = 2048, 512, 128, 44100, 2, 2
-ROWS = ("log-mel", "stft", "rms", "peak")
+MFCC, DIMENSIONS, VECTORS, QUERIES, NEAREST = 20, 128, 100000, 1000, 10
+ROW_SECONDS, ROUNDS_LEAST = 2.5, 3
+ROWS = ("log-mel", "stft", "rms", "peak", "mixdown", "mfcc", "statistics", "istft", "search1", "search")
 
 
 def mel_hz(mel: float) -> float:
@@ -27,35 +31,61 @@ def mel_matrix(torch) -> "torch.Tensor":
     return (torch.minimum(rise, fall).clamp(min=0) * 2 / (edge[2:] - edge[:-2])).float()
 
 
-def operations(torch, x) -> dict:
-    window, bands = torch.hann_window(N_FFT, device="cuda"), mel_matrix(torch).cuda()
-    pool = torch.nn.functional
+def cosines(torch) -> "torch.Tensor":
+    """[MFCC, MELS], orthonormal."""
+    k, m = torch.arange(MFCC, dtype=torch.float64)[:, None], torch.arange(MELS, dtype=torch.float64)[None]
+    matrix = torch.cos(math.pi * k * (2 * m + 1) / (2 * MELS)) * math.sqrt(2 / MELS)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
 
-    def stft():
+
+def describe(torch, x) -> "torch.Tensor":
+    parts = (x, x.diff(dim=-1))
+    return torch.stack([f for v in parts for f in (v.mean(-1), v.var(-1, correction=0), v.median(-1).values, v.amin(-1),
+                                                   v.amax(-1))])
+
+
+def operations(torch, x) -> dict:
+    """Row -> (what it is made from, the call)."""
+    window, bands, turned = torch.hann_window(N_FFT, device="cuda"), mel_matrix(torch).cuda(), cosines(torch).cuda()
+    pool, flat = torch.nn.functional, x.flatten()
+    vectors = flat[: min(VECTORS, flat.numel() // DIMENSIONS) * DIMENSIONS].view(-1, DIMENSIONS)
+    queries = torch.rand(QUERIES, DIMENSIONS, device="cuda") - 0.5
+
+    def stft(_=None):
         return torch.stft(x, N_FFT, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
 
-    def logmel():
+    def logmel(_=None):
         return 10 * torch.log10(torch.clamp(bands @ stft().abs().square(), min=1e-10))
 
     return {
-        "log-mel": logmel,
-        "stft": stft,
-        "rms": lambda: pool.avg_pool1d(x.square()[:, None], N_FFT, HOP, padding=N_FFT // 2).sqrt(),
-        "peak": lambda: pool.max_pool1d(x.abs()[:, None], N_FFT, HOP, padding=N_FFT // 2),
+        "log-mel": (None, logmel),
+        "stft": (None, stft),
+        "rms": (None, lambda _: pool.avg_pool1d(x.square()[:, None], N_FFT, HOP, padding=N_FFT // 2).sqrt()),
+        "peak": (None, lambda _: pool.max_pool1d(x.abs()[:, None], N_FFT, HOP, padding=N_FFT // 2)),
+        "mixdown": (None, lambda _: flat.view(-1, CHANNELS).mean(1)),
+        "mfcc": (logmel, lambda y: turned @ y),
+        "statistics": (logmel, lambda y: describe(torch, y)),
+        "istft": (stft, lambda y: torch.istft(y, N_FFT, HOP, window=window, center=True)),
+        "search1": (None, lambda _: torch.topk(queries[:1] @ vectors.T, min(NEAREST, len(vectors)))),
+        "search": (None, lambda _: torch.topk(queries @ vectors.T, min(NEAREST, len(vectors)))),
     }
 
 
-def measure(torch, body, rounds: int, calls: int) -> list:
-    seconds = []
+def measure(torch, made, body, rounds: int, calls: int) -> list:
+    seconds, began = [], time.monotonic()
+    given = made() if made else None
     for r in range(-WARM, rounds):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         begin.record()
         for _ in range(calls):
-            body()
+            body(given)
         end.record()
         end.synchronize()
         if r >= 0:
             seconds.append(begin.elapsed_time(end) / 1000 / calls)
+        if len(seconds) >= ROUNDS_LEAST and time.monotonic() - began > ROW_SECONDS:
+            break
     return seconds
 
 
@@ -70,9 +100,9 @@ def main() -> int:
     torch.manual_seed(1)
     with torch.inference_mode():
         x = torch.rand(CHANNELS, samples, device="cuda") - 0.5
-        for row, body in operations(torch, x).items():
+        for row, (made, body) in operations(torch, x).items():
             try:
-                seconds = measure(torch, body, rounds, calls)
+                seconds = measure(torch, made, body, rounds, calls)
                 print(json.dumps({"row": row, "seconds": statistics.median(seconds), "least": min(seconds),
                                   "most": max(seconds), "version": torch.__version__}), flush=True)
             except RuntimeError as e:

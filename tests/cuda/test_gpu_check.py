@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,13 +24,29 @@ import measure  # noqa: E402
 import report  # noqa: E402
 import sanitizer  # noqa: E402
 import toolkit  # noqa: E402
+import worst  # noqa: E402
 
 MEASURED = ("log-mel", "log-mel: cuFFT and separate kernels", "log-mel: the same, 4096 frames at once", "stft",
             "stft: cuFFT and separate kernels", "stft: the same, 4096 frames at once", "rms", "peak", "limits",
-            *measure.COPIES.values(), *measure.LAUNCHES.values())
-NOT_RUN = ("log-mel: torch", "stft: torch", "rms: torch", "peak: torch", "rms: cuFFT and separate kernels",
+            *measure.ALONE, *measure.COPIES.values(), *measure.LAUNCHES.values())
+NOT_RUN = (*(f"{row}: torch" for row in measure.TORCH), "rms: cuFFT and separate kernels",
            "peak: cuFFT and separate kernels", "rms: the same, 4096 frames at once",
            "peak: the same, 4096 frames at once")
+BARS = {"log-mel": 2e-3, "stft": 1.75e-3, "default analysis": 6e-3, "resample": 3e-3, "hpss": 40e-3, "search1": 60e-6,
+        "search": 1.5e-3}
+
+
+def table_rows() -> set:
+    """Functions of the devices' table but the spectral row's, and the outputs of that one that have a twin."""
+    table = re.search(r"static const struct ops ops = \{(.*?)\};", build.read("kernels/ops_cuda.cu"), re.S)[1]
+    functions = re.findall(r"\.(\w+) = (\w+)_cuda,", table)
+    assert all(field == function for field, function in functions), functions
+    outputs = re.findall(r"SPECTRAL_([A-Z]+)\b", build.read("kernels/spectral.h").split("enum spectral_output", 1)[1]
+                         .split("}", 1)[0])
+    there = re.search(r"\.spectral_outputs = ([^,]*),", table)[1]
+    wanting = re.findall(r"1u << SPECTRAL_([A-Z]+)", there)
+    names = {o.lower() for o in outputs if o not in ("OUTPUTS", *wanting)}
+    return names | {field for field, _ in functions if field != "spectral"}
 
 
 def run(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -52,11 +69,28 @@ def test_rehearsal_has_every_row():
     passed = {("build", "emulated"), ("determinism", "every operation, three times")}
     passed |= {("parity", t.name) for t in build.device_tests()}
     not_run = {("bench", n) for n in NOT_RUN} | {("sanitizer", n) for n in sanitizer.TOOLS}
-    for status, expected in (("failed", set()), ("passed", passed), ("measured", {("bench", n) for n in MEASURED}),
-                             ("not run", not_run)):
+    measured = {("bench", n) for n in MEASURED}
+    no_twin = {("bench", n) for n in ("flux", "poly") if n not in table_rows()}
+    for status, expected in (("failed", set()), ("passed", passed), ("measured", measured - no_twin),
+                             ("not run", not_run | no_twin)):
         assert {n for n, r in rows.items() if r["status"] == status} == expected, (status, kept["rows"])
-    assert all(rows["bench", n]["seconds"] > 0 for n in MEASURED if n != "limits"), "a time that is not positive"
-    assert all(rows[n]["detail"] for n in not_run), "a row that is not run says no reason"
+    assert all(rows[n]["seconds"] > 0 for n in measured - no_twin if n[1] != "limits"), "a time that is not positive"
+    assert all(rows[n]["detail"] for n in not_run | no_twin), "a row that is not run says no reason"
+    for name in (*measure.OPERATIONS, *measure.ALONE):
+        row = rows["bench", name]
+        if row["status"] == "measured":
+            assert row["bytes"] > 0 and row["flops"] > 0 and "allows" in row["detail"], row
+            assert row.get("bar") == BARS.get(name) and "reached" not in row, row
+    every_operation_is_checked(rows)
+
+
+def every_operation_is_checked(rows: dict) -> None:
+    """Each row of the devices' table has a worst difference and a time."""
+    different = set()
+    for (group, _), row in rows.items():
+        different |= set(row.get("worst", {})) if group == "parity" else set()
+    assert table_rows() <= different, table_rows() - different
+    assert table_rows() <= {"mel", *measure.OPERATIONS, *measure.ALONE}
 
 
 def test_without_a_gpu_it_says_so():
@@ -145,9 +179,32 @@ def test_what_was_not_measured_says_so():
                     (0, '{"row":"log-mel","seconds":0.02,"least":0.02,"most":0.02,"version":"2"}'))
     by_name = {r["name"]: r for r in rows.rows}
     assert by_name["log-mel"]["status"] == "measured" and by_name["log-mel: torch"]["times"] == 10
+    assert by_name["hpss"]["status"] == "not run"
     assert "differ by 1.0e-01" in by_name["log-mel: cuFFT and separate kernels"]["detail"]
     assert by_name["stft"]["detail"] == "the program ended with 139: bench_device: the GPU is lost"
     assert by_name["limits"]["status"] == "not run" and not rows.failed()
+
+
+def test_determinism_is_checked_of_every_operation():
+    header, program = build.read("bench/gpu/batch.h"), build.read("bench/gpu/device_check.c")
+    for name in re.findall(r"\b(GPU_\w+)\b", header.split("enum gpu_op {", 1)[1].split("}", 1)[0]):
+        assert name == "GPU_OPS" or re.search(rf'"[^"]+", (\.op = )?{name}\b', program), name
+    called = set(re.findall(r"\b(\w+)\(ex,", build.read("bench/gpu/batch.c")))
+    outputs = {o.lower() for o in re.findall(r'"[^"]+", SPECTRAL_(\w+)', program)}
+    assert table_rows() <= called | outputs, table_rows() - called - outputs
+
+
+def test_bars_are_judged_at_full_size_only():
+    slow = {"bar": 0.006, "reached": False}
+    assert measure.bar_of({}) == "" and measure.bar_of(slow) == ", bar 6 ms: NOT REACHED"
+    assert measure.bar_of({**slow, "reached": True}).endswith("6 ms: reached")
+    assert measure.bar_of({"bar": 0.006}).endswith("not judged at these sizes")
+
+
+def test_worst_differences_are_read():
+    said = "    rms: worst 5.4e-08\n    peak: worst 0.0e+00\n    case 3 (worst of all): 1e-3\n    rms: worst 1.0e-07\n"
+    found = worst.parse(said + "    mfcc: 0.19 of the tolerance\npass a\n")
+    assert {row: worst.text(f) for row, f in found.items()} == {"rms": "1.0e-07", "peak": "0", "mfcc": "0.19 tol"}
 
 
 def fake_nvcc(folder: str, release: str) -> str:

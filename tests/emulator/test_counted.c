@@ -1,4 +1,4 @@
-/* What the kernels of the spectral row and of levels ask of memory, counted access by access: device memory in whole
+/* What kernels ask of memory, counted access by access: device memory in whole
  * sectors, shared memory without conflicts but for those that the kernels' comments state. */
 #include "device.h"
 #include "device_batch.h"
@@ -151,16 +151,18 @@ TEST(inverse_transforms_and_medians_read_whole_sectors)
     static const struct {
         int64_t n, hop;
         double conflicts;
-    } sizes[] = {{64, 16, 1.7}, {512, 128, 1.3}, {2048, 512, 1.2}, {400, 100, 1.0}};
-    for (int c = 0; c < 5; c++) {
+    } sizes[] = {{64, 16, 1.25}, {128, 32, 1.5}, {256, 64, 1.5}, {512, 128, 1.0}, {2048, 512, 1.0}, {400, 100, 1.0}};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    for (int c = 0; c <= SIZES; c++) {
         struct exec *ex = counted_exec();
-        const struct stft_params p = {.frame = {c < 4 ? sizes[c].n : 256, c < 4 ? sizes[c].hop : 64, true}};
+        const bool inverse = c < SIZES;
+        const struct stft_params p = {.frame = {inverse ? sizes[c].n : 256, inverse ? sizes[c].hop : 64, true}};
         const int64_t bins = stft_bins(&p), frames = 20, samples = istft_samples(&p, frames);
-        const int64_t xo[2] = {0, frames}, yo[2] = {0, c < 4 ? samples : frames};
+        const int64_t xo[2] = {0, frames}, yo[2] = {0, inverse ? samples : frames};
         const struct ragged x = {
             .data = values, .dtype = DTYPE_C64, .channels = (int32_t)bins, .offset = xo, .rows = 1, .total = frames};
         struct ragged y = {.data = results, .channels = 1, .offset = yo, .rows = 1, .total = yo[1]};
-        if (c == 4) {
+        if (!inverse) {
             y.dtype = DTYPE_C64;
             y.channels = (int32_t)bins;
         }
@@ -168,8 +170,77 @@ TEST(inverse_transforms_and_medians_read_whole_sectors)
         const struct ragged in = device_ragged_in(&b, &x);
         struct ragged out = device_ragged_out(&b, &y);
         const struct hpss_params h = {31, 31, 2, 1, 1};
-        CHECK_OK(device_done(&b, c < 4 ? istft(ex, &p, &in, &out) : hpss(ex, &h, &in, &out, NULL)));
-        counted(c < 4 ? "istft" : "hpss", 0, c < 4 ? sizes[c].conflicts : 1.1);
+        CHECK_OK(device_done(&b, inverse ? istft(ex, &p, &in, &out) : hpss(ex, &h, &in, &out, NULL)));
+        counted(inverse ? "istft" : "hpss", 0, inverse ? sizes[c].conflicts : 1.02);
+        exec_destroy(&ex);
+    }
+}
+
+/* With a floor under some of the bands. */
+TEST(cepstra_read_whole_sectors)
+{
+    static const struct {
+        int32_t mels, k;
+    } sizes[] = {{128, 20}, {40, 13}, {300, 40}};
+    const float least = -20;
+    uint64_t seed = 9;
+    subject_noise(&seed, values, VALUES);
+    for (int c = 0; c < 3; c++) {
+        struct exec *ex = counted_exec();
+        const int64_t offset[2] = {0, 50};
+        const struct ragged x = {
+            .data = values, .channels = sizes[c].mels, .offset = offset, .rows = 1, .total = offset[1]};
+        const struct ragged y = {.data = results, .channels = sizes[c].k, .offset = offset, .rows = 1, .total = 50};
+        struct device_batch b = device_batch(ex);
+        const struct ragged in = device_ragged_in(&b, &x);
+        const float *const floor_db = device_in(&b, &least, sizeof least);
+        struct ragged out = device_ragged_out(&b, &y);
+        CHECK_OK(device_done(&b, mfcc(ex, &(struct mfcc_params){sizes[c].k, 0}, &in, floor_db, &out)));
+        counted("mfcc", 0, 1.0);
+        exec_destroy(&ex);
+    }
+}
+
+TEST(statistics_read_whole_sectors)
+{
+    static const int32_t columns[] = {1, 14, 32, 128};
+    for (int c = 0; c < 4; c++) {
+        struct exec *ex = counted_exec();
+        const int64_t offset[3] = {0, 150, 151};
+        const struct ragged x = {
+            .data = values, .channels = columns[c], .offset = offset, .rows = 2, .total = offset[2]};
+        struct device_batch b = device_batch(ex);
+        const struct ragged in = device_ragged_in(&b, &x);
+        float *const out = device_out(&b, results, 2 * STATISTICS * (size_t)columns[c] * sizeof *results);
+        CHECK_OK(device_done(&b, statistics(ex, &in, c == 3 ? 64 : 0, out)));
+        counted("statistics", 0, 1.0);
+        exec_destroy(&ex);
+    }
+}
+
+/* Sectors: a request takes 64 bytes of each of two rows, and where rows begin within a sector, as they do between these
+ * guards, a third one of each. */
+TEST(search_reads_whole_sectors)
+{
+    static const struct {
+        struct search_params p;
+        double sectors, conflicts;
+    } shapes[] = {{{400, 1, 128, 10, SEARCH_DOT}, 1.5, 1.1},
+                  {{150, 66, 128, 10, SEARCH_L2}, 1.5, 1.55},
+                  {{100, 3, 20, 10, SEARCH_DOT}, 1.5, 1.55},
+                  {{2500, 2, 4, 100, SEARCH_DOT}, 1.55, 1.4}}; /* rows of half a sector */
+    static int64_t index[1000];
+    for (int c = 0; c < 4; c++) {
+        const struct search_params p = shapes[c].p;
+        const size_t row = (size_t)p.dimensions * sizeof(float), found = (size_t)p.queries * (size_t)p.k;
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        const float *const vectors = device_in(&b, values, (size_t)p.vectors * row);
+        const float *const queries = device_in(&b, values, (size_t)p.queries * row);
+        int64_t *const to_index = device_out(&b, index, found * sizeof *index);
+        float *const to_score = device_out(&b, results, found * sizeof *results);
+        CHECK_OK(device_done(&b, search(ex, &p, vectors, queries, to_index, to_score)));
+        counted("search", shapes[c].sectors, shapes[c].conflicts);
         exec_destroy(&ex);
     }
 }

@@ -109,7 +109,7 @@ TEST(parts_match_oracle)
                 printf("    %s%s: %.1e\n", cases[c].reason, silent ? ", half silent" : "", error);
             worst = compare_worst(worst, error);
         }
-    printf("    worst %.1e\n", worst);
+    printf("    hpss: worst %.1e\n", worst);
     CHECK_AT_MOST(worst, 1e-5);
     exec_destroy(&ex);
 }

@@ -112,6 +112,7 @@ static double oracle(const struct stft_params *p, const float *bins, int64_t fra
 TEST(samples_match_oracle)
 {
     struct exec *ex = subject_exec();
+    double worst = 0;
     for (size_t c = 2; c < 10; c++) {
         const struct stft_params *const p = &cases[c].p;
         const int64_t frames = 21, samples = istft_samples(p, frames) + 50, floats = frames * stft_bins(p) * 2;
@@ -130,9 +131,11 @@ TEST(samples_match_oracle)
         if (!(error <= 1e-6))
             printf("    %s: %.1e\n", cases[c].reason, error);
         CHECK_AT_MOST(error, 1e-6);
+        worst = compare_worst(worst, error);
         guarded_close(&y);
         free(bins);
     }
+    printf("    istft: worst %.1e\n", worst);
     exec_destroy(&ex);
 }
 

@@ -48,7 +48,7 @@ TEST(bands_match_oracle)
         guarded_close(&g);
         free(x), free(want);
     }
-    printf("    worst %.1e, of decibels %.1e\n", worst[0], worst[1]);
+    printf("    mel: worst %.1e\n    log-mel: worst %.1e\n", worst[0], worst[1]);
     CHECK_AT_MOST(worst[0], 1e-6);
     CHECK_AT_MOST(worst[1], 1e-6);
     exec_destroy(&ex);

@@ -94,7 +94,7 @@ TEST(samples_match_oracle)
         guarded_close(&g);
         free(x);
     }
-    printf("    worst %.1e\n", worst);
+    printf("    resample: worst %.1e\n", worst);
     CHECK_AT_MOST(worst, 1e-6);
     exec_destroy(&ex);
 }

@@ -149,7 +149,7 @@ TEST(search_finds_what_the_oracle_does)
         results_free(&r);
         data_free(&d);
     }
-    printf("    %.3f of the tolerance\n", worst);
+    printf("    search: %.3f of the tolerance\n", worst);
     CHECK_AT_MOST(worst, 1);
     exec_destroy(&ex);
 }

@@ -173,7 +173,8 @@ TEST(frames_match_oracle)
                 worst = compare_worst(worst, error);
                 free(x);
             }
-        printf("    %s: %.2f of the tolerance\n", subject_name(op), worst);
+        if (judges[op] && subject_has(ex, op))
+            printf("    %s: %.2f of the tolerance\n", subject_name(op), worst);
         CHECK_AT_MOST(worst, 1);
     }
     exec_destroy(&ex);

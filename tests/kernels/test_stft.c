@@ -70,7 +70,7 @@ TEST(frames_match_oracle)
             printf("    case %zu (%s): %.1e\n", c, cases[c].reason, error);
         worst = compare_worst(worst, error);
     }
-    printf("    worst %.1e\n", worst);
+    printf("    stft: worst %.1e\n", worst);
     CHECK_AT_MOST(worst, 1e-6);
     exec_destroy(&ex);
 }

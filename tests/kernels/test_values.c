@@ -128,6 +128,7 @@ TEST(statistics_match_oracle)
                            (int)widths[k], (long long)block, error);
                 worst = compare_worst(worst, error);
             }
+    printf("    statistics: %.2f of the tolerance\n", worst);
     CHECK_AT_MOST(worst, 1);
     exec_destroy(&ex);
 }
@@ -196,7 +197,7 @@ TEST(mfcc_matches_oracle)
         guarded_close(&g);
         free(x);
     }
-    printf("    %.2f of the tolerance\n", worst);
+    printf("    mfcc: %.2f of the tolerance\n", worst);
     CHECK_AT_MOST(worst, 1);
     exec_destroy(&ex);
 }
@@ -217,8 +218,14 @@ TEST(decibels_are_clipped_below_the_peak)
     CHECK(compare_bits(peak, most, sizeof peak));
     const float least[3] = {peak[0] - 20, 0, peak[2] - 50};
     CHECK_OK(run_clip(ex, &in, least));
-    for (int i = 0; i < N * C; i++)
-        CHECK(isnan(want[i]) ? !!isnan(x[i]) : x[i] == fmaxf(want[i], least[i < 20 * C ? 0 : 2]));
+    double worst = 0;
+    for (int i = 0; i < N * C; i++) {
+        const float clipped = fmaxf(want[i], least[i < 20 * C ? 0 : 2]);
+        CHECK(isnan(want[i]) ? !!isnan(x[i]) : x[i] == clipped);
+        worst = isnan(want[i]) ? worst : compare_worst(worst, compare_relative(x[i], clipped));
+    }
+    printf("    decibel_peak: worst %.1e\n    decibel_clip: worst %.1e\n",
+           compare_worst(compare_relative(peak[0], most[0]), compare_relative(peak[2], most[2])), worst);
     free(x);
     exec_destroy(&ex);
 }

@@ -24,6 +24,7 @@ TEST(blocks_match_sums)
     struct exec *ex = subject_exec();
     float x[N];
     uint64_t seed = 2;
+    double worst = 0;
     subject_noise(&seed, x, N);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         struct guarded g = run(ex, blocks[i], x, N, (struct piece){0, true, true});
@@ -40,9 +41,11 @@ TEST(blocks_match_sums)
             const double rms = (double)sqrtl(sum / (long double)(end - t * blocks[i]));
             CHECK(g.data[3 * t] == least && g.data[3 * t + 1] == most);
             CHECK_AT_MOST(compare_relative(g.data[3 * t + 2], rms), 1e-6);
+            worst = compare_worst(worst, compare_relative(g.data[3 * t + 2], rms));
         }
         guarded_close(&g);
     }
+    printf("    waveform: worst %.1e\n", worst);
     exec_destroy(&ex);
 }
 

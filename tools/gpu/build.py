@@ -60,7 +60,7 @@ def host_sources() -> list:
 def device_tests() -> list:
     """What tests/kernels lists as run on the emulator: each test of what has a CUDA twin, with its environment."""
     text, tests = read("tests/kernels/CMakeLists.txt"), []
-    for name, program, more in re.findall(r"^emulated_test\((\w+) kernels_(\w+)([^)]*)\)", text, re.M):
+    for name, program, more in re.findall(r"^emulated_test\((\w+) (?:kernels_)?(\w+)([^)]*)\)", text, re.M):
         words = [w.split("=", 1) for w in more.strip().strip('"').split(";") if "=" in w]
         tests.append(DeviceTest(name, program, dict(words)))
     if not tests:
@@ -179,8 +179,8 @@ def build_all(build: Build) -> dict:
             + ["kernels/" + n for n in ("mel_plan.c", "spectrum.c", "frames.c", "fft_cpu.c")]) + beside, shared),
         "device_check": ("bin/device_check", plan.all_objects(["bench/gpu/device_check.c"]) + batch + room, []),
         "bench_device": ("bin/bench_device", plan.all_objects(
-            ["bench/gpu/bench_device.c", "bench/gpu/bench_host.c", "bench/machine.c", "bench/flops.c"]) + batch + room,
-                         []),
+            ["bench/gpu/bench_device.c", "bench/gpu/bench_rows.c", "bench/gpu/bench_host.c", "bench/machine.c",
+             "bench/flops.c"]) + batch + room, []),
     }
     for program in dict.fromkeys(t.program for t in device_tests()):
         links[program] = (f"bin/test_{program}", plan.all_objects([f"tests/kernels/test_{program}.c"]) + kit + room, [])

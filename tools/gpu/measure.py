@@ -3,7 +3,11 @@ import json
 
 from report import Rows, text_of_time
 
-OPERATIONS = ("log-mel", "stft", "rms", "peak")
+OPERATIONS = ("log-mel", "stft", "rms", "peak")  # with a row of the baseline each
+ALONE = ("spectrogram", "centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "poly", "zero_crossing",
+         "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss", "resample",
+         "search1", "search", "default analysis")
+TORCH = OPERATIONS + ("mixdown", "mfcc", "statistics", "istft", "search1", "search")
 BASELINES = {"baseline": "cuFFT and separate kernels", "baseline_chunked": "the same, 4096 frames at once"}
 COPIES = {"copy_pinned_in": "pinned host memory to device", "copy_pinned_out": "device to pinned host memory",
           "copy_pageable_in": "pageable host memory to device"}
@@ -37,12 +41,21 @@ def share_of(figures: dict) -> str:
     return f"{100 * figures['share']:.0f} % of what {'arithmetic' if arithmetic else 'memory'} allows"
 
 
+def bar_of(figures: dict) -> str:
+    """Whether the row keeps to its bar; bars are of one size, and other sizes are not judged."""
+    if "bar" not in figures:
+        return ""
+    judged = {True: "reached", False: "NOT REACHED", None: "not judged at these sizes"}[figures.get("reached")]
+    return f", bar {text_of_time(figures['bar'])}: {judged}"
+
+
 def add_ours(rows: Rows, name: str, figures: dict) -> None:
     spread = f"{text_of_time(figures['least'])} to {text_of_time(figures['most'])}"
     rates = [figures[what] / figures["seconds"] for what in ("bytes", "flops")]
-    rate = f"{rates[0] / 1e9:.0f} GB/s, {rates[1] / 1e12:.2f} TFLOP/s"
-    rows.add("bench", name, "measured", f"{text_of_time(figures['seconds'])} ({spread}), {rate}, {share_of(figures)}",
-             **figures)
+    rate = f"{figures['bytes'] / 1e6:.4g} MB, {rates[0] / 1e9:.0f} GB/s, {rates[1] / 1e12:.2f} TFLOP/s"
+    what = f"{figures['what']}: " if figures.get("what") else ""
+    rows.add("bench", name, "measured", f"{what}{text_of_time(figures['seconds'])} ({spread}), {rate}, "
+             f"{share_of(figures)}{bar_of(figures)}", **figures)
 
 
 def add_baseline(rows: Rows, name: str, ours: dict, why: str) -> None:
@@ -94,14 +107,16 @@ def add_all(rows: Rows, ran: tuple, torch: tuple) -> dict:
     measured, peers = parse(ran[1]), parse(torch[1])
     missing = {"not_run": why_missing(*ran)}
     why = measured.get("baseline", {}).get("not_run", "the operation was not measured")
-    for name in OPERATIONS:
+    for name in OPERATIONS + ALONE:
         ours = measured.get(name, missing)
         if "not_run" in ours:
             rows.add("bench", name, "not run", ours["not_run"])
             ours = {}
         else:
             add_ours(rows, name, ours)
-        add_baseline(rows, name, ours, why)
-        add_torch(rows, name, ours, peers.get(name, {"not_run": why_missing(*torch)}))
+        if name in OPERATIONS:
+            add_baseline(rows, name, ours, why)
+        if name in TORCH:
+            add_torch(rows, name, ours, peers.get(name, {"not_run": why_missing(*torch)}))
     add_machine(rows, measured, missing)
     return measured.get("device", {})
