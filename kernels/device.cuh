@@ -74,6 +74,15 @@ static __device__ inline void copy_async_commit(void)
 /* Loads stay on their side of this line. */
 #define DEVICE_KEEP_ORDER() asm volatile("" ::: "memory")
 
+/* threadIdx.x, as if it changed from one round of a loop to the next: addresses that follow from it are computed anew
+ * in each, where the compiler would keep them all in registers. */
+static __device__ __forceinline__ unsigned device_thread_anew(void)
+{
+    unsigned thread = threadIdx.x;
+    asm volatile("" : "+r"(thread));
+    return thread;
+}
+
 /* Lets a kernel have that much dynamic shared memory; STATUS_UNSUPPORTED where the device has less. */
 #define device_allow_shared(op, kernel, bytes) \
     device_shared_allowed(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)))

@@ -33,14 +33,14 @@ int istft_cuda(struct exec *ex, const struct stft_params *p, const void *plan, c
 size_t istft_cuda_work_bytes(const struct stft_params *p);
 }
 
-/* Missing are two outputs of the spectral row: flux, which wants the frame before a block's first, and poly. */
 static const struct ops ops = {
     .stft_plan = &stft_device_plan_kind,
     .mel_plan = &mel_device_plan_kind,
     .contrast_plan = &contrast_device_plan_kind,
+    .poly_plan = &poly_device_plan_kind,
     .mfcc_plan = &mfcc_device_plan_kind,
     .resample_plan = &resample_device_plan_kind,
-    .spectral_outputs = SPECTRAL_ALL & ~(1u << SPECTRAL_FLUX | 1u << SPECTRAL_POLY),
+    .spectral_outputs = SPECTRAL_ALL,
     .spectral_work_bytes = spectral_cuda_work_bytes,
     .spectral = spectral_cuda,
     .istft_work_bytes = istft_cuda_work_bytes,

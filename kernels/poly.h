@@ -40,7 +40,7 @@ int poly_plan_init(void *plan, const void *key);
 int poly_check(const struct spectral_params *p) MUST_USE;
 void poly_frame(const struct spectral_frame *f, float *out); /* scalar twin, one frame */
 
-/* The coefficients from the dot products with the basis. */
+/* The coefficients from the dot products with the basis; the CPU's twins. */
 void poly_finish(const struct poly_plan *plan, const double *dots, float *out);
 
 #ifdef __cplusplus

@@ -16,13 +16,6 @@
 #include "spectral_block.cuh"
 #include "spectral_measures.cuh"
 
-static size_t shared_bytes(const struct frame_params *p, int n)
-{
-    const size_t points = (size_t)SPECTRAL_FRAMES(n) * FFT_STRIDE(n / 2);
-    const size_t tile = (size_t)(SPECTRAL_FRAMES(n) - 1) * (size_t)tile_step(p) + (size_t)n;
-    return 2 * points * sizeof(float) + tile * sizeof(float);
-}
-
 /* Spectra of small sizes leave through shared memory: the block's frames lie one after the other in the result, and so
  * whole sectors are written, where frames of fewer than 32 threads would write a piece each. */
 static __device__ __forceinline__ void write_together(const float2 *v, float2 last, const int H, int frame, int j,
@@ -51,7 +44,7 @@ static __device__ __forceinline__ void stft_body(const struct spectra *s, const 
     const float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
     float *const y = s->out[SPECTRAL_STFT] + 2 * (s->f.y_offset[share.b] + share.t) * (H + 1);
     float2 v[FFT_POINTS];
-    transform(s, &share, H, shared, v);
+    transform(s, &share, H, frame, j, shared, v);
     const float2 first = load2(buffer), nan = make_float2(NAN, NAN);
     const bool bad = not_finite(first);
     const float2 last = bad ? nan : make_float2(first.x - first.y, 0);
@@ -82,7 +75,7 @@ static __device__ __forceinline__ void mel_body(const struct spectra *s, const i
         return;
     const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
     float2 v[FFT_POINTS];
-    transform(s, &share, H, shared, v);
+    transform(s, &share, H, frame, j, shared, v);
     keep_energies(s, v, H, frame, j, shared);
     float *const energies = energies_of(shared, frame, H);
     raise_energies(s, energies, H + 1, j, T);
@@ -193,17 +186,13 @@ static __global__ void __launch_bounds__(SPECTRAL_THREADS(8192), SPECTRAL_BLOCKS
 }
 
 static const struct size {
-    int n, frames, threads;
+    int n;
     spectral_kernel *stft, *mel;
 } sizes[] = {
-    {64, SPECTRAL_FRAMES(64), SPECTRAL_THREADS(64), stft_64_kernel, mel_64_kernel},
-    {128, SPECTRAL_FRAMES(128), SPECTRAL_THREADS(128), stft_128_kernel, mel_128_kernel},
-    {256, SPECTRAL_FRAMES(256), SPECTRAL_THREADS(256), stft_256_kernel, mel_256_kernel},
-    {512, SPECTRAL_FRAMES(512), SPECTRAL_THREADS(512), stft_512_kernel, mel_512_kernel},
-    {1024, SPECTRAL_FRAMES(1024), SPECTRAL_THREADS(1024), stft_1024_kernel, mel_1024_kernel},
-    {2048, SPECTRAL_FRAMES(2048), SPECTRAL_THREADS(2048), stft_2048_kernel, mel_2048_kernel},
-    {4096, SPECTRAL_FRAMES(4096), SPECTRAL_THREADS(4096), stft_4096_kernel, mel_4096_kernel},
-    {8192, SPECTRAL_FRAMES(8192), SPECTRAL_THREADS(8192), stft_8192_kernel, mel_8192_kernel},
+    {64, stft_64_kernel, mel_64_kernel},       {128, stft_128_kernel, mel_128_kernel},
+    {256, stft_256_kernel, mel_256_kernel},    {512, stft_512_kernel, mel_512_kernel},
+    {1024, stft_1024_kernel, mel_1024_kernel}, {2048, stft_2048_kernel, mel_2048_kernel},
+    {4096, stft_4096_kernel, mel_4096_kernel}, {8192, stft_8192_kernel, mel_8192_kernel},
 };
 
 bool spectral_is_own_size(int64_t n)
@@ -211,37 +200,32 @@ bool spectral_is_own_size(int64_t n)
     return n >= 64 && n <= 8192 && (n & (n - 1)) == 0;
 }
 
-static int launch(const struct spectra *s, const struct size *size, spectral_kernel *kernel, const char *op,
-                  struct exec *ex)
+static int launch(struct exec *ex, const struct spectra *s, spectral_kernel *kernel, const char *op)
 {
-    const size_t bytes = shared_bytes(&s->f.p, size->n);
-    const int64_t blocks = s->f.frames / size->frames + s->f.rows;
-    if (blocks > INT32_MAX)
-        return fail(STATUS_SHAPE, "%s: %lld frames in one batch, this GPU takes %lld", op, (long long)s->f.frames,
-                    (long long)INT32_MAX * size->frames);
-    const int code = bytes + SPECTRAL_SCRATCH > 48 << 10 ? device_allow_shared(op, kernel, bytes) : STATUS_OK;
-    if (code)
-        return code;
-    LAUNCH(kernel, (unsigned)blocks, (unsigned)size->threads, bytes, device_launch_stream(ex), *s);
-    return device_launched(op);
+    const int n = (int)s->f.p.window_samples;
+    struct spectral_launch l;
+    l.kernel = kernel;
+    l.frames = SPECTRAL_FRAMES(n);
+    l.shared_bytes = spectral_shared_floats(&s->f.p, n) * sizeof(float);
+    l.static_bytes = 0;
+    return spectral_launch(ex, s, &l, op);
 }
 
 static int run_own(struct exec *ex, const struct spectra *s)
 {
     const struct size *size = sizes;
-    bool bands_alone = s->out[SPECTRAL_MEL] != NULL, features = false;
+    bool features = false;
     int code = STATUS_OK;
     while (size->n != s->f.p.window_samples)
         size++;
     for (int o = 0; o < SPECTRAL_OUTPUTS; o++)
         features |= o != SPECTRAL_STFT && o != SPECTRAL_MEL && s->out[o];
-    bands_alone = bands_alone && !features;
     if (s->out[SPECTRAL_STFT])
-        code = launch(s, size, size->stft, "stft", ex);
-    if (!code && bands_alone)
-        code = launch(s, size, size->mel, "mel", ex);
+        code = launch(ex, s, size->stft, "stft");
     if (!code && features)
-        code = launch(s, size, spectral_features_kernel(size->n), "spectral", ex);
+        code = spectral_launch_features(ex, s);
+    else if (!code && s->out[SPECTRAL_MEL])
+        code = launch(ex, s, size->mel, "mel");
     return code;
 }
 
@@ -260,6 +244,13 @@ static void set_bands(struct spectra *s, const struct spectral_params *p, const 
     s->weight = (const float *)at(&mel->head, mel->weight_at);
     s->row = (const struct mel_row *)at(&mel->head, mel->row_at);
     s->row_weight = (const float *)at(&mel->head, mel->row_weight_at);
+}
+
+static void set_polynomials(struct spectra *s, const struct spectral_params *p, const struct poly_device_plan *poly)
+{
+    s->poly_terms = p->poly_order + 1;
+    s->poly_basis = (const float *)at(&poly->head, poly->basis_at);
+    s->poly_powers = (const double *)at(&poly->head, poly->powers_at);
 }
 
 extern "C" int spectral_cuda(struct exec *ex, const struct spectral_params *p, const struct spectral_plans *plans,
@@ -288,6 +279,8 @@ extern "C" int spectral_cuda(struct exec *ex, const struct spectral_params *p, c
         s.contrast = *plans->contrast;
     if (out[SPECTRAL_MEL])
         set_bands(&s, p, (const struct mel_device_plan *)(const void *)plans->mel);
+    if (out[SPECTRAL_POLY])
+        set_polynomials(&s, p, (const struct poly_device_plan *)(const void *)plans->poly);
     return spectral_is_own_size(p->stft.frame.window_samples) ? run_own(ex, &s) : spectral_by_cufft(ex, &s);
 }
 

@@ -31,7 +31,13 @@ struct mel_device_plan {
     int64_t row_at, row_weight_at;         /* struct mel_row [mels], float */
 };
 
-extern "C" const struct plan_kind stft_device_plan_kind, mel_device_plan_kind, contrast_device_plan_kind;
+struct poly_device_plan {
+    struct device_plan head;
+    int64_t basis_at, powers_at; /* float [order + 1][bins], double [order + 1][order + 1], as in struct poly_plan */
+};
+
+extern "C" const struct plan_kind stft_device_plan_kind, mel_device_plan_kind, contrast_device_plan_kind,
+    poly_device_plan_kind;
 
 struct spectra {
     struct framed f;
@@ -46,6 +52,9 @@ struct spectra {
     const struct mel_row *row;
     const float *row_weight;
     struct contrast_plan contrast;
+    int poly_terms; /* order + 1 */
+    const float *poly_basis;
+    const double *poly_powers;
     float bin_hz, rolloff, spectrogram_power;
     bool db;
     float *out[SPECTRAL_OUTPUTS]; /* NULL: not asked for */
@@ -53,10 +62,8 @@ struct spectra {
 
 typedef void spectral_kernel(struct spectra);
 
-/* The kernel of spectral_features.cu for a size that fft.cuh transforms. */
-spectral_kernel *spectral_features_kernel(int64_t n);
-
-enum { SPECTRAL_SCRATCH = 8 * sizeof(float) }; /* bytes of static shared memory in that kernel */
+/* Every output but SPECTRAL_STFT, for a size that fft.cuh transforms. */
+int spectral_launch_features(struct exec *ex, const struct spectra *s);
 
 /* Whether fft.cuh transforms it. */
 bool spectral_is_own_size(int64_t n);

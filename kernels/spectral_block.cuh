@@ -1,6 +1,6 @@
-/* spectral_block - what the kernels of spectral.cu do with the frames of a block: which they are, their samples, their
- * transforms. n is the size of a frame, H = n/2 its complex points; both are constants where these functions are
- * called. */
+/* spectral_block - what the kernels of spectral.cu and spectral_features.cu do with the frames of a block: which they
+ * are, their samples, their transforms. n is the size of a frame, H = n/2 its complex points; both are constants where
+ * the kernels call these functions. */
 #ifndef SPECTRAL_BLOCK_CUH
 #define SPECTRAL_BLOCK_CUH
 #include "fft.cuh"
@@ -22,6 +22,37 @@
 static __host__ __device__ inline int64_t tile_step(const struct frame_params *p)
 {
     return p->hop_samples < p->window_samples ? p->hop_samples : p->window_samples;
+}
+
+/* Dynamic shared memory: the points of all frames, and their samples. */
+static inline size_t spectral_shared_floats(const struct frame_params *p, int n)
+{
+    const size_t tile = (size_t)(SPECTRAL_FRAMES(n) - 1) * (size_t)tile_step(p) + (size_t)n;
+    return 2 * (size_t)SPECTRAL_FRAMES(n) * FFT_STRIDE(n / 2) + tile;
+}
+
+/* What a kernel of size n is launched with. */
+struct spectral_launch {
+    spectral_kernel *kernel;
+    int frames; /* that a block writes */
+    size_t shared_bytes, static_bytes;
+};
+
+static inline int spectral_launch(struct exec *ex, const struct spectra *s, const struct spectral_launch *l,
+                                  const char *op)
+{
+    const int n = (int)s->f.p.window_samples;
+    const int64_t blocks = s->f.frames / l->frames + s->f.rows;
+    if (blocks > INT32_MAX)
+        return fail(STATUS_SHAPE, "%s: %lld frames in one batch, this GPU takes %lld", op, (long long)s->f.frames,
+                    (long long)INT32_MAX * l->frames);
+    if (l->shared_bytes + l->static_bytes > 48 << 10) {
+        const int code = device_allow_shared(op, l->kernel, l->shared_bytes);
+        if (code)
+            return code;
+    }
+    LAUNCH(l->kernel, (unsigned)blocks, (unsigned)SPECTRAL_THREADS(n), l->shared_bytes, device_launch_stream(ex), *s);
+    return device_launched(op);
 }
 
 /* The frames of a block: `count` of them, from frame t of row b on; 0: the block has none. */
@@ -62,9 +93,9 @@ static __device__ __forceinline__ void load_tile(const struct spectra *s, const 
 
 /* Transforms the block's frames. Afterwards v holds points j + T*i of thread j's frame, and buffer all of them. */
 static __device__ __forceinline__ void transform(const struct spectra *s, const struct share *share, const int H,
-                                                 float *shared, float2 *v)
+                                                 int frame, int j, float *shared, float2 *v)
 {
-    const int T = FFT_THREADS(H), frame = (int)threadIdx.x / T, j = (int)threadIdx.x % T;
+    const int T = FFT_THREADS(H);
     float *const buffer = shared + 2 * frame * FFT_STRIDE(H);
     float *const tile = shared + 2 * SPECTRAL_FRAMES(2 * H) * FFT_STRIDE(H);
     load_tile(s, share, tile);

@@ -1,12 +1,14 @@
 /* The spectral row for sizes that fft.cuh does not cover: frames are written out, windowed, cuFFT transforms them, and
  * what is asked for is taken from the spectra, some frames at a time through scratch of at most SCRATCH_BYTES. Moves 16
- * bytes per sample of a frame through device memory where the fused kernels move none. */
+ * bytes per sample of a frame through device memory where the fused kernels move none. For flux each batch but the
+ * first transforms the last frame of the one before again: one transform in 64 at most. */
 #include "cufft_plan.cuh"
 #include "fft.cuh"
+#include "flux.cuh"
 #include "mel.h"
-#include "spectral_measures.cuh"
+#include "poly.cuh"
 
-enum { SCRATCH_BYTES = 32 << 20, BATCH_MOST = 1024, THREADS = 256 };
+enum { SCRATCH_BYTES = 32 << 20, BATCH_MOST = 1024, THREADS = 256, TERMS_MOST = POLY_ORDER_MOST + 1 };
 
 /* ---- kernels ---- */
 
@@ -71,24 +73,49 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8))
     }
 }
 
+static __device__ __forceinline__ float energy_of(const float *spectrum, int k)
+{
+    const float2 v = load2(spectrum + 2 * k);
+    return v.x * v.x + v.y * v.y;
+}
+
+/* The frame before is in the spectra too, where the row has one: run_batch sees to that. */
+static __device__ __forceinline__ void write_flux(const struct spectra *s, const struct measured *m, const float *x,
+                                                  int64_t frame, bool bad)
+{
+    const int64_t row = row_of(s->f.y_offset, s->f.rows, frame), t = frame - s->f.y_offset[row];
+    const float *const before = t > 0 ? x - 2 * m->bins : x;
+    float sum = 0;
+    for (int k = m->j; k < m->bins; k += THREADS)
+        sum += flux_part(m->energies[k], energy_of(before, k));
+    sum = frame_sum(THREADS, sum, m->scratch);
+    if (m->j == 0)
+        s->out[SPECTRAL_FLUX][frame] = flux_of(s, row, t, sum, bad || not_finite(before));
+}
+
 /* The energies of a frame in shared memory, and every measure from there.
  * occupancy: 4 blocks of 256 threads, 33 KB of dynamic shared memory each */
 static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
     measures_kernel(struct spectra s, int64_t first, const float *spectra)
 {
     SHARED_DYNAMIC(float, energies);
-    SHARED(float, scratch, 8);
+    SHARED(float, scratch, THREADS / 32);
+    SHARED(float, dots, TERMS_MOST);
     const int bins = (int)(s.f.p.window_samples / 2 + 1), bands = (int)s.contrast.bands;
     const int64_t frame = first + blockIdx.x;
     const float *const x = spectra + 2 * (int64_t)blockIdx.x * bins;
     const bool bad = not_finite(x);
-    for (int k = (int)threadIdx.x; k < bins; k += THREADS) {
-        const float2 v = load2(x + 2 * k);
-        energies[k] = k == 0 && bad ? INFINITY : v.x * v.x + v.y * v.y;
-    }
+    for (int k = (int)threadIdx.x; k < bins; k += THREADS)
+        energies[k] = k == 0 && bad ? INFINITY : energy_of(x, k);
     __syncthreads();
     const struct measured m = {energies, bins, (int)threadIdx.x, scratch};
     write_values(&s, &m, THREADS, frame, threadIdx.x == 0, bad);
+    if (s.out[SPECTRAL_FLUX])
+        write_flux(&s, &m, x, frame, bad);
+    if (s.out[SPECTRAL_POLY]) {
+        poly_dots(&s, &m, THREADS, bad, dots);
+        poly_write(&s, dots, 0, 1, s.out[SPECTRAL_POLY] + frame * s.poly_terms);
+    }
     if (s.out[SPECTRAL_CONTRAST])
         for (int k = (int)threadIdx.x / 32; k < bands; k += THREADS / 32)
             contrast_band(&s, energies, k, s.out[SPECTRAL_CONTRAST] + frame * 2 * bands);
@@ -104,26 +131,30 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
 static int launch_measures(struct exec *ex, const struct spectra *s, int64_t first, int64_t count, const float *spectra)
 {
     const size_t bytes = (size_t)(s->f.p.window_samples / 2 + 1) * sizeof(float);
+    const size_t fixed = (THREADS / 32 + TERMS_MOST) * sizeof(float);
     bool wanted = false;
     for (int o = 0; o < SPECTRAL_OUTPUTS; o++)
         wanted |= o != SPECTRAL_STFT && o != SPECTRAL_MEL && s->out[o];
     if (!wanted)
         return STATUS_OK;
-    const int code = bytes + SPECTRAL_SCRATCH > 48 << 10 ? device_allow_shared("spectral", measures_kernel, bytes) : 0;
+    const int code = bytes + fixed > 48 << 10 ? device_allow_shared("spectral", measures_kernel, bytes) : 0;
     if (code)
         return code;
     LAUNCH(measures_kernel, (unsigned)count, THREADS, bytes, device_launch_stream(ex), *s, first, spectra);
     return device_launched("spectral");
 }
 
-static int run_batch(struct exec *ex, const struct spectra *s, cufftHandle handle, int64_t first, int64_t count,
-                     float *frames, float *spectra)
+/* Frames [first, first + count); the `lead` before them are transformed as well, for flux. */
+static int run_batch(struct exec *ex, const struct spectra *s, cufftHandle handle, int64_t lead, int64_t first,
+                     int64_t count, float *frames, float *spectra)
 {
-    LAUNCH(gather_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), *s, first, frames);
+    const int64_t from = first - lead, all = lead + count;
+    LAUNCH(gather_kernel, (unsigned)all, THREADS, 0, device_launch_stream(ex), *s, from, frames);
     int code = device_launched("stft");
     if (!code && (cufftSetStream(handle, device_launch_stream(ex)) != CUFFT_SUCCESS ||
                   cufftExecR2C(handle, frames, (cufftComplex *)spectra) != CUFFT_SUCCESS))
         code = fail(STATUS_DEVICE, "stft: cuFFT failed");
+    spectra += 2 * lead * (s->f.p.window_samples / 2 + 1);
     if (!code && s->out[SPECTRAL_STFT]) {
         LAUNCH(spectrum_kernel, (unsigned)count, THREADS, 0, device_launch_stream(ex), *s, first, spectra);
         code = device_launched("stft");
@@ -139,7 +170,7 @@ static int run_batch(struct exec *ex, const struct spectra *s, cufftHandle handl
 static int64_t batch_of(int64_t n)
 {
     const int64_t batch = SCRATCH_BYTES / ((2 * n + 2) * (int64_t)sizeof(float));
-    return batch < 1 ? 1 : batch > BATCH_MOST ? (int64_t)BATCH_MOST : batch;
+    return batch < 2 ? 2 : batch > BATCH_MOST ? (int64_t)BATCH_MOST : batch;
 }
 
 static size_t frames_bytes(int64_t n)
@@ -168,9 +199,10 @@ int spectral_by_cufft(struct exec *ex, const struct spectra *s)
     int code = device_host->plan(ex, &cufft_plan_kind, &key, &plan);
     code = code ? code : arena_alloc(arena, frames_bytes(n), &frames);
     code = code ? code : arena_alloc(arena, spectra_bytes(n), &spectra);
-    for (int64_t first = 0; first < s->f.frames && !code; first += batch) {
-        const int64_t count = s->f.frames - first < batch ? s->f.frames - first : batch;
-        code = run_batch(ex, s, ((const struct cufft_plan *)plan)->handle, first, count, frames, spectra);
+    for (int64_t first = 0, count; first < s->f.frames && !code; first += count) {
+        const int64_t lead = first > 0 && s->out[SPECTRAL_FLUX] ? 1 : 0, left = s->f.frames - first;
+        count = left < batch - lead ? left : batch - lead;
+        code = run_batch(ex, s, ((const struct cufft_plan *)plan)->handle, lead, first, count, frames, spectra);
     }
     arena_reset(arena, mark);
     return code;

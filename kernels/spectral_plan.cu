@@ -1,6 +1,7 @@
 /* The plans of the spectral row in device memory: filled on the host, copied by exec_plan. */
 #include "fft.cuh"
 #include "mel.h"
+#include "poly.h"
 #include "spectral.cuh"
 #include "spectrum.h"
 
@@ -139,6 +140,26 @@ static int mel_init(void *memory, const void *params)
     return STATUS_OK;
 }
 
+/* ---- polynomials ---- */
+
+static size_t poly_bytes(const void *params)
+{
+    return round_up(sizeof(struct poly_device_plan)) + poly_plan_bytes(params);
+}
+
+/* The CPU's plan as it is, behind the offsets at which kernels find its parts. */
+static int poly_init(void *memory, const void *params)
+{
+    struct poly_device_plan *const plan = (struct poly_device_plan *)memory;
+    struct poly_plan *const inner = (struct poly_plan *)((char *)memory + round_up(sizeof *plan));
+    const int code = poly_plan_init(inner, params);
+    plan->head.device = NULL;
+    plan->basis_at = (const char *)inner->basis - (const char *)memory;
+    plan->powers_at = (const char *)inner->powers - (const char *)memory;
+    inner->basis = NULL; /* an address of the host */
+    return code;
+}
+
 extern "C" {
 const struct plan_kind stft_device_plan_kind = {
     .name = "stft", .params_bytes = sizeof(struct stft_key), .bytes = stft_bytes, .init = stft_init, .on_device = true};
@@ -150,4 +171,6 @@ const struct plan_kind contrast_device_plan_kind = {.name = "contrast",
                                                     .on_device = false};
 const struct plan_kind mel_device_plan_kind = {
     .name = "mel", .params_bytes = sizeof(struct mel_key), .bytes = mel_bytes, .init = mel_init, .on_device = true};
+const struct plan_kind poly_device_plan_kind = {
+    .name = "poly", .params_bytes = sizeof(struct poly_key), .bytes = poly_bytes, .init = poly_init, .on_device = true};
 }

@@ -78,6 +78,13 @@ static const struct {
     {SPECTRAL_MEL, 2048, 512, 1.2, "the same"},
     {SPECTRAL_MEL, 8192, 2048, 1.5, "the same"},
     {SPECTRAL_MEL, 400, 160, 1.0, "a warp per band"},
+    {SPECTRAL_FLUX, 64, 16, 1.35, "samples, as in the spectrum"},
+    {SPECTRAL_FLUX, 2048, 512, 1.0, "none"},
+    {SPECTRAL_FLUX, 8192, 2048, 1.0, "none, from round to round"},
+    {SPECTRAL_FLUX, 400, 160, 1.0, "both spectra in whole sectors"},
+    {SPECTRAL_POLY, 64, 16, 1.3, "samples, as in the spectrum"},
+    {SPECTRAL_POLY, 2048, 512, 1.0, "none"},
+    {SPECTRAL_POLY, 400, 160, 1.0, "none"},
     {SUBJECT_RMS, 2048, 512, 1.0, "no shared memory"},
     {SUBJECT_PEAK, 2048, 512, 1.0, "no shared memory"},
 };

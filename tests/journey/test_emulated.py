@@ -53,7 +53,8 @@ def same_results() -> None:
 
 
 def arrays() -> None:
-    for kind, limit in (("stft", 1e-6), ("logmel", 1e-5), ("rms", 1e-6), ("mfcc", 1e-5), ("centroid", 1e-5), ("poly", 0)):
+    for kind, limit in (("stft", 1e-6), ("logmel", 1e-5), ("rms", 1e-6), ("mfcc", 1e-5), ("centroid", 1e-5), ("flux", 1e-5),
+                        ("poly", 1e-5)):
         found = {}
         for device in ("cpu", "emulated"):
             with Home() as h:

@@ -9,7 +9,7 @@ struct device_batch {
     struct device_piece {
         void *memory, *host; /* host NULL: nothing comes back */
         size_t bytes;
-    } piece[16];
+    } piece[32];
     int pieces;
 };
 

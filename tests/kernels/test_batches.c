@@ -11,7 +11,8 @@ TEST(integers_are_their_values)
         int64_t n, hop;
     } cases[] = {{SUBJECT_RMS, 100, 33},   {SUBJECT_PEAK, 64, 64},   {SUBJECT_CROSSING, 64, 30},
                  {SPECTRAL_STFT, 256, 64}, {SPECTRAL_STFT, 100, 33}, {SPECTRAL_MEL, 256, 65},
-                 {SPECTRAL_MEL, 300, 100}};
+                 {SPECTRAL_MEL, 300, 100}, {SPECTRAL_FLUX, 256, 64}, {SPECTRAL_FLUX, 100, 33},
+                 {SPECTRAL_POLY, 256, 64}, {SPECTRAL_POLY, 100, 33}};
     static float as_float[SAMPLES];
     static int16_t as_16[SAMPLES];
     static unsigned char as_24[3 * SAMPLES];
@@ -64,8 +65,8 @@ TEST(very_many_rows)
         xo[b + 1] = xo[b] + (int64_t)(test_random(&seed) % LONGEST);
     float *const in = malloc((size_t)xo[ROWS] * sizeof *in);
     subject_noise(&seed, in, xo[ROWS]);
-    static const int ops[] = {SUBJECT_RMS, SPECTRAL_MEL};
-    for (int o = 0; o < 2; o++) {
+    static const int ops[] = {SUBJECT_RMS, SPECTRAL_MEL, SPECTRAL_FLUX, SPECTRAL_POLY};
+    for (int o = 0; o < 4; o++) {
         struct subject s = {ops[o], spectral_defaults(8000)};
         s.p.stft.frame = (struct frame_params){64, 64, false};
         s.p.mel.mels = 4;
