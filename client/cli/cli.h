@@ -110,6 +110,8 @@ void output_json_line(json_t *line); /* prints, flushes, releases */
 json_t *output_begin(const char *path);
 /* Adds input and provenance members of a result. */
 void output_provenance(json_t *line, const struct kind_provenance *p);
+/* A job as `jobs` and `show` print it. */
+json_t *output_job(const struct message_job *j);
 json_t *output_number(double v); /* null for what is not finite */
 void output_csv_text(const char *text);
 /* Text for a terminal: control characters as '?', cut in front to `width` columns. */
@@ -144,6 +146,7 @@ int cmd_analyze(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

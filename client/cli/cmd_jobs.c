@@ -14,45 +14,13 @@ static const char cancel_help[] = "usage: wavemill cancel [OPTION...] JOB...\n"
 
 enum { PAGE = 500 };
 
-static json_t *text(struct wire_slice s)
-{
-    return s.bytes ? json_stringn((const char *)s.data, s.bytes) : json_null();
-}
-
-static json_t *unix_time(uint64_t ms)
-{
-    return ms ? json_real((double)ms / 1000) : json_null();
-}
-
-static void show_job_json(const struct message_job *j)
-{
-    json_t *line = json_object(), *items = json_object();
-    json_object_set_new(line, "schema", json_integer(OUTPUT_SCHEMA));
-    json_object_set_new(line, "job", json_integer((json_int_t)j->job));
-    json_object_set_new(line, "state", json_string(job_state_name(j->state)));
-    json_object_set_new(line, "kind", text(j->kind));
-    json_object_set_new(line, "name", text(j->name));
-    json_object_set_new(line, "priority", json_integer(j->priority));
-    json_object_set_new(line, "submitted_unix_s", unix_time(j->submitted_unix_ms));
-    json_object_set_new(line, "finished_unix_s", unix_time(j->finished_unix_ms));
-    json_object_set_new(items, "total", json_integer((json_int_t)j->items));
-    json_object_set_new(items, "queued", json_integer((json_int_t)j->queued));
-    json_object_set_new(items, "leased", json_integer((json_int_t)j->leased));
-    json_object_set_new(items, "done", json_integer((json_int_t)j->done));
-    json_object_set_new(items, "failed", json_integer((json_int_t)j->dead));
-    json_object_set_new(items, "cancelled", json_integer((json_int_t)j->cancelled));
-    json_object_set_new(items, "commits", json_integer((json_int_t)j->commits));
-    json_object_set_new(line, "items", items);
-    output_json_line(line);
-}
-
 static void show_job(const struct common *c, const struct message_job *j, bool first)
 {
     char kind[LIMIT_NAME + 1], name[LIMIT_NAME + 1];
     wire_copy(j->kind, kind, sizeof kind);
     wire_copy(j->name, name, sizeof name);
     if (c->format == OUTPUT_JSON) {
-        show_job_json(j);
+        output_json_line(output_job(j));
         return;
     }
     const bool csv = c->format == OUTPUT_CSV;

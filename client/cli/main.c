@@ -14,6 +14,7 @@ static const struct {
     {"features", "write one feature of a file as a NumPy array", cmd_features},
     {"serve", "keep a scheduler and a worker running", cmd_serve},
     {"jobs", "list the scheduler's jobs", cmd_jobs},
+    {"show", "show one job: its items, where their time went, what failed", cmd_show},
     {"cancel", "cancel a job", cmd_cancel},
     {"store", "look at the feature store: stats, fsck", cmd_store},
     {"doctor", "say what was found on this machine, and what is missing", cmd_doctor},

@@ -110,6 +110,33 @@ void output_provenance(json_t *line, const struct kind_provenance *p)
     json_object_set_new(line, "computed", computed);
 }
 
+static json_t *unix_time(uint64_t ms)
+{
+    return ms ? json_integer((json_int_t)ms) : json_null();
+}
+
+json_t *output_job(const struct message_job *j)
+{
+    json_t *line = json_object(), *items = json_object();
+    json_object_set_new(line, "schema", json_integer(OUTPUT_SCHEMA));
+    json_object_set_new(line, "job", json_integer((json_int_t)j->job));
+    json_object_set_new(line, "state", json_string(job_state_name(j->state)));
+    json_object_set_new(line, "kind", slice(j->kind));
+    json_object_set_new(line, "name", slice(j->name));
+    json_object_set_new(line, "priority", json_integer(j->priority));
+    json_object_set_new(line, "submitted_unix_ms", unix_time(j->submitted_unix_ms));
+    json_object_set_new(line, "finished_unix_ms", unix_time(j->finished_unix_ms));
+    json_object_set_new(items, "total", json_integer((json_int_t)j->items));
+    json_object_set_new(items, "queued", json_integer((json_int_t)j->queued));
+    json_object_set_new(items, "leased", json_integer((json_int_t)j->leased));
+    json_object_set_new(items, "done", json_integer((json_int_t)j->done));
+    json_object_set_new(items, "failed", json_integer((json_int_t)j->dead));
+    json_object_set_new(items, "cancelled", json_integer((json_int_t)j->cancelled));
+    json_object_set_new(items, "commits", json_integer((json_int_t)j->commits));
+    json_object_set_new(line, "items", items);
+    return line;
+}
+
 void output_csv_text(const char *text)
 {
     putchar('"');

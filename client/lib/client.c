@@ -262,9 +262,11 @@ int client_seal(struct client *c, uint64_t job)
     return send_chunk(c, job, &(struct wire_buffer){0}, 0, true);
 }
 
-int client_watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
+static int watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, bool with_path,
+                 struct client_page *out)
 {
-    const struct message_watch m = {.job = job, .cursor = cursor, .limit = PAGE_LIMIT, .wait_ms = (uint64_t)wait_ms};
+    const struct message_watch m = {
+        .job = job, .cursor = cursor, .limit = PAGE_LIMIT, .wait_ms = (uint64_t)wait_ms, .with_path = with_path};
     struct message_page page;
     int code = say(c, MESSAGE_WATCH, &watch_schema, &m);
     if (!code)
@@ -291,6 +293,16 @@ int client_watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_m
     out->over =
         ended && (page.outcomes.count == 0 || page.cursor >= out->job.done + out->job.dead + out->job.cancelled);
     return STATUS_OK;
+}
+
+int client_watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
+{
+    return watch(c, job, cursor, wait_ms, false, out);
+}
+
+int client_watch_paths(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
+{
+    return watch(c, job, cursor, wait_ms, true, out);
 }
 
 bool client_next(struct client_page *page, struct message_outcome *out)

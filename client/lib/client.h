@@ -71,6 +71,9 @@ struct client_page {
 
 /* Outcomes from `cursor` on; waits up to wait_ms for the first. */
 int client_watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out) MUST_USE;
+/* The same, and outcomes have their items' paths: for who did not submit them. */
+int client_watch_paths(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms,
+                       struct client_page *out) MUST_USE;
 bool client_next(struct client_page *page, struct message_outcome *out);
 void client_page_release(struct client_page *page);
 

@@ -32,7 +32,7 @@ def installed_and_moved() -> None:
         with Home(os.path.join(prefix, "b", "bin")) as h:
             help_text = h.run("--help").stdout.decode()
             commands = re.findall(r"^  (\w+) ", help_text, re.M)
-            assert commands == ["analyze", "features", "serve", "jobs", "cancel", "store", "doctor"], commands
+            assert commands == ["analyze", "features", "serve", "jobs", "show", "cancel", "store", "doctor"], commands
             for command in commands:
                 assert h.run(command, "--help").stdout.startswith(b"usage: wavemill " + command.encode())
             assert h.run("--version").stdout.startswith(b"wavemill 0.")
@@ -60,6 +60,7 @@ def installed_and_moved() -> None:
             assert h.run("jobs", "--csv").stdout.startswith(b"job,state,kind")
             h.run("cancel", "1")
             h.run("cancel", "999", code=1)
+            job_is_shown(h)
             stats = h.lines("store", "stats")[0]
             assert stats["records_by_feature"]["summary"] == len(AUDIO) and stats["quarantined"] == 0
             assert b"records" in h.run("store", "stats").stdout
@@ -70,6 +71,27 @@ def installed_and_moved() -> None:
             assert served.wait(10) == 0
     finally:
         shutil.rmtree(prefix)
+
+
+def job_is_shown(h: Home) -> None:
+    """One good file, one bad: counters are sums over results, and the failure has its path and reason."""
+    good, bad = os.path.join(DATA, "oneshot_shaker_mono_44k_float.wav"), h.path("bad.wav")
+    with open(bad, "wb") as f:
+        f.write(b"nothing")
+    h.run("analyze", "--force", good, bad, code=1)
+    job = h.lines("jobs")[-1]["job"]
+    shown = h.lines("show", str(job))[0]
+    assert shown["items"]["done"] == 1 == shown["items"]["failed"] and shown["finished_unix_ms"] >= shown["submitted_unix_ms"]
+    stages = shown["stages"]
+    assert stages["results"] == 1 and stages["from_store"] == 0 == stages["on_device"] and stages["device_busy"] is None
+    assert stages["decode_s"] > 0 and stages["time_s"] >= stages["decode_s"]
+    failure, = shown["failures"]
+    assert failure["path"] == bad and failure["error"]["class"] == "INPUT" and failure["error"]["message"]
+    text = h.run("show", str(job)).stdout.decode()
+    assert bad in text and "decoding" in text
+    h.run("show", "999", code=1)
+    for wrong in ((), ("x",), ("-1",), ("1", "2"), ("1", "--csv")):
+        h.run("show", *wrong, code=2)
 
 
 def check_statistics(results: dict) -> None:

@@ -47,9 +47,20 @@ def same_results() -> None:
                 error = np.nanmax(np.abs(values - theirs[name]) / (1e-6 + np.nanmax(np.abs(theirs[name]))))
                 assert error <= LOOSE.get(name, 1e-4), (path, name, error)
         h.wait_for_end()
+        with_stages(h)
         again = by_path(h.lines("analyze", "--device", "emulated", "--force", *FILES))
         for path, line in again.items():
             assert line["results"] == device[path]["results"], path
+
+
+def with_stages(h: Home) -> None:
+    """`show` sums what a served device did."""
+    served = h.serve("--device", "emulated")
+    h.run("analyze", "--force", FILES[0])
+    stages = h.lines("show", "1")[0]["stages"]
+    assert stages["on_device"] == 1 and stages["launches"] >= 11 and stages["device_s"] > 0 and stages["device_busy"] > 0
+    served.terminate()
+    assert served.wait(20) == 0
 
 
 def arrays() -> None:
