@@ -8,7 +8,9 @@
 
 #include <dlfcn.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const struct module *emulated(void)
 {
@@ -327,4 +329,96 @@ TEST(misaligned_batches_are_refused)
     CHECK_OK(exec_device_api(ex)->stream_wait(exec_stream(ex)));
     batch_close(&b);
     exec_destroy(&ex);
+}
+
+enum { FAR_WINDOW = 2048, FAR_FRAMES = 4 };
+
+/* Two rows of 16-bit samples, the first longer than 2^31; and its four frames as four rows. y: what four outputs give.
+ */
+static void measure_frames(struct exec *ex, const struct ragged *x, int64_t n_fft, float *y[4])
+{
+    const struct device_api *const api = exec_device_api(ex);
+    struct spectral_params p = spectral_defaults(44100);
+    p.stft.frame = (struct frame_params){n_fft, INT64_C(1) << 30, false};
+    p.mel.mels = 20;
+    int64_t offset[FAR_FRAMES + 1] = {0};
+    void *device_offset = NULL, *device_y[4] = {0};
+    const int32_t channels[4] = {1, 1, 20, 1};
+    struct ragged out[4];
+    for (int64_t b = 0; b < x->rows; b++)
+        offset[b + 1] = offset[b] + frame_count(&p.stft.frame, piece_of(NULL, b), ragged_length(x, b));
+    REQUIRE(offset[x->rows] == FAR_FRAMES);
+    CHECK_OK(api->allocate(exec_device(ex), sizeof offset, &device_offset));
+    CHECK_OK(api->copy_in(exec_stream(ex), device_offset, offset, sizeof offset));
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(api->allocate(exec_device(ex), FAR_FRAMES * (size_t)channels[i] * sizeof(float), &device_y[i]));
+        out[i] = (struct ragged){.data = device_y[i],
+                                 .channels = channels[i],
+                                 .offset = offset,
+                                 .offset_device = device_offset,
+                                 .rows = x->rows,
+                                 .total = FAR_FRAMES};
+    }
+    struct ragged *const spectra[SPECTRAL_OUTPUTS] = {[SPECTRAL_MEL] = &out[2], [SPECTRAL_CENTROID] = &out[3]};
+    CHECK_OK(rms(ex, &p.stft.frame, x, &out[0]));
+    CHECK_OK(zero_crossing(ex, &p.stft.frame, x, &out[1]));
+    CHECK_OK(spectral(ex, &p, x, spectra));
+    for (int i = 0; i < 4; i++) {
+        y[i] = malloc(FAR_FRAMES * (size_t)channels[i] * sizeof(float));
+        CHECK_OK(api->copy_out(exec_stream(ex), y[i], device_y[i], FAR_FRAMES * (size_t)channels[i] * sizeof(float)));
+    }
+    CHECK_OK(api->stream_wait(exec_stream(ex)));
+    for (int i = 0; i < 4; i++)
+        api->release(exec_device(ex), device_y[i]);
+    api->release(exec_device(ex), device_offset);
+}
+
+TEST(samples_beyond_2_to_the_31)
+{
+    const int64_t hop = INT64_C(1) << 30, first = 2 * hop + 5000, total = first + FAR_WINDOW;
+    const int64_t at[FAR_FRAMES] = {0, hop, 2 * hop, first};
+    const int64_t far_offset[3] = {0, first, total};
+    int64_t near_offset[FAR_FRAMES + 1];
+    static int16_t near[FAR_FRAMES * FAR_WINDOW];
+    /* Untouched pages cost nothing; the emulator takes any memory for the device's. */
+    int16_t *const far = mmap(NULL, (size_t)total * sizeof *far, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    REQUIRE(far != MAP_FAILED);
+    for (int f = 0; f < FAR_FRAMES; f++) {
+        near_offset[f] = f * FAR_WINDOW;
+        for (int i = 0; i < FAR_WINDOW; i++)
+            near[f * FAR_WINDOW + i] = far[at[f] + i] = (int16_t)(3000 * sin(0.01 * (f + 2) * i) + 7 * f);
+    }
+    near_offset[FAR_FRAMES] = FAR_FRAMES * FAR_WINDOW;
+    struct exec *ex = NULL;
+    CHECK_OK(exec_create(&(struct exec_options){.backend = BACKEND_EMULATED, .threads = 1, .module = emulated()}, &ex));
+    REQUIRE(ex);
+    const struct ragged long_rows = {.data = far,
+                                     .dtype = DTYPE_I16,
+                                     .channels = 1,
+                                     .offset = far_offset,
+                                     .offset_device = far_offset,
+                                     .rows = 2,
+                                     .total = total};
+    const struct ragged short_rows = {.data = near,
+                                      .dtype = DTYPE_I16,
+                                      .channels = 1,
+                                      .offset = near_offset,
+                                      .offset_device = near_offset,
+                                      .rows = FAR_FRAMES,
+                                      .total = near_offset[FAR_FRAMES]};
+    static const int64_t sizes[] = {FAR_WINDOW, 1000}; /* our transform, cuFFT's */
+    for (size_t s = 0; s < 2; s++) {
+        float *long_y[4], *short_y[4];
+        measure_frames(ex, &long_rows, sizes[s], long_y);
+        measure_frames(ex, &short_rows, sizes[s], short_y);
+        for (int i = 0; i < 4; i++) {
+            CHECK(long_y[i][0] > 0 &&
+                  compare_bits(long_y[i], short_y[i], FAR_FRAMES * (i == 2 ? 20 : 1) * sizeof(float)));
+            free(long_y[i]);
+            free(short_y[i]);
+        }
+    }
+    exec_destroy(&ex);
+    munmap(far, (size_t)total * sizeof *far);
 }
