@@ -104,6 +104,7 @@ int paths_find(const char *home, struct paths *out)
     }
     snprintf(out->home, sizeof out->home, "%s", real);
     snprintf(out->features, sizeof out->features, "%s/features", real);
+    snprintf(out->queue, sizeof out->queue, "%s/queue", real);
     snprintf(out->objects, sizeof out->objects, "%s/objects", real);
     free(real);
     if ((code = paths_make(out->features)) || (code = paths_make(out->objects)) ||

@@ -17,6 +17,7 @@ struct paths {
     char home[PATHS_MAX];
     char features[PATHS_MAX + 16];
     char objects[PATHS_MAX + 16];
+    char queue[PATHS_MAX + 16]; /* the journal; made by who opens it */
     char run[PATHS_MAX];
     char client_socket[PATHS_MAX + 32]; /* ipc:// address */
     char worker_socket[PATHS_MAX + 32];

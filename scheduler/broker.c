@@ -32,6 +32,19 @@ static int bind_socket(struct broker *b, void **socket, const char *path)
     return failed ? fail(STATUS_IO, "%s: %s", address, zmq_strerror(errno)) : STATUS_OK;
 }
 
+/* What the journal kept, and what has ended with the process before. */
+static int restore(struct broker *b)
+{
+    struct journal_loaded loaded;
+    int code = queue_restore(b->queue, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME), &loaded);
+    if (!code && b->options.journal)
+        code = b->options.journal->commit(b->options.journal);
+    if (!code && (loaded.jobs || loaded.damaged))
+        log_info("%llu jobs from the journal, %llu damaged ones left out", (unsigned long long)loaded.jobs,
+                 (unsigned long long)loaded.damaged);
+    return code;
+}
+
 static int open_all(struct broker *b)
 {
     struct queue_options queue = {.lease_ms = b->options.lease_ms, .journal = b->options.journal};
@@ -40,6 +53,7 @@ static int open_all(struct broker *b)
         return code;
     queue.epoch = b->rundir.epoch;
     code = queue_create(&queue, &b->queue);
+    code = code ? code : restore(b);
     if (code)
         return code;
     b->context = zmq_ctx_new();

@@ -47,6 +47,7 @@ struct journal_record {
     uint32_t index;    /* ITEM, GRANTED, QUEUED, OUTCOME */
     uint32_t attempts; /* GRANTED, QUEUED, OUTCOME */
     uint64_t token;    /* GRANTED, QUEUED, OUTCOME: the one under which it was leased */
+    uint32_t number;   /* OUTCOME: of the job's outcomes, from 0 */
     uint64_t unix_ms;  /* FINISHED */
     union {
         struct journal_job submitted;   /* JOB */
@@ -55,10 +56,22 @@ struct journal_record {
     };
 };
 
+struct journal_loaded {
+    uint64_t jobs;     /* told of */
+    uint64_t damaged;  /* left out, and logged */
+    uint64_t last_job; /* the largest number that a job ever had */
+};
+
 /* Slices in a record are valid during the call only. */
 struct journal {
     void (*put)(struct journal *j, const struct journal_record *r);
     int (*commit)(struct journal *j); /* STATUS_OK, or STATUS_IO: see above */
+
+    /* Tells what was kept, before the first put: job by job in the order of their numbers, and of each JOB, its ITEMs,
+     * the last GRANTED or QUEUED of items without outcome, OUTCOMEs, SEALED, CANCELLED, FINISHED. NULL: keeps nothing.
+     */
+    int (*load)(struct journal *j, int (*each)(void *context, const struct journal_record *r), void *context,
+                struct journal_loaded *out);
 };
 
 /* Keeps nothing, but counts; a test can make one commit fail. */

@@ -1,5 +1,6 @@
 /* wavemill-scheduler - takes jobs from clients and hands their items to workers. PROTOCOL.md says how. */
 #include "broker.h"
+#include "journal_lmdb.h"
 #include "log.h"
 
 #include <fcntl.h>
@@ -20,6 +21,8 @@ static const char help[] =
     "Takes jobs from clients and hands their items to workers, over two sockets in DIR.\n"
     "\n"
     "  --run-dir DIR             where client.sock, worker.sock and the lock files are; made if it is missing\n"
+    "  --journal DIR             keep the queue there, made if it is missing (default: in memory, gone with the "
+    "process)\n"
     "  --linger-ms N             end when no client has been there for N ms (default -1: stay)\n"
     "  --lease-ms N              how long a worker may keep an item without a beat (default 10000)\n"
     "  --beat-ms N               how often workers should beat (default 1000)\n"
@@ -32,15 +35,26 @@ static const char help[] =
 
 struct arguments {
     struct broker_options broker;
-    struct journal_memory journal;
-    const char *log;
+    struct journal_memory memory;
+    struct journal_lmdb *disk;
+    const char *journal, *log;
     long long ready_fd;
 };
 
-enum { OPTION_RUN_DIR = 256, OPTION_LINGER, OPTION_LEASE, OPTION_BEAT, OPTION_SESSION, OPTION_READY, OPTION_LOG };
+enum {
+    OPTION_RUN_DIR = 256,
+    OPTION_JOURNAL,
+    OPTION_LINGER,
+    OPTION_LEASE,
+    OPTION_BEAT,
+    OPTION_SESSION,
+    OPTION_READY,
+    OPTION_LOG
+};
 
 static const struct option options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"journal", required_argument, NULL, OPTION_JOURNAL},
     {"linger-ms", required_argument, NULL, OPTION_LINGER},
     {"lease-ms", required_argument, NULL, OPTION_LEASE},
     {"beat-ms", required_argument, NULL, OPTION_BEAT},
@@ -73,6 +87,9 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         switch (c) {
         case OPTION_RUN_DIR:
             a->broker.run_dir = optarg;
+            break;
+        case OPTION_JOURNAL:
+            a->journal = optarg;
             break;
         case OPTION_LINGER:
             good = read_number(optarg, -1, &a->broker.linger_ms);
@@ -164,8 +181,8 @@ static int open_log(const char *path)
 static int serve(struct arguments *a)
 {
     struct broker *b = NULL;
-    journal_memory_init(&a->journal);
-    a->broker.journal = &a->journal.journal;
+    journal_memory_init(&a->memory);
+    a->broker.journal = &a->memory.journal;
     if (a->ready_fd >= 0 && fcntl((int)a->ready_fd, F_GETFD) < 0) {
         log_warn("--ready-fd %lld is not open", a->ready_fd);
         a->ready_fd = -1; /* the number will soon be somebody else's */
@@ -174,6 +191,10 @@ static int serve(struct arguments *a)
     raise_descriptors();
     a->broker.stop_fd = open_signals();
     int code = a->log ? open_log(a->log) : STATUS_OK;
+    if (!code && a->journal)
+        code = journal_lmdb_open(a->journal, &a->disk);
+    if (a->disk)
+        a->broker.journal = journal_lmdb_base(a->disk);
     if (!code)
         code = broker_create(&a->broker, &b);
     if (code) {
@@ -181,6 +202,7 @@ static int serve(struct arguments *a)
         snprintf(text, sizeof text, "E%s", status_message());
         log_error("%s", status_message());
         tell_ready(a, text);
+        journal_lmdb_close(&a->disk);
         return code == STATUS_BUSY ? EXIT_RUNNING : code == STATUS_ARGUMENT ? EXIT_USAGE : EXIT_INTERNAL;
     }
     log_info("started in %s, epoch %llu", a->broker.run_dir, (unsigned long long)broker_epoch(b));
@@ -190,6 +212,7 @@ static int serve(struct arguments *a)
         log_error("%s", status_message());
     log_info("ended");
     broker_destroy(&b);
+    journal_lmdb_close(&a->disk);
     close(a->broker.stop_fd);
     return code ? EXIT_INTERNAL : EXIT_SUCCESS;
 }

@@ -110,6 +110,12 @@ struct queue;
 int queue_create(const struct queue_options *options, struct queue **q) MUST_USE;
 void queue_destroy(struct queue **q);
 
+/* Fills a new queue with what its journal kept, before the first event. Leases go on for lease_ms, for whoever names
+ * their tokens in a READY. Sessions have ended, so jobs that were not sealed or that end with their session are
+ * cancelled; that is recorded: commit before anything is sent. STATUS_DAMAGED: records that do not fit each other;
+ * errors of the journal; the queue is then only good for queue_destroy. */
+int queue_restore(struct queue *q, int64_t now_ms, int64_t unix_ms, struct journal_loaded *out) MUST_USE;
+
 /* Appends to *out, which is zero-initialised before its first use. */
 int queue_apply(struct queue *q, int64_t now_ms, const struct queue_event *e, struct queue_actions *out) MUST_USE;
 void queue_actions_clear(struct queue_actions *a); /* keeps the memory */

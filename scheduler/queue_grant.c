@@ -67,15 +67,11 @@ static size_t grant_bytes(const struct item *item)
     return 64 + m.path.bytes + m.object.bytes + m.params.bytes;
 }
 
-/* Leases the item; lease and table places are there already. */
-static void lease_item(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l)
+/* The item is the worker's, under the token that it has. */
+void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l)
 {
     struct item *item = &j->items[index];
-    tokens_remove(&q->tokens, item->token);
-    item->token = q->epoch << 40 | ++q->counter;
-    tokens_put(&q->tokens, item->token, j, index);
     item->state = ITEM_LEASED;
-    item->attempts++;
     item->settled = false;
     item->lease = l;
     *l = (struct lease){.timer = {.at_ms = q->now_ms + q->lease_ms},
@@ -90,8 +86,19 @@ static void lease_item(struct queue *q, struct worker *w, struct job *j, uint32_
     w->leased++;
     j->leased++;
     j->queued--;
-    j->attempts++;
     (void)!heap_insert(&q->timers, l); /* reserved */
+}
+
+/* Leases the item; lease and table places are there already. */
+static void lease_item(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l)
+{
+    struct item *item = &j->items[index];
+    tokens_remove(&q->tokens, item->token);
+    item->token = q->epoch << 40 | ++q->counter;
+    tokens_put(&q->tokens, item->token, j, index);
+    item->attempts++;
+    j->attempts++;
+    lease_begin(q, w, j, index, l);
     queue_record(
         q,
         &(struct journal_record){

@@ -68,6 +68,11 @@ void item_outcome(const struct item *item, struct wire_slice *message, struct wi
     result->data = message->data + message->bytes;
 }
 
+int item_keep(struct queue *q, struct job *j, struct item *item, struct wire_slice message, struct wire_slice result)
+{
+    return outcome_write(q, j, message, result, &item->outcome);
+}
+
 /* ---- adding ---- */
 
 /* Room for `more` items, and for as many outcomes, so that a commit never has to ask for it. */
@@ -90,24 +95,42 @@ static int reserve_items(struct queue *q, struct job *j, uint32_t more)
     return STATUS_OK;
 }
 
+static int append(struct queue *q, struct job *j, uint32_t at, const struct message_item *m)
+{
+    struct item *item = &j->items[at];
+    *item = (struct item){.spec = spec_write(q, j, m)};
+    return item->spec ? STATUS_OK : fail(STATUS_NOMEM, "path of %u bytes", m->path.bytes);
+}
+
+static void appended(struct queue *q, struct job *j, uint32_t count)
+{
+    j->queued += count;
+    q->item_count += count;
+    j->item_count += count;
+}
+
+int item_append_one(struct queue *q, struct job *j, const struct message_item *m)
+{
+    int code = reserve_items(q, j, 1);
+    code = code ? code : append(q, j, j->item_count, m);
+    if (!code)
+        appended(q, j, 1);
+    return code;
+}
+
 /* All of the list or, when memory runs out, none. */
 int item_append(struct queue *q, struct job *j, struct wire_list list)
 {
     int code = reserve_items(q, j, list.count);
     if (code)
         return code;
-    uint32_t count = j->item_count;
+    uint32_t count = 0;
     struct message_item m;
-    while (wire_next(&list, &item_schema, &m)) {
-        struct item *item = &j->items[count++];
-        *item = (struct item){.spec = spec_write(q, j, &m)};
-        if (!item->spec)
-            return fail(STATUS_NOMEM, "path of %u bytes", m.path.bytes);
-    }
-    j->queued += count - j->item_count;
-    q->item_count += count - j->item_count;
-    j->item_count = count;
-    return STATUS_OK;
+    while (!code && wire_next(&list, &item_schema, &m))
+        code = append(q, j, j->item_count + count++, &m);
+    if (!code)
+        appended(q, j, count);
+    return code;
 }
 
 int item_state(const struct job *j, const struct item *item)
@@ -149,13 +172,19 @@ static void chain_append(struct job *j, struct chain *c, uint32_t index)
     c->last = index + 1;
 }
 
+void item_chain(struct job *j, uint32_t index)
+{
+    const struct item *item = &j->items[index];
+    chain_append(j, item->attempts == 0 ? &j->again : item->crashed[0] ? &j->crashed : &j->retry, index);
+}
+
 void item_requeue(struct queue *q, struct job *j, uint32_t index)
 {
     struct item *item = &j->items[index];
     if (item->state == ITEM_LEASED)
         item_unlease(q, item);
     item->state = ITEM_QUEUED;
-    chain_append(j, item->attempts == 0 ? &j->again : item->crashed[0] ? &j->crashed : &j->retry, index);
+    item_chain(j, index);
     j->queued++;
     kind_update(j);
     queue_record(
@@ -175,7 +204,8 @@ int item_end(struct queue *q, struct job *j, uint32_t index, enum item_state sta
     item->outcome = outcome;
     item->state = (uint8_t)state;
     item->failure = (uint8_t)failure;
-    j->order[j->done + j->dead] = index;
+    const uint32_t number = j->done + j->dead;
+    j->order[number] = index;
     if (state == ITEM_DONE)
         j->done++;
     else
@@ -185,6 +215,7 @@ int item_end(struct queue *q, struct job *j, uint32_t index, enum item_state sta
                                              .index = index,
                                              .attempts = item->attempts,
                                              .token = item->token,
+                                             .number = number,
                                              .outcome = {state, failure, message, result}});
     job_changed(q, j);
     job_settle(q, j);

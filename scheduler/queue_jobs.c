@@ -130,25 +130,35 @@ static void accept(struct queue *q, const struct job *j)
     a->count = j->item_count;
 }
 
-int job_submit(struct queue *q, const struct queue_event *e)
+int job_create(struct queue *q, uint64_t id, uint64_t session, const struct message_submit *m, struct job **out)
 {
-    const struct message_submit *m = e->submit;
-    if (q->unfinished >= QUEUE_JOBS_MAX || q->item_count + m->items.count > QUEUE_ITEMS_MAX) {
-        actions_refuse(q, ERROR_BUSY, "the scheduler is full");
-        return STATUS_OK;
-    }
     struct job *j = reserve_jobs(q) ? NULL : memory_resize(&q->memory, NULL, sizeof *j);
     if (!j)
         return fail(STATUS_NOMEM, "job");
-    *j = (struct job){.session = e->session, .submitted_unix_ms = q->unix_ms};
+    *j = (struct job){.id = id, .session = session, .submitted_unix_ms = q->unix_ms};
     const int code = job_fill(q, j, m);
     if (code) {
         job_destroy(q, j);
         return code;
     }
-    j->id = ++q->last_job;
+    q->last_job = id;
     q->jobs[q->job_count++] = j;
     q->unfinished++;
+    *out = j;
+    return STATUS_OK;
+}
+
+int job_submit(struct queue *q, const struct queue_event *e)
+{
+    const struct message_submit *m = e->submit;
+    struct job *j;
+    if (q->unfinished >= QUEUE_JOBS_MAX || q->item_count + m->items.count > QUEUE_ITEMS_MAX) {
+        actions_refuse(q, ERROR_BUSY, "the scheduler is full");
+        return STATUS_OK;
+    }
+    const int code = job_create(q, q->last_job + 1, e->session, m, &j);
+    if (code)
+        return code;
     queue_record(q, &(struct journal_record){.type = JOURNAL_JOB,
                                              .job = j->id,
                                              .submitted = {m->kind, m->name, m->params, j->priority, j->max_attempts,
@@ -212,7 +222,7 @@ static void abort_leases(struct queue *q, struct worker *w, const struct job *j)
     }
 }
 
-static int cancel(struct queue *q, struct job *j)
+int job_stop(struct queue *q, struct job *j)
 {
     if (job_is_over(j))
         return STATUS_OK;
@@ -232,7 +242,7 @@ int job_cancel(struct queue *q, const struct queue_event *e)
 {
     struct job *j = job_find(q, e->cancel->job);
     if (j)
-        return cancel(q, j);
+        return job_stop(q, j);
     actions_refuse(q, ERROR_NOT_FOUND, "no such job");
     return STATUS_OK;
 }
@@ -244,7 +254,7 @@ int job_session_gone(struct queue *q, const struct queue_event *e)
     for (uint32_t i = 0; i < q->job_count && !code; i++) {
         struct job *j = q->jobs[i];
         if (j->session == e->session && !job_is_over(j) && (j->cancel_on_disconnect || j->state == JOB_OPEN))
-            code = cancel(q, j);
+            code = job_stop(q, j);
     }
     return code;
 }

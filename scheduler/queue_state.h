@@ -102,6 +102,7 @@ struct worker {
     uint32_t leased;
     uint64_t committed;
     struct lease *leases;
+    bool past;                     /* no process: it holds the leases of before a restart */
     uint32_t credits;              /* of a waiting TAKE; 0: none waits */
     struct worker *before, *after; /* in the line of those that wait */
 };
@@ -147,6 +148,9 @@ struct job *job_find(const struct queue *q, uint64_t id);
 bool job_is_over(const struct job *j);
 void job_changed(struct queue *q, struct job *j);
 void job_settle(struct queue *q, struct job *j); /* after an item ended or the job was sealed: is it done? */
+int job_create(struct queue *q, uint64_t id, uint64_t session, const struct message_submit *m,
+               struct job **out) MUST_USE;             /* unsealed; records nothing, answers nothing */
+int job_stop(struct queue *q, struct job *j) MUST_USE; /* cancels, unless it is over */
 int job_submit(struct queue *q, const struct queue_event *e) MUST_USE;
 int job_add(struct queue *q, const struct queue_event *e) MUST_USE;
 int job_cancel(struct queue *q, const struct queue_event *e) MUST_USE;
@@ -163,6 +167,10 @@ bool kind_is_of(const struct kind *k, const struct worker *w);
 
 /* queue_items.c */
 int item_append(struct queue *q, struct job *j, struct wire_list list) MUST_USE;
+int item_append_one(struct queue *q, struct job *j, const struct message_item *m) MUST_USE;
+void item_chain(struct job *j, uint32_t index); /* a queued one that was granted before, to wait for the next grant */
+int item_keep(struct queue *q, struct job *j, struct item *item, struct wire_slice message,
+              struct wire_slice result) MUST_USE; /* the bytes of its outcome */
 void item_spec(const struct item *item, struct message_item *out);
 void item_outcome(const struct item *item, struct wire_slice *message, struct wire_slice *result);
 int item_state(const struct job *j, const struct item *item);
@@ -174,10 +182,12 @@ void item_give_back(struct queue *q, struct lease *l); /* without counting the a
 void item_lapse(struct queue *q, struct lease *l);     /* the lease is over; the attempt counts */
 
 /* queue_grant.c */
+void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l); /* reserved */
 void grant_all(struct queue *q); /* queued items to the workers that wait for them; once, after each event */
 
 /* queue_workers.c */
 struct worker *worker_find(const struct queue *q, uint64_t id);
+int worker_past(struct queue *q, struct worker **out) MUST_USE; /* one that stands for all before a restart */
 void worker_unpark(struct queue *q, struct worker *w);
 void worker_gone(struct queue *q, struct worker *w, bool give_back);
 void worker_destroy(struct queue *q, struct worker *w);

@@ -137,6 +137,8 @@ void queue_stats(const struct queue *q, struct queue_stats *out)
 {
     *out = (struct queue_stats){
         .jobs = q->unfinished, .workers = q->worker_count, .items = q->item_count, .kept = q->job_count};
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        out->workers -= q->workers[i]->past;
     for (uint32_t i = 0; i < q->job_count; i++) {
         out->queued += q->jobs[i]->queued;
         out->leased += q->jobs[i]->leased;
@@ -145,8 +147,11 @@ void queue_stats(const struct queue *q, struct queue_stats *out)
 
 int queue_workers(const struct queue *q, struct wire_buffer *out, uint32_t *count)
 {
+    *count = 0;
     for (uint32_t i = 0; i < q->worker_count; i++) {
         const struct worker *w = q->workers[i];
+        if (w->past)
+            continue;
         const struct message_worker m = {.worker = w->id,
                                          .name = wire_str(w->name),
                                          .device = wire_str(w->device),
@@ -157,7 +162,7 @@ int queue_workers(const struct queue *q, struct wire_buffer *out, uint32_t *coun
         const int code = wire_encode(&worker_schema, &m, out);
         if (code)
             return code;
+        ++*count;
     }
-    *count = q->worker_count;
     return STATUS_OK;
 }

@@ -166,21 +166,46 @@ int worker_heard(struct queue *q, const struct queue_event *e)
     return STATUS_OK;
 }
 
-static int worker_create(struct queue *q, struct wire_list kinds, struct worker **out)
+/* With no kinds yet; it may still be given back. */
+static struct worker *worker_new(struct queue *q)
 {
     struct worker *w =
         reserve_workers(q) || heap_reserve(&q->timers, 1) ? NULL : memory_resize(&q->memory, NULL, sizeof *w);
+    if (w)
+        *w = (struct worker){.timer = {.is_worker = true}};
+    return w;
+}
+
+static void worker_join(struct queue *q, struct worker *w)
+{
+    w->id = ++q->last_worker;
+    q->workers[q->worker_count++] = w;
+    (void)!heap_insert(&q->timers, w); /* reserved */
+}
+
+int worker_past(struct queue *q, struct worker **out)
+{
+    struct worker *w = worker_new(q);
     if (!w)
         return fail(STATUS_NOMEM, "worker");
-    *w = (struct worker){.timer = {.is_worker = true}};
+    w->past = true;
+    w->timer.at_ms = q->now_ms + q->lease_ms;
+    worker_join(q, w);
+    *out = w;
+    return STATUS_OK;
+}
+
+static int worker_create(struct queue *q, struct wire_list kinds, struct worker **out)
+{
+    struct worker *w = worker_new(q);
+    if (!w)
+        return fail(STATUS_NOMEM, "worker");
     const int code = kinds_set(q, w, kinds);
     if (code) {
         memory_free(&q->memory, w);
         return code;
     }
-    w->id = ++q->last_worker;
-    q->workers[q->worker_count++] = w;
-    (void)!heap_insert(&q->timers, w); /* reserved */
+    worker_join(q, w);
     *out = w;
     return STATUS_OK;
 }

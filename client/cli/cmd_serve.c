@@ -19,7 +19,8 @@ static const char help[] =
     "usage: wavemill serve [OPTION...]\n"
     "Keeps a scheduler and a worker for this machine's device running until it is stopped (Ctrl-C or SIGTERM). "
     "Commands find\n"
-    "it by WAVEMILL_HOME and attach. Without it they start one for their own duration.\n\n"
+    "it by WAVEMILL_HOME and attach. Without it they start one for their own duration. Jobs are kept in\n"
+    "WAVEMILL_HOME/queue, and are there again after a crash.\n\n"
     "  --linger-ms N      end by itself N ms after the last client has left (default: stay)\n"
     "  --no-workers       the scheduler only\n"
     "  --stall-ms N       time without progress after which an item counts as hung (default: 120000)\n";
@@ -201,6 +202,8 @@ static int prepare(struct service *s, const struct common *c, const char *linger
     }
     argument(s, SCHEDULER, "--run-dir");
     argument(s, SCHEDULER, s->paths.run);
+    argument(s, SCHEDULER, "--journal");
+    argument(s, SCHEDULER, s->paths.queue);
     if (linger) {
         argument(s, SCHEDULER, "--linger-ms");
         argument(s, SCHEDULER, linger);

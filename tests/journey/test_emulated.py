@@ -57,7 +57,7 @@ def with_stages(h: Home) -> None:
     """`show` sums what a served device did."""
     served = h.serve("--device", "emulated")
     h.run("analyze", "--force", FILES[0])
-    stages = h.lines("show", "1")[0]["stages"]
+    stages = h.lines("show", str(h.lines("jobs")[-1]["job"]))[0]["stages"]
     assert stages["on_device"] == 1 and stages["launches"] >= 11 and stages["device_s"] > 0 and stages["device_busy"] > 0
     served.terminate()
     assert served.wait(20) == 0

@@ -8,7 +8,7 @@ import time
 import journey
 from journey import DATA, Home, write_wav
 
-FILES, SAMPLES = 120, 60000
+FILES, SAMPLES, ITEMS = 120, 60000, 1000
 
 
 def sounds(folder: str, count: int = FILES, samples: int = SAMPLES) -> str:
@@ -77,7 +77,7 @@ def killed_worker() -> None:
 
 
 def killed_scheduler() -> None:
-    """The queue is in memory: its client says so with exit code 3; serve goes on, and the work that was done is kept."""
+    """A command's job ends with its session: exit code 3; serve goes on, and the work that was done is kept."""
     with Home() as h:
         folder = sounds(h.path("sounds"))
         served = h.serve()
@@ -86,6 +86,36 @@ def killed_scheduler() -> None:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 3, (process.returncode, errors)
         assert results(h.lines("analyze", folder)) == undisturbed(h, folder)
+        served.terminate()
+        assert served.wait(10) == 0
+
+
+def a_job_outlives_its_schedulers() -> None:
+    """Acknowledged is kept: killed again and again, the scheduler comes back with the job; workers go on with what they
+    hold, so that no item is tried twice, and each has one outcome."""
+    from wavemill_client import Client
+
+    with Home() as h:
+        os.environ.pop("XDG_RUNTIME_DIR", None)
+        served = h.serve("--threads", "4")
+        with Client(h.home) as c:
+            job = c.submit("noop", [b""] * ITEMS, params={1: 10})
+        hit, state, outcomes = 0, {}, []
+        end = time.monotonic() + 60
+        while state.get(2) != 2 and time.monotonic() < end:
+            if hit < 4:
+                hit += kill_soon(h, "wavemill-scheduler", 1, 0.3)
+            try:
+                with Client(h.home) as c:
+                    page = c.watch(job, len(outcomes), wait_ms=200)
+                    outcomes += page[2]
+                    state = page[3][0]
+            except TimeoutError:
+                pass  # it died under the question
+        assert hit == 4 and state.get(2) == 2, (hit, state)
+        assert sorted(o[1] for o in outcomes) == list(range(ITEMS)) and all(o[2] == 2 for o in outcomes), len(outcomes)
+        again = [o[1] for o in outcomes if o[6] != 1]
+        assert not again, f"{len(again)} items were tried again"
         served.terminate()
         assert served.wait(10) == 0
 
@@ -201,5 +231,5 @@ if __name__ == "__main__":
     import sys
 
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "foreign"))
-    journey.main([killed_child, killed_worker, killed_scheduler, interrupted, everything_killed, damaged_record, eight_at_once,
+    journey.main([killed_child, killed_worker, killed_scheduler, a_job_outlives_its_schedulers, interrupted, everything_killed, damaged_record, eight_at_once,
                   without_network, first_result_soon, a_hang_and_a_limit])

@@ -1,6 +1,6 @@
-/* bench_scheduler [ITEMS [CREDITS]] - the real program with one fast worker that computes nothing: items per second
- * from SUBMIT to the last COMMITS, with paths of 60 and results of 250 bytes, and the memory that the scheduler then
- * has. */
+/* bench_scheduler [ITEMS [CREDITS [memory]]] - the real program with one fast worker that computes nothing: items per
+ * second from SUBMIT to the last COMMITS, with paths of 60 and results of 250 bytes, the memory that the scheduler then
+ * has, and how soon another is ready when it is killed. The journal lies in the current folder; "memory": none. */
 #include "peer.h"
 
 #include <signal.h>
@@ -99,31 +99,73 @@ static bool measure(uint64_t items, uint64_t credits)
     return good;
 }
 
+/* Starts it in the current folder; seconds until it is ready, below 0: it is not. */
+static double start(const char *program, bool journal, pid_t *pid)
+{
+    const double began = seconds();
+    char byte = 'E';
+    int ends[2];
+    if (pipe(ends))
+        return -1;
+    *pid = fork();
+    if (*pid == 0) {
+        dup2(ends[1], 9);
+        execl(program, program, "--run-dir", "run", "--ready-fd", "9", "--log", "log", journal ? "--journal" : NULL,
+              "queue", (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    const bool good = read(ends[0], &byte, 1) == 1 && byte == 'R';
+    close(ends[0]);
+    return good ? seconds() - began : -1;
+}
+
+static bool is_kept(uint64_t items)
+{
+    struct peer_end client;
+    struct message_job m = {0};
+    const bool good = peer_open(&client, "run", "client") && peer_hello(&client, NULL) &&
+                      peer_send(&client, MESSAGE_SHOW, &job_ref_schema, &(struct message_job_ref){1}) &&
+                      peer_receive(&client, WAIT_MS) == MESSAGE_JOB && peer_decode(&client, &job_schema, &m) &&
+                      m.done == items;
+    printf("resident: %.1f MiB\n", (double)resident(&client) / 0x1p20);
+    peer_close(&client);
+    return good;
+}
+
+static bool run(const char *program, uint64_t items, uint64_t credits, bool journal)
+{
+    pid_t pid = 0;
+    bool good = start(program, journal, &pid) >= 0 && measure(items, credits);
+    if (good && journal) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        const double ready = start(program, journal, &pid);
+        good = ready >= 0;
+        printf("ready %.3f s after it was started anew; ", ready);
+        good = good && is_kept(items);
+    }
+    kill(pid, SIGTERM);
+    waitpid(pid, NULL, 0);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     const uint64_t items = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
     const uint64_t credits = argc > 2 ? strtoull(argv[2], NULL, 10) : 64;
     const char *bin = getenv("WAVEMILL_BIN");
-    char name[4096], folder[] = "/tmp/wavemill-bench-XXXXXX";
+    char name[4096], folder[] = "bench-scheduler-XXXXXX", remove[64];
     snprintf(name, sizeof name, "%s/wavemill-scheduler", bin ? bin : "bin");
     char *program = realpath(name, NULL);
     if (!program) {
         fputs("WAVEMILL_BIN must name the folder of wavemill-scheduler\n", stderr);
         return 2;
     }
-    int ends[2];
-    if (!mkdtemp(folder) || chdir(folder) || pipe(ends))
+    if (!mkdtemp(folder) || chdir(folder))
         return 5;
-    const pid_t pid = fork();
-    if (pid == 0) {
-        dup2(ends[1], 9);
-        execl(program, program, "--run-dir", "run", "--ready-fd", "9", "--log", "log", (char *)NULL);
-        _exit(127);
-    }
-    char byte = 'E';
-    const bool good = read(ends[0], &byte, 1) == 1 && byte == 'R' && measure(items, credits);
-    kill(pid, SIGTERM);
-    waitpid(pid, NULL, 0);
+    const bool good = run(program, items, credits, argc <= 3 || strcmp(argv[3], "memory") != 0);
     free(program);
-    return good ? 0 : 1;
+    snprintf(remove, sizeof remove, "rm -rf '../%s'", folder);
+    return system(remove) == 0 && good ? 0 : 1;
 }

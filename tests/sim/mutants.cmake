@@ -20,4 +20,4 @@ mutant(take_forgotten queue_workers.c "park(q, w, (uint32_t)e->take->credits)" "
 mutant(resume_keeps_all queue_workers.c "    while (w->leases)\n        item_lapse(q, w->leases);\n    while (named" "    while (named")
 mutant(retired_too_early queue_jobs.c "j->state == JOB_ACTIVE && j->queued == 0" "j->queued == 0")
 mutant(return_of_another queue_workers.c "if (l && l->worker == w)\n            item_give_back" "if (l)\n            item_give_back")
-mutant(outcome_unordered queue_items.c "j->order[j->done + j->dead] = index" "j->order[j->done] = index")
+mutant(outcome_unordered queue_items.c "j->order[number] = index" "j->order[j->done] = index")
