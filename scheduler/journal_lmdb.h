@@ -1,11 +1,13 @@
 /* journal_lmdb - the journal on disk, in LMDB: a group is one transaction, which is durable when commit returns.
  *
  *   layout       keys of 13 bytes, big-endian: job u64 | part u8 | number u32; so a job's records are neighbours, in
- * the order in which load tells them. Values: JOURNAL_VERSION u8 | CRC-32C u32 of key and map | MessagePack map by the
- * tables in journal_lmdb.c. Job 0 holds the journal's own: version and largest job number damage       a record whose
- * checksum or map is wrong is left where it is; its job is left out and logged. Nothing is deleted and nothing is
- * passed on removal      records of a removed job go bit by bit with the commits that follow, so that none takes long
- *   one writer   a lock on the folder's file `lock`, held until journal_close
+ *                the order in which load tells them. Values: JOURNAL_VERSION u8 | CRC-32C u32 of key and map |
+ *                MessagePack map by the tables in journal_stored.h. Job 0 holds the journal's own: version and
+ *                largest job number
+ *   damage       a record whose checksum or map is wrong is left where it is; its job is left out and logged. Nothing
+ *                is deleted and nothing is passed on
+ *   removal      records of a removed job go bit by bit with the commits that follow, so that none takes long
+ *   one writer   a lock on the folder's file `lock`, held until journal_lmdb_close
  *   errors       STATUS_BUSY: another scheduler has it; STATUS_VERSION: written by a later version; STATUS_IO: the
  *                folder is missing, read-only, full or on a network; STATUS_NOMEM */
 #ifndef JOURNAL_LMDB_H
