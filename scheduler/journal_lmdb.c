@@ -36,9 +36,11 @@ static void find_map(struct journal_lmdb *j)
     snprintf(path, sizeof path, "%s/data.mdb", j->folder);
     FILE *const maps = stat(path, &st) ? NULL : fopen("/proc/self/maps", "r");
     while (maps && !j->map && fgets(line, sizeof line, maps)) {
-        uintptr_t from;
-        unsigned long inode;
-        if (sscanf(line, "%" SCNxPTR "-%*x %*s %*x %*x:%*x %lu", &from, &inode) == 2 && inode == st.st_ino)
+        const uintptr_t from = strtoull(line, NULL, 16); /* first field; the fifth is the inode */
+        const char *field = line;
+        for (int i = 0; i < 4 && field; i++)
+            field = (field = strchr(field, ' ')) ? field + strspn(field, " ") : NULL;
+        if (field && strtoull(field, NULL, 10) == st.st_ino)
             j->map = (void *)from; /* NOLINT(performance-no-int-to-ptr): a number is all that the kernel tells */
     }
     if (maps)
@@ -259,7 +261,7 @@ static int take_lock(struct journal_lmdb *j)
 static int read_own(struct journal_lmdb *j, MDB_txn *txn)
 {
     uint8_t key[JOURNAL_KEY_BYTES];
-    struct wire_slice map;
+    struct wire_slice map = {0};
     struct stored_own own;
     journal_key(0, PART_OWN, 0, key);
     MDB_val k = {JOURNAL_KEY_BYTES, key}, v;

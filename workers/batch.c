@@ -119,7 +119,7 @@ static void pack(struct batch *b)
         b->y_offset[row + 1] = b->y_offset[row] + w->y_length;
         b->piece[row] = w->piece;
     }
-    for (int k = 0; k < b->works->ins; k++) {
+    for (int k = 0; k < BATCH_INS; k++) { /* those that are not there have no bytes */
         unsigned char *to = b->pinned + b->in_at[k];
         for (const struct work *w = b->works; w; w = w->next) {
             if (w->in[k].bytes)
@@ -147,6 +147,8 @@ static int enqueue(struct batch *b)
 int batch_begin(struct batch *b, struct work *works)
 {
     size_t table_at[TABLES];
+    if (!works)
+        return fail(STATUS_INTERNAL, "batch: of nothing");
     b->works = works;
     b->rows = 0;
     for (const struct work *w = works; w; w = w->next)

@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -331,19 +330,19 @@ TEST(misaligned_batches_are_refused)
     exec_destroy(&ex);
 }
 
-enum { FAR_WINDOW = 2048, FAR_FRAMES = 4 };
+enum { FAR_WINDOW = 2048, FAR_FRAMES = 4, FAR_MELS = 20 };
 
 /* Two rows of 16-bit samples, the first longer than 2^31; and its four frames as four rows. y: what four outputs give.
  */
-static void measure_frames(struct exec *ex, const struct ragged *x, int64_t n_fft, float *y[4])
+static void measure_frames(struct exec *ex, const struct ragged *x, int64_t n_fft, float y[4][FAR_FRAMES * FAR_MELS])
 {
     const struct device_api *const api = exec_device_api(ex);
     struct spectral_params p = spectral_defaults(44100);
     p.stft.frame = (struct frame_params){n_fft, INT64_C(1) << 30, false};
-    p.mel.mels = 20;
+    p.mel.mels = FAR_MELS;
     int64_t offset[FAR_FRAMES + 1] = {0};
     void *device_offset = NULL, *device_y[4] = {0};
-    const int32_t channels[4] = {1, 1, 20, 1};
+    const int32_t channels[4] = {1, 1, FAR_MELS, 1};
     struct ragged out[4];
     for (int64_t b = 0; b < x->rows; b++)
         offset[b + 1] = offset[b] + frame_count(&p.stft.frame, piece_of(NULL, b), ragged_length(x, b));
@@ -364,7 +363,6 @@ static void measure_frames(struct exec *ex, const struct ragged *x, int64_t n_ff
     CHECK_OK(zero_crossing(ex, &p.stft.frame, x, &out[1]));
     CHECK_OK(spectral(ex, &p, x, spectra));
     for (int i = 0; i < 4; i++) {
-        y[i] = malloc(FAR_FRAMES * (size_t)channels[i] * sizeof(float));
         CHECK_OK(api->copy_out(exec_stream(ex), y[i], device_y[i], FAR_FRAMES * (size_t)channels[i] * sizeof(float)));
     }
     CHECK_OK(api->stream_wait(exec_stream(ex)));
@@ -409,14 +407,12 @@ TEST(samples_beyond_2_to_the_31)
                                       .total = near_offset[FAR_FRAMES]};
     static const int64_t sizes[] = {FAR_WINDOW, 1000}; /* our transform, cuFFT's */
     for (size_t s = 0; s < 2; s++) {
-        float *long_y[4], *short_y[4];
+        static float long_y[4][FAR_FRAMES * FAR_MELS], short_y[4][FAR_FRAMES * FAR_MELS];
         measure_frames(ex, &long_rows, sizes[s], long_y);
         measure_frames(ex, &short_rows, sizes[s], short_y);
         for (int i = 0; i < 4; i++) {
             CHECK(long_y[i][0] > 0 &&
-                  compare_bits(long_y[i], short_y[i], FAR_FRAMES * (i == 2 ? 20 : 1) * sizeof(float)));
-            free(long_y[i]);
-            free(short_y[i]);
+                  compare_bits(long_y[i], short_y[i], FAR_FRAMES * (i == 2 ? FAR_MELS : 1) * sizeof(float)));
         }
     }
     exec_destroy(&ex);

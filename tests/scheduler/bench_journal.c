@@ -49,7 +49,8 @@ static void put_item(struct journal *j, uint64_t job, uint32_t index)
 
 int main(int argc, char **argv)
 {
-    const int groups = argc > 1 ? atoi(argv[1]) : 400, records = argc > 2 ? atoi(argv[2]) : 64;
+    const int groups = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 400;
+    const int records = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 64;
     char folder[] = "bench-journal-XXXXXX", path[64];
     struct journal_lmdb *disk = NULL;
     if (groups < 1 || records < 1 || !mkdtemp(folder) || journal_lmdb_open(folder, &disk)) {
@@ -85,7 +86,15 @@ int main(int argc, char **argv)
                percentile(lmdb, groups, 50) / percentile(append, groups, 50),
                1e3 * records / percentile(lmdb, groups, 50));
     journal_lmdb_close(&disk);
-    snprintf(path, sizeof path, "rm -rf '%s'", folder);
-    code |= system(path);
+    static const char *const files[] = {"data.mdb", "lock.mdb", "lock", "log"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+    close(log);
+    free(block);
+    free(append);
+    free(lmdb);
     return code ? 1 : 0;
 }

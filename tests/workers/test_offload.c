@@ -2,8 +2,6 @@
  */
 #include "offload.h"
 
-#include "audio.h"
-#include "log.h"
 #include "module.h"
 #include "test.h"
 
@@ -101,13 +99,18 @@ static void all_together(struct row rows[THREADS])
         pthread_join(ids[i], NULL);
 }
 
+static bool same_bits(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 static bool same_results(const struct row *a, const struct row *b)
 {
-    return memcmp(a->rms, b->rms, sizeof a->rms) == 0 && memcmp(a->mel, b->mel, sizeof a->mel) == 0 &&
-           memcmp(a->centroid, b->centroid, sizeof a->centroid) == 0 && a->loudest == b->loudest &&
-           memcmp(a->mel_statistics, b->mel_statistics, sizeof a->mel_statistics) == 0 &&
-           memcmp(a->mfcc_statistics, b->mfcc_statistics, sizeof a->mfcc_statistics) == 0 &&
-           memcmp(a->joined_statistics, b->joined_statistics, sizeof a->joined_statistics) == 0;
+    return same_bits(a->rms, b->rms, sizeof a->rms) && same_bits(a->mel, b->mel, sizeof a->mel) &&
+           same_bits(a->centroid, b->centroid, sizeof a->centroid) && a->loudest == b->loudest &&
+           same_bits(a->mel_statistics, b->mel_statistics, sizeof a->mel_statistics) &&
+           same_bits(a->mfcc_statistics, b->mfcc_statistics, sizeof a->mfcc_statistics) &&
+           same_bits(a->joined_statistics, b->joined_statistics, sizeof a->joined_statistics);
 }
 
 static struct row alone[THREADS], together[THREADS];
