@@ -2,7 +2,9 @@
  *
  * Vectors are transposed as they are read, 2 * LANES of them at a time, so that a lane is a vector and a query's value
  * is broadcast: no sums across lanes, and a score is one chain of multiply-adds per CHUNK dimensions, in the same order
- * whatever shares its registers. The worst score that a query keeps goes into one compare, which drops nearly all. Each
+ * whatever shares its registers. Few queries do not pay for that: their vectors are read as they lie, scores come out
+ * in another order with a bound on how far off they are, and only what may be among the best is scored again in the one
+ * order that counts. The worst score that a query keeps goes into one compare, which drops nearly all. Each
  * part of the vectors has heaps of its own; their order is total, so merging them forgets how the parts were cut. */
 #include "../nearest.h"
 #include "rows.h"
@@ -13,7 +15,8 @@ enum {
     CHUNK = 128,          /* sums run over chunks, then over their sums: smaller errors */
     HEAP_BYTES = 1 << 22, /* of a part's heaps */
     GROUP_MOST = 4096,    /* queries that go through the vectors together */
-    MERGED = 16           /* queries of a task that merges */
+    MERGED = 16,          /* queries of a task that merges */
+    SIFTED = 2            /* queries up to which vectors are sifted instead of transposed */
 };
 
 struct job {
@@ -119,12 +122,94 @@ INLINE void tile(const struct job *j, int part, const vf *x, int64_t v, int64_t 
     }
 }
 
+/* ---- few queries ---- */
+
+/* What tile() has in a lane, bit for bit. */
+INLINE float key_alone(const float *x, const float *q, int64_t dims, const bool l2)
+{
+    float key = 0;
+    for (int64_t from = 0; from < dims; from += CHUNK) {
+        const int64_t end = dims - from < CHUNK ? dims : from + CHUNK;
+        float a = 0;
+        for (int64_t d = from; d < end; d++) {
+            const float gap = x[d] - q[d];
+            a = l2 ? __builtin_fmaf(-gap, gap, a) : __builtin_fmaf(x[d], q[d], a); /* one rounding, as in a lane */
+        }
+        key += a;
+    }
+    return key;
+}
+
+/* Sums of LANES vectors' lanes: lane l of the result is the sum of r[l]. */
+INLINE vf sums_of(vf r[LANES])
+{
+    vf sum = vf_set(0);
+    vf_transpose(r);
+    for (int l = 0; l < LANES; l++)
+        sum += r[l];
+    return sum;
+}
+
+/* Keys of LANES vectors, nearly, and how much larger the true ones may be: either sum of D products in f32 is within
+ * D * 2^-24 of the products' magnitudes. A NaN in key or bound says nothing. */
+INLINE vf keys_nearly(const struct job *j, int64_t v, const float *q, const bool l2, vf *bound)
+{
+    const int64_t dims = j->p->dimensions, last = j->p->vectors - 1;
+    vf key[LANES], size[LANES];
+    for (int l = 0; l < LANES; l++) {
+        const float *const x = j->vectors + (v + l < last ? v + l : last) * dims;
+        vf a = vf_set(0), m = vf_set(0);
+        for (int64_t d = 0; d < dims; d += LANES) {
+            const int64_t left = dims - d < LANES ? dims - d : LANES;
+            const vf u = left == LANES ? vf_load(x + d) : vf_load_part(x + d, left);
+            const vf w = left == LANES ? vf_load(q + d) : vf_load_part(q + d, left);
+            __builtin_prefetch(x + d + BLOCK * dims);
+            const vf product = l2 ? (u - w) * (u - w) : u * w;
+            a += product;
+            m += vf_abs(product);
+        }
+        key[l] = l2 ? -a : a;
+        size[l] = m;
+    }
+    *bound = sums_of(size) * vf_set((float)dims * 1.4e-7F) + vf_set(1e-40F);
+    return sums_of(key);
+}
+
+INLINE void sift(const struct job *j, int part, int64_t v, int64_t query, const bool l2)
+{
+    const struct search_params *const p = j->p;
+    const int64_t dims = p->dimensions, at = part * j->group + query;
+    const float *const q = j->queries + query * dims;
+    struct candidate *const heap = j->heap + at * p->k;
+    int *const filled = j->filled + at;
+    for (int half = 0; half < 2; half++) {
+        const int64_t from = v + half * LANES, left = p->vectors - from;
+        const uint32_t there = left >= LANES ? (uint32_t)((UINT64_C(1) << LANES) - 1)
+                               : left > 0    ? (UINT32_C(1) << left) - 1
+                                             : 0;
+        vf bound;
+        const vf key = keys_nearly(j, from, q, l2, &bound);
+        const vf least = vf_set(*filled == p->k ? heap[0].key : -INFINITY);
+        for (uint32_t which = ~vmask_bits(vf_less(key + bound, least)) & there; which; which &= which - 1) {
+            const int64_t i = from + __builtin_ctz(which);
+            const float exact = key_alone(j->vectors + i * dims, q, dims, l2);
+            if (!isnan(exact))
+                nearest_offer(heap, filled, p->k, (struct candidate){exact, (int32_t)i});
+        }
+    }
+}
+
 INLINE void part_of(const struct job *j, int part, const bool l2)
 {
     vf *const x = j->packed + part * j->row;
     const int64_t end = j->blocks * (part + 1) / j->parts;
     for (int64_t block = j->blocks * part / j->parts; block < end; block++) {
         int64_t q = 0;
+        if (j->group <= SIFTED) {
+            for (; q < j->group; q++)
+                sift(j, part, block * BLOCK, q, l2);
+            continue;
+        }
         pack(j, block * BLOCK, x);
         for (; q + QUERIES <= j->group; q += QUERIES)
             tile(j, part, x, block * BLOCK, q, QUERIES, l2);
