@@ -1,10 +1,11 @@
 /* search on CUDA: the scores of a slab of vectors go to device memory (search_keys.cuh), then the best of every 2,048
  * are kept, again and again until k are left (search_select.cuh).
  *
- *   launches per slab of vectors and group of queries: scores (twice where queries are left over of whole tiles), then
- *            two selections for up to about k * 2,048 / k vectors at a time; the last writes the results
+ *   launches per slab of vectors and group of queries: scores (twice where few queries are left over of whole tiles),
+ *            then selections: one where a block has all candidates, two up to 2,048 * 2,048 / k vectors, whose last
+ *            writes the results. One query among 100,000 vectors: three
  *   memory   rows are read 64 bytes at a time, two to a warp: a third sector of each where rows begin within one; 128
- *            bytes where queries are few. No bank is met twice before the sort */
+ *            bytes at a time where queries are few. No bank is met twice before the sort */
 #include "search.h"
 
 #include "device.cuh"

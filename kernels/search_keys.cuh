@@ -3,7 +3,8 @@
  *
  *   many     64 vectors by 64 queries per block, 16 scores in the registers of a thread
  *   few      a vector per thread and up to eight queries, rows of 32 dimensions copied to shared memory while those
- *            before them are multiplied: every vector is read once, N * D * 4 bytes, which is what there is to wait for */
+ *            before them are multiplied: every vector is read once, N * D * 4 bytes, which is what there is to wait for
+ */
 #ifndef SEARCH_KEYS_CUH
 #define SEARCH_KEYS_CUH
 #include "device.cuh"
@@ -93,8 +94,8 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 3)) sea
 }
 
 /* Rows of FEW_DEPTH dimensions from d on, on their way to shared memory; zeros behind the last. */
-static __device__ inline void few_copy(const float *from, int first, int rows, int count, int dimensions, int d, int row,
-                                       float *to)
+static __device__ inline void few_copy(const float *from, int first, int rows, int count, int dimensions, int d,
+                                       int row, float *to)
 {
     const int lane = (int)threadIdx.x % FEW_DEPTH;
     for (int r = (int)threadIdx.x / FEW_DEPTH; r < rows; r += FEW_THREADS / FEW_DEPTH) {
@@ -127,8 +128,8 @@ static __device__ inline void few_multiply(const float *x, const float *q, bool 
 template <int QUERIES>
 static __global__ void __launch_bounds__(FEW_THREADS, DEVICE_BLOCKS(FEW_THREADS, 6)) search_keys_few(struct slab s)
 {
-    SHARED(float, x, 2 * FEW_THREADS *FEW_ROW);
-    SHARED(float, q, 2 * QUERIES *FEW_DEPTH);
+    SHARED(float, x, 2 * FEW_THREADS * FEW_ROW);
+    SHARED(float, q, 2 * QUERIES * FEW_DEPTH);
     const int v = (int)blockIdx.x * FEW_THREADS, query = (int)blockIdx.y * QUERIES;
     float total[QUERIES] = {0}, sum[QUERIES] = {0};
     few_copy(s.vectors, v, FEW_THREADS, s.vectors_count, s.dimensions, 0, FEW_ROW, x);
@@ -170,14 +171,15 @@ static void keys_launch(cudaStream_t stream, const struct slab *s)
     struct slab part = *s;
     part.queries_count = many;
     if (many > 0)
-        LAUNCH(search_keys, dim3((unsigned)((s->vectors_count + TILE - 1) / TILE), (unsigned)((many + TILE - 1) / TILE)),
-               THREADS, 0, stream, part);
+        LAUNCH(search_keys,
+               dim3((unsigned)((s->vectors_count + TILE - 1) / TILE), (unsigned)((many + TILE - 1) / TILE)), THREADS, 0,
+               stream, part);
     part.queries += (int64_t)many * s->dimensions;
     part.key += many * s->stride;
     part.queries_count = few;
     if (few > 4)
-        LAUNCH(search_keys_few<FEW_EACH>, dim3(blocks, (unsigned)(few + FEW_EACH - 1) / FEW_EACH), FEW_THREADS, 0, stream,
-               part);
+        LAUNCH(search_keys_few<FEW_EACH>, dim3(blocks, (unsigned)(few + FEW_EACH - 1) / FEW_EACH), FEW_THREADS, 0,
+               stream, part);
     else if (few > 2)
         LAUNCH(search_keys_few<4>, blocks, FEW_THREADS, 0, stream, part);
     else if (few > 1)

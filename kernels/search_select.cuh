@@ -1,6 +1,6 @@
-/* search_select.cuh - the best k of every 2,048 candidates, again and again until k are left. A candidate is one integer,
- * its score's order in front and its index turned round behind, so that the largest is the best and no two are equal:
- * what is kept does not depend on who is compared with whom, nor in which order they come.
+/* search_select.cuh - the best k of every 2,048 candidates, again and again until k are left. A candidate is one
+ * integer, its score's order in front and its index turned round behind, so that the largest is the best and no two are
+ * equal: what is kept does not depend on who is compared with whom, nor in which order they come.
  *
  *   bounds   only candidates above the k-th best of the vectors before this slab take part. Where more than 256 are
  *            left, the k-th largest of the threads' own best, which at least k candidates reach, turns most away. The

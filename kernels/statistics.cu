@@ -1,6 +1,6 @@
 /* statistics on CUDA: a block per row of up to STATISTICS_TILE frames (statistics_long.cu has the longer ones), group
- * of 32 columns and side (values, differences). A lane is a column, a warp a
- * run of frames, so that each warp reads 128 neighbouring bytes.
+ * of 32 columns and side (values, differences). A lane is a column, a warp a run of frames, so that each warp reads 128
+ * neighbouring bytes.
  *
  *   method   keys are integers in the order of the floats. The gap that holds the middle key is cut into 16 bins per
  *            pass, counted in shared memory, a histogram per warp and lane: nobody waits for anybody, and counting

@@ -11,13 +11,12 @@
  *            where a tile begins
  *   launches 11 per group of rows: sums, their addition, four times counts and bins, results. A group is up to 64
  *            rows whose scratch stays below 8 MB, or one row
- *   scratch  32 bytes per tile and column, 2,128 per row and column: 2.3 MB for two rows of 310,000 frames of 165 */
+ *   scratch  32 bytes per tile and column, 2,120 per row and column: 2.3 MB for two rows of 310,000 frames of 165 */
 #include "statistics_middle.cuh"
 #include "statistics_tiles.cuh"
 
 /* occupancy: 2 blocks of 512 threads */
-static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 2))
-    statistics_sums(struct statistics_group k)
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 2)) statistics_sums(struct statistics_group k)
 {
     SHARED(double, sums, SIDES *THREADS);
     SHARED(int, keys, SIDES *THREADS);

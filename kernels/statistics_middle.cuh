@@ -1,5 +1,6 @@
-/* statistics_middle.cuh - kernels of statistics_long.cu that have a block per row, side and 32 columns, a lane per column:
- * the sums of the tiles, the bin that holds the middle, the results. What they read is small beside the values. */
+/* statistics_middle.cuh - kernels of statistics_long.cu that have a block per row, side and 32 columns, a lane per
+ * column: the sums of the tiles, the bin that holds the middle, the results. What they read is small beside the values.
+ */
 #ifndef STATISTICS_MIDDLE_CUH
 #define STATISTICS_MIDDLE_CUH
 #include "statistics_tiles.cuh"
@@ -54,8 +55,7 @@ static __device__ inline int64_t bin_at(const struct statistics_group *k, const 
 }
 
 /* Adds up the tiles' sums and begins the search for the middle. occupancy: 4 blocks of 512 threads */
-static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
-    statistics_begin(struct statistics_group k)
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4)) statistics_begin(struct statistics_group k)
 {
     SHARED(double, part, THREADS);
     SHARED(int, least, THREADS);
@@ -141,8 +141,7 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 2))
 }
 
 /* occupancy: 4 blocks of 512 threads */
-static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
-    statistics_write(struct statistics_group k)
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4)) statistics_write(struct statistics_group k)
 {
     SHARED(double, part, THREADS);
     const struct unit u = unit_of(&k);
@@ -154,8 +153,7 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4))
     const float before = value_of(*state_of(&k, BEFORE, u.unit, u.column));
     const float lower = *state_of(&k, BELOW, u.unit, u.column) < u.n / 2 ? upper : before;
     const bool number = u.n > 0 && mean == mean;
-    float *const y =
-        k.y + (k.row[u.row].row * STATISTICS + (u.side ? STATISTIC_KINDS : 0)) * k.columns + u.column;
+    float *const y = k.y + (k.row[u.row].row * STATISTICS + (u.side ? STATISTIC_KINDS : 0)) * k.columns + u.column;
     y[STATISTIC_MEAN * k.columns] = number ? (float)mean : NAN;
     y[STATISTIC_VAR * k.columns] = number ? (float)(squares / (double)u.n) : NAN;
     y[STATISTIC_MEDIAN * k.columns] = !number ? NAN : u.n % 2 ? upper : (lower + upper) / 2;

@@ -12,13 +12,13 @@ enum {
     RUN = TILE / WARPS, /* frames of a warp */
     STEPS = 8,          /* loads of a thread on their way at once */
     BINS = 256,
-    PASSES = 4,                 /* of 8 bits of the keys each */
-    BINS_EACH = BINS / WARPS,   /* of a warp that looks for the middle */
-    SIDES = 2,                  /* values, differences */
-    ROWS_MOST = 64,             /* of a group */
-    SCRATCH = 8 << 20,          /* bytes to stay below, one row aside */
-    DIFFERENCES = 1 << 16,      /* a difference's count, in the upper half of the word */
-    VALUES = DIFFERENCES - 1,   /* the lower half: a tile has fewer */
+    PASSES = 4,               /* of 8 bits of the keys each */
+    BINS_EACH = BINS / WARPS, /* of a warp that looks for the middle */
+    SIDES = 2,                /* values, differences */
+    ROWS_MOST = 64,           /* of a group */
+    SCRATCH = 8 << 20,        /* bytes to stay below, one row aside */
+    DIFFERENCES = 1 << 16,    /* a difference's count, in the upper half of the word */
+    VALUES = DIFFERENCES - 1, /* the lower half: a tile has fewer */
 };
 static_assert((int)STATISTICS_TILE < (int)DIFFERENCES, "counts of a tile fit half a word");
 
@@ -150,7 +150,8 @@ struct found {
 static __device__ inline struct found part_step(struct part *r, int width, float v)
 {
     const int lane = (int)threadIdx.x % LANES;
-    const float neighbour = __shfl_sync(0xffffffffu, v, (lane - width) & (LANES - 1)); /* the first lanes': the last's */
+    const float neighbour =
+        __shfl_sync(0xffffffffu, v, (lane - width) & (LANES - 1)); /* the first lanes': the last's */
     struct found f;
     f.value[0] = v;
     f.value[1] = v - (lane < width ? r->carry : neighbour);
