@@ -54,8 +54,8 @@ static __device__ inline int64_t bin_at(const struct statistics_group *k, const 
     return (u->unit * BINS + bin) * k->columns + u->column;
 }
 
-/* Adds up the tiles' sums and begins the search for the middle. occupancy: 4 blocks of 512 threads */
-static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4)) statistics_begin(struct statistics_group k)
+/* Adds up the tiles' sums and begins the search for the middle. occupancy: 2 blocks of 512 threads */
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 2)) statistics_begin(struct statistics_group k)
 {
     SHARED(double, part, THREADS);
     SHARED(int, least, THREADS);
