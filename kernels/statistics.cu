@@ -1,5 +1,6 @@
-/* statistics on CUDA: a block per row, group of 32 columns and side (values, differences). A lane is a column, a warp a
- * run of frames, so that each warp reads 128 neighbouring bytes.
+/* statistics on CUDA: a block per row of up to STATISTICS_TILE frames (statistics_long.cu has the longer ones), group
+ * of 32 columns and side (values, differences). A lane is a column, a warp a run of frames, so that each warp reads 128
+ * neighbouring bytes.
  *
  *   method   keys are integers in the order of the floats. The gap that holds the middle key is cut into 16 bins per
  *            pass, counted in shared memory, a histogram per warp and lane: nobody waits for anybody, and counting
@@ -7,9 +8,7 @@
  *            one
  *   sectors  whole ones, where there are eight columns or more; a feature of one value per frame has a lane per warp
  *            at work, and 4 bytes of a sector at a time: the rest of it comes from the cache */
-#include "statistics.h"
-
-#include "device.cuh"
+#include "statistics.cuh"
 
 enum { COLUMNS = 32, WARPS = 16, THREADS = COLUMNS * WARPS, BINS = 16 };
 static_assert((int)WARPS == (int)BINS, "a warp adds up one bin");
@@ -68,17 +67,6 @@ static __device__ inline bool run_next(struct run *r, float *v)
         r->phase = r->phase + 1 == r->block ? 0 : r->phase + 1;
     }
     return found;
-}
-
-static __device__ inline int key_of(float v)
-{
-    const int bits = __float_as_int(v);
-    return bits ^ ((bits >> 31) & 0x7fffffff);
-}
-
-static __device__ inline float value_of(int key)
-{
-    return __int_as_float(key ^ ((key >> 31) & 0x7fffffff));
 }
 
 /* Sum, least or largest over the warps of each lane's column, for all; part [THREADS] is shared memory. */
@@ -195,6 +183,8 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 3))
     SHARED(double, part, THREADS);
     const struct side s = side_of(&k);
     const int64_t unit = blockIdx.x / 2, row = unit / k.groups;
+    if (s.frames > STATISTICS_TILE)
+        return;
     const int64_t column = (unit % k.groups) * COLUMNS + threadIdx.x % COLUMNS;
     float *const y = k.y + (row * STATISTICS + (s.differences ? STATISTIC_KINDS : 0)) * k.columns + column;
     double sum = 0, squares = 0;
@@ -230,8 +220,13 @@ extern "C" int statistics_cuda(struct exec *ex, const struct ragged *x, int64_t 
 {
     const int groups = (x->channels + COLUMNS - 1) / COLUMNS;
     const struct statistics_batch k = {(const float *)x->data, y, x->offset_device, x->channels, block, groups};
-    if (x->rows == 0)
-        return STATUS_OK;
-    LAUNCH(statistics_kernel, (unsigned)(2 * x->rows * groups), THREADS, 0, device_launch_stream(ex), k);
+    bool some = false;
+    for (int64_t b = 0; b < x->rows; b++)
+        some |= ragged_length(x, b) <= STATISTICS_TILE;
+    const int code = statistics_long(ex, x, block, y);
+    if (code)
+        return code;
+    if (some)
+        LAUNCH(statistics_kernel, (unsigned)(2 * x->rows * groups), THREADS, 0, device_launch_stream(ex), k);
     return device_launched("statistics");
 }

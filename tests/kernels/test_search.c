@@ -237,6 +237,83 @@ TEST(search_gives_equal_bits)
     exec_destroy(&ex);
 }
 
+/* The scores' bits do not depend on how many queries there are: few take a way of their own. */
+TEST(search_gives_equal_bits_to_any_number_of_queries)
+{
+    enum { N = 150, Q = 82, K = 7 };
+    static const int64_t counts[] = {1, 2, 3, 5, 9, 16, 64, 65};
+    static const int32_t dimensions[] = {31, 130, 257};
+    struct exec *ex = subject_exec();
+    for (int i = 0; i < 6; i++) {
+        struct data d = data_of((struct search_params){N, Q, dimensions[i / 2], K, i % 2 ? SEARCH_L2 : SEARCH_DOT},
+                                90 + (uint64_t)i);
+        struct results all = results_of(ex, &d);
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+            struct data some = d;
+            some.p.queries = counts[c];
+            struct results r = results_of(ex, &some);
+            CHECK(compare_bits(all.index, r.index, (size_t)counts[c] * K * sizeof *r.index));
+            CHECK(compare_bits(all.score.data, r.score.data, (size_t)counts[c] * K * sizeof(float)));
+            results_free(&r);
+        }
+        results_free(&all);
+        data_free(&d);
+    }
+    exec_destroy(&ex);
+}
+
+/* Of `values` scores that come again and again, in rising or falling order or mixed: the k best, equal ones by index.
+ */
+static void check_order(struct exec *ex, struct search_params p, int64_t values, int order)
+{
+    struct data d = data_of(p, 1);
+    int64_t *const want = malloc((size_t)p.k * sizeof *want), n = 0;
+    REQUIRE(want);
+    for (int64_t i = 0; i < p.vectors; i++) {
+        const int64_t mixed = i * 226817 % values; /* two of the 20 best of 264,000 come after 2^18 */
+        d.vectors[i] = (float)(order == 0  ? mixed
+                               : order > 0 ? i * values / p.vectors
+                                           : values - 1 - i * values / p.vectors);
+    }
+    for (int64_t q = 0; q < p.queries; q++)
+        d.queries[q] = (float)(5 - q % 5); /* products that are exact */
+    for (int64_t v = values - 1; v >= 0 && n < p.k; v--)
+        for (int64_t i = 0; i < p.vectors && n < p.k; i++)
+            if (d.vectors[i] == (float)v)
+                want[n++] = i;
+    for (; n < p.k; n++)
+        want[n] = -1;
+    struct results r = results_of(ex, &d);
+    bool same = true;
+    for (int64_t i = 0; i < p.queries * p.k; i++) {
+        const int64_t v = want[i % p.k];
+        same &= r.index[i] == v &&
+                (v < 0 ? !!isnan(r.score.data[i]) : r.score.data[i] == d.vectors[v] * d.queries[i / p.k]);
+    }
+    CHECK(same);
+    results_free(&r);
+    data_free(&d);
+    free(want);
+}
+
+/* What a device keeps of one block, or slab, of vectors bounds the next: equal scores on both sides of such edges. */
+TEST(search_keeps_the_order_across_blocks)
+{
+    static const struct {
+        struct search_params p;
+        int64_t values;
+    } cases[] = {{{5000, 1, 1, 10, SEARCH_DOT}, 1},     {{5000, 2, 1, 300, SEARCH_DOT}, 3},
+                 {{6200, 3, 1, 256, SEARCH_DOT}, 6200}, {{4097, 1, 1, 1024, SEARCH_DOT}, 40},
+                 {{2048, 1, 1, 1, SEARCH_DOT}, 2048},   {{2049, 1, 1, 257, SEARCH_DOT}, 2},
+                 {{5000, 17, 1, 12, SEARCH_DOT}, 5000}, {{600, 1, 1, 1024, SEARCH_DOT}, 7},
+                 {{3, 770, 1, 1024, SEARCH_DOT}, 2},    {{264000, 2, 1, 20, SEARCH_DOT}, 264000}};
+    struct exec *ex = subject_exec();
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int order = -1; order <= 1; order++)
+            check_order(ex, cases[c].p, cases[c].values, order);
+    exec_destroy(&ex);
+}
+
 TEST(search_refuses)
 {
     static const struct search_params good = {2, 1, 3, 2, SEARCH_DOT};

@@ -2,46 +2,12 @@
 #include "device_batch.h"
 #include "subject.h"
 
-static const int64_t lengths[] = {1, 2, 3, 15, 16, 17, 64, 65, 1000};
-static const int32_t widths[] = {1, 7, 8, 16, 20, 128, 131};
-enum { LENGTHS = sizeof lengths / sizeof *lengths, WIDTHS = sizeof widths / sizeof *widths };
-
 static float *values(uint64_t seed, int64_t n)
 {
     float *const x = malloc((size_t)n * sizeof *x);
     for (int64_t i = 0; i < n; i++)
         x[i] = -40 + 40 * test_noise(&seed) + (test_random(&seed) % 4 == 0 ? 0 : 5 * test_noise(&seed));
     return x;
-}
-
-static int rising(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The five of v [n]; sorts v. */
-static void oracle_describe(double *v, int64_t n, double out[STATISTIC_KINDS])
-{
-    double sum = 0, squares = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += v[i];
-    for (int64_t i = 0; i < n; i++)
-        squares += pow(v[i] - sum / (double)n, 2);
-    qsort(v, (size_t)n, sizeof *v, rising);
-    out[STATISTIC_MEAN] = sum / (double)n;
-    out[STATISTIC_VAR] = squares / (double)n;
-    out[STATISTIC_MEDIAN] = (v[(n - 1) / 2] + v[n / 2]) / 2;
-    out[STATISTIC_MIN] = v[0];
-    out[STATISTIC_MAX] = v[n - 1];
-}
-
-static int run_statistics(struct exec *ex, const struct ragged *x, int64_t block, float *y)
-{
-    struct device_batch b = device_batch(ex);
-    const struct ragged in = device_ragged_in(&b, x);
-    float *const out = device_out(&b, y, (size_t)(x->rows * STATISTICS * x->channels) * sizeof *y);
-    return device_done(&b, statistics(ex, &in, block, out));
 }
 
 static int run_mfcc(struct exec *ex, const struct mfcc_params *p, const struct ragged *x, const float *least,
@@ -68,98 +34,6 @@ static int run_clip(struct exec *ex, const struct ragged *x, const float *least)
     struct ragged out = device_ragged_out(&b, x);
     const float *const floor_db = device_in(&b, least, (size_t)x->rows * sizeof *least);
     return device_done(&b, decibel_clip(ex, &out, floor_db));
-}
-
-/* In units of the tolerance of statistics.h. */
-static double worst_of(const double *want, const float *got, int64_t columns, double largest)
-{
-    double worst = 0;
-    for (int k = 0; k < STATISTIC_KINDS; k++) {
-        const double tolerance = k == STATISTIC_VAR    ? 1e-5 * want[k] + 1e-12 * largest * largest
-                                 : k == STATISTIC_MEAN ? 2e-7 * largest
-                                                       : 6e-8 * fabs(want[k]);
-        const double gap = fabs(got[k * columns] - want[k]);
-        worst = compare_worst(worst, gap == 0 ? 0 : gap / tolerance);
-    }
-    return worst;
-}
-
-static double statistics_error(struct exec *ex, int64_t frames, int32_t columns, int64_t block, uint64_t seed)
-{
-    float *const x = values(seed, frames * columns);
-    double *const v = malloc((size_t)frames * sizeof *v), worst = 0;
-    const int64_t offset[2] = {0, frames};
-    const struct ragged in = {.data = x, .channels = columns, .offset = offset, .rows = 1, .total = frames};
-    struct guarded g = guarded_open((int64_t)STATISTICS * columns);
-    CHECK_OK(run_statistics(ex, &in, block, g.data));
-    CHECK(guarded_intact(&g) && exec_arena(ex)->used == 0);
-    for (int64_t c = 0; c < columns; c++) {
-        double want[STATISTIC_KINDS];
-        int64_t n = 0;
-        for (int64_t t = 0; t < frames; t++)
-            v[t] = x[t * columns + c];
-        oracle_describe(v, frames, want);
-        worst = compare_worst(worst, worst_of(want, g.data + c, columns, 85));
-        for (int64_t t = 1; t < frames; t++)
-            if (block == 0 || t % block)
-                v[n++] = x[t * columns + c] - x[(t - 1) * columns + c];
-        if (n)
-            oracle_describe(v, n, want);
-        for (int k = 0; n == 0 && k < STATISTIC_KINDS; k++)
-            worst = isnan(g.data[(STATISTIC_KINDS + k) * columns + c]) ? worst : INFINITY;
-        if (n)
-            worst = compare_worst(worst, worst_of(want, g.data + STATISTIC_KINDS * columns + c, columns, 170));
-    }
-    guarded_close(&g);
-    free(x), free(v);
-    return worst;
-}
-
-TEST(statistics_match_oracle)
-{
-    struct exec *ex = subject_exec();
-    double worst = 0;
-    for (int i = 0; i < LENGTHS; i++)
-        for (int k = 0; k < WIDTHS; k++)
-            for (int64_t block = 0; block < 65; block += 64) {
-                const double error = statistics_error(ex, lengths[i], widths[k], block, (uint64_t)(i * 100 + k));
-                if (!(error <= 1))
-                    printf("    %lld frames of %d, blocks of %lld: %.2g times the tolerance\n", (long long)lengths[i],
-                           (int)widths[k], (long long)block, error);
-                worst = compare_worst(worst, error);
-            }
-    printf("    statistics: %.2f of the tolerance\n", worst);
-    CHECK_AT_MOST(worst, 1);
-    exec_destroy(&ex);
-}
-
-/* Equal values, both zeros, values around zero, a NaN in one column, rows of a batch, an empty row. */
-TEST(statistics_of_odd_columns)
-{
-    enum { T = 40, C = 5 };
-    struct exec *ex = subject_exec();
-    float x[2 * T * C], y[3 * STATISTICS * C];
-    for (int t = 0; t < 2 * T; t++) {
-        x[t * C] = 3;
-        x[t * C + 1] = t % 2 ? 0.0f : -0.0f;
-        x[t * C + 2] = (float)(t % T) - 19.5f;
-        x[t * C + 3] = t == T + 7 ? NAN : 1;
-        x[t * C + 4] = t % T == 0 ? 1e-38f : -1e-38f;
-    }
-    const int64_t offset[4] = {0, T, T, 2 * T};
-    const struct ragged in = {.data = x, .channels = C, .offset = offset, .rows = 3, .total = 2 * T};
-    CHECK_OK(run_statistics(ex, &in, 0, y));
-    const float *const first = y, *const none = y + STATISTICS * C, *const last = y + 2 * STATISTICS * C;
-    for (int k = 0; k < STATISTICS * C; k++) {
-        CHECK(isnan(none[k]));
-        CHECK(k % C == 3 ? !!isnan(last[k]) : compare_bits(first + k, last + k, sizeof *first));
-    }
-    CHECK(first[STATISTIC_MEAN * C] == 3 && first[STATISTIC_VAR * C] == 0 && first[STATISTIC_MEDIAN * C] == 3);
-    CHECK(first[STATISTIC_MEDIAN * C + 1] == 0 && first[STATISTIC_MEDIAN * C + 2] == 0);
-    CHECK(first[STATISTIC_MIN * C + 2] == -19.5f && first[STATISTIC_MAX * C + 2] == 19.5f);
-    CHECK(first[(STATISTIC_KINDS + STATISTIC_MEDIAN) * C + 2] == 1);
-    CHECK(first[STATISTIC_MEDIAN * C + 4] == -1e-38f);
-    exec_destroy(&ex);
 }
 
 TEST(mfcc_matches_oracle)

@@ -41,6 +41,21 @@ static inline void store2(float *p, float2 v)
     *(emulator_bytes8 *)p = bits;
 }
 
+/* Blocks run one after the other and threads only switch where they wait; the build that counts takes them for neither
+ * reads nor writes. */
+static inline int atomicAdd(int *at, int value)
+{
+    return (int)__atomic_fetch_add((std::uint32_t *)at, (std::uint32_t)value, __ATOMIC_RELAXED);
+}
+
+static inline int atomicMax(int *at, int value)
+{
+    const int old = (int)__atomic_load_n((std::uint32_t *)at, __ATOMIC_RELAXED);
+    if (value > old)
+        __atomic_store_n((std::uint32_t *)at, (std::uint32_t)value, __ATOMIC_RELAXED);
+    return old;
+}
+
 static inline float __ldg(const float *p)
 {
     return *p;
