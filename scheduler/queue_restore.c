@@ -134,6 +134,8 @@ static int restore_record(void *context, const struct journal_record *r)
         if (!job_is_over(s->job))
             return damaged(r, "it has finished, with items that have no outcome");
         s->job->finished_unix_ms = (int64_t)r->unix_ms;
+        if (q->unix_ms > s->job->finished_unix_ms) /* the time of keeping runs on while no scheduler does */
+            s->job->finished_ms = q->now_ms - (q->unix_ms - s->job->finished_unix_ms);
         return STATUS_OK;
     default:
         code = restore_of_item(s, r);

@@ -142,6 +142,29 @@ TEST(leases_of_before_end_with_their_time)
     journal_lmdb_close(&j);
 }
 
+TEST(the_time_of_keeping_runs_on)
+{
+    struct journal_lmdb *j = open_journal();
+    struct journal_loaded loaded;
+    struct rig r;
+    struct message_job m;
+    rig_restore(&r, j, 1, &loaded);
+    const uint64_t old = rig_submit(&r, (struct rig_job){.items = 0});
+    r.now_ms += 1200000; /* 2,800,000 ms before the restart */
+    const uint64_t young = rig_submit(&r, (struct rig_job){.items = 0});
+    commit_of(&r);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+    j = open_journal();
+    rig_restore(&r, j, 2, &loaded);
+    CHECK(loaded.jobs == 2);
+    rig_tick(&r, 0);
+    CHECK_CODE(queue_show(r.queue, old, &m), STATUS_NOT_FOUND);
+    CHECK(rig_show(&r, young).state == JOB_DONE);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+}
+
 TEST(what_depends_on_a_session_ends_with_it)
 {
     struct journal_lmdb *j = open_journal();
