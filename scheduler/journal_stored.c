@@ -3,13 +3,25 @@
 #include "hash.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
+
+enum { LEAST_FREE = 64 << 10 };
 
 #define STORED_SCHEMA(name, table) WIRE_SCHEMA(name##_schema, struct name, table, #name)
 
 STORED_TABLES(STORED_SCHEMA)
 
+/* LMDB calls a write that was cut short an input/output error. */
+static bool is_full(const char *folder)
+{
+    struct statvfs fs;
+    return statvfs(folder, &fs) == 0 && fs.f_bavail * fs.f_frsize < LEAST_FREE;
+}
+
 int journal_lmdb_fail(const struct journal_lmdb *j, int error, const char *what)
 {
+    if (error == ENOSPC || (error == EIO && is_full(j->folder)))
+        return fail(STATUS_IO, "journal %s: %s: no space is left on its disk", j->folder, what);
     return fail(error == ENOMEM ? STATUS_NOMEM : STATUS_IO, "journal %s: %s: %s", j->folder, what, mdb_strerror(error));
 }
 
