@@ -64,8 +64,8 @@ static int show_page(struct batch *b, struct client *c, uint64_t job, int64_t wa
     while (!code && client_next(&page, &o))
         code = show_outcome(b, &o);
     fflush(stdout);
-    if (!code && ferror(stdout))
-        code = fail(STATUS_IO, "cannot write to stdout");
+    if (!code && ferror(stdout)) /* a signal ends a write that waits for a slow reader */
+        code = cli_interrupted ? fail(STATUS_CANCELLED, "interrupted") : fail(STATUS_IO, "cannot write to stdout");
     *cursor = page.cursor;
     *over = page.over;
     client_page_release(&page);
