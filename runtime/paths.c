@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int paths_make(const char *folder)
@@ -112,5 +113,23 @@ int paths_find(const char *home, struct paths *out)
         return code;
     snprintf(out->client_socket, sizeof out->client_socket, "ipc://%s/client.sock", out->run);
     snprintf(out->worker_socket, sizeof out->worker_socket, "ipc://%s/worker.sock", out->run);
+    return STATUS_OK;
+}
+
+int paths_refuse_network(const char *what, const char *folder)
+{
+    static const struct {
+        unsigned long magic;
+        const char *name;
+    } remote[] = {{0x6969, "NFS"},    {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x517b, "SMB"},
+                  {0x01021997, "9P"}, {0x5346414f, "AFS"},  {0x00c36400, "Ceph"}, {0x0bd00bd0, "Lustre"}};
+    struct statfs fs;
+    if (statfs(folder, &fs))
+        return fail(STATUS_IO, "%s %s: %s", what, folder, strerror(errno));
+    for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
+        if ((unsigned long)fs.f_type == remote[i].magic)
+            return fail(STATUS_UNSUPPORTED,
+                        "%s %s is on %s, where LMDB's locks and maps are not safe; set WAVEMILL_HOME to a local disk",
+                        what, folder, remote[i].name);
     return STATUS_OK;
 }

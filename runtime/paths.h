@@ -29,6 +29,10 @@ int paths_find(const char *home, struct paths *out) MUST_USE;
 /* mkdir -p with mode 0700. */
 int paths_make(const char *folder) MUST_USE;
 
+/* STATUS_UNSUPPORTED where the folder is on a network file system, which LMDB must not be; `what` begins the message.
+ */
+int paths_refuse_network(const char *what, const char *folder) MUST_USE;
+
 /* Folder of the running program (its real path), for finding its siblings. In base: also the compute child asks. */
 int paths_program_folder(char *out, size_t capacity) MUST_USE;
 

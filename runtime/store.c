@@ -1,6 +1,7 @@
 #include "store.h"
 
 #include "log.h"
+#include "paths.h"
 #include "store_state.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <time.h>
 
 enum { STORE_LAYOUT = 1, MAP_BYTES = 64 << 20 };
@@ -17,25 +17,6 @@ int store_lmdb_fail(const struct store *s, int error, const char *what)
 {
     return fail(error == MDB_NOTFOUND ? STATUS_NOT_FOUND : STATUS_IO, "store %s: %s: %s", s->folder, what,
                 mdb_strerror(error));
-}
-
-static int refuse_network(const char *folder)
-{
-    static const struct {
-        unsigned long magic;
-        const char *name;
-    } remote[] = {{0x6969, "NFS"},    {0xff534d42, "CIFS"}, {0xfe534d42, "SMB2"}, {0x517b, "SMB"},
-                  {0x01021997, "9P"}, {0x5346414f, "AFS"},  {0x00c36400, "Ceph"}, {0x0bd00bd0, "Lustre"}};
-    struct statfs fs;
-    if (statfs(folder, &fs))
-        return fail(STATUS_IO, "store %s: %s", folder, strerror(errno));
-    for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
-        if ((unsigned long)fs.f_type == remote[i].magic)
-            return fail(
-                STATUS_UNSUPPORTED,
-                "store %s is on %s, where LMDB's locks and maps are not safe; set WAVEMILL_HOME to a local disk",
-                folder, remote[i].name);
-    return STATUS_OK;
 }
 
 /* Begins a transaction with the growth lock held for reading; another process may have grown the map. */
@@ -107,7 +88,7 @@ static int open_tables(struct store *s)
 
 int store_open(const char *folder, const struct store_options *options, struct store **out)
 {
-    int code = refuse_network(folder);
+    int code = paths_refuse_network("store", folder);
     if (code)
         return code;
     struct store *s = calloc(1, sizeof *s);

@@ -1,4 +1,5 @@
 #include "journal_stored.h"
+#include "paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 enum {
@@ -231,20 +231,6 @@ static int commit(struct journal *journal)
 
 /* ---- opening ---- */
 
-static int refuse_network(const char *folder)
-{
-    static const unsigned long remote[] = {0x6969,     0xff534d42, 0xfe534d42, 0x517b,
-                                           0x01021997, 0x5346414f, 0x00c36400, 0x0bd00bd0};
-    struct statfs fs;
-    if (statfs(folder, &fs))
-        return fail(STATUS_IO, "journal %s: %s", folder, strerror(errno));
-    for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
-        if ((unsigned long)fs.f_type == remote[i])
-            return fail(STATUS_IO, "journal %s is on a network file system, where LMDB's locks and maps are not safe",
-                        folder);
-    return STATUS_OK;
-}
-
 static int take_lock(struct journal_lmdb *j)
 {
     char path[JOURNAL_FOLDER_MOST + 8];
@@ -308,7 +294,7 @@ int journal_lmdb_open(const char *folder, struct journal_lmdb **out)
     snprintf(j->folder, sizeof j->folder, "%s", folder);
     if (!code && mkdir(folder, 0700) && errno != EEXIST)
         code = fail(STATUS_IO, "journal %s: %s", folder, strerror(errno));
-    code = code ? code : refuse_network(folder);
+    code = code ? code : paths_refuse_network("journal", folder);
     code = code ? code : take_lock(j);
     code = code ? code : open_env(j);
     if (!code)

@@ -9,7 +9,7 @@
  *   removal      records of a removed job go bit by bit with the commits that follow, so that none takes long
  *   one writer   a lock on the folder's file `lock`, held until journal_lmdb_close
  *   errors       STATUS_BUSY: another scheduler has it; STATUS_VERSION: written by a later version; STATUS_IO: the
- *                folder is missing, read-only, full or on a network; STATUS_NOMEM */
+ *                folder is missing, read-only or full; STATUS_UNSUPPORTED: it is on a network; STATUS_NOMEM */
 #ifndef JOURNAL_LMDB_H
 #define JOURNAL_LMDB_H
 #include "journal.h"
