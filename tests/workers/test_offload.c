@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 6, SAMPLES = 6000, FRAMES_MOST = 400, MELS = 40, CEPSTRA = 13 };
+enum { THREADS = 6, SAMPLES = 6000, FRAMES_MOST = 400, MELS = 40, CEPSTRA = 13, FLOOR = 10 };
 
 /* One thread's row, and what came back. */
 struct row {
@@ -79,7 +79,7 @@ static void *ask(void *arg)
     const struct offload_series s = {.frames = r->frames[1],
                                      .logmel = r->mel,
                                      .mels = MELS,
-                                     .floor_db = r->loudest - 80,
+                                     .floor_db = r->loudest - FLOOR,
                                      .coefficients = CEPSTRA,
                                      .joined = r->centroid,
                                      .width = 1,
@@ -113,6 +113,19 @@ static bool same_results(const struct row *a, const struct row *b)
            same_bits(a->joined_statistics, b->joined_statistics, sizeof a->joined_statistics);
 }
 
+/* Nothing of log-mel lies below the floor, and something lies at it. */
+static bool is_clipped(const struct row *r)
+{
+    const float floor_db = r->loudest - FLOOR;
+    bool none_below = true, one_at = false;
+    for (int m = 0; m < MELS; m++) {
+        const float least = r->mel_statistics[STATISTIC_MIN * MELS + m];
+        none_below = none_below && least >= floor_db; /* a NaN is not */
+        one_at = one_at || least == floor_db;
+    }
+    return none_below && one_at;
+}
+
 static struct row alone[THREADS], together[THREADS];
 
 /* Rows alone, one after the other: what the others are compared with. */
@@ -143,6 +156,7 @@ TEST(rows_of_many_threads_share_batches_and_results_do_not_change)
         CHECK(same_results(&alone[i], &together[i]));
         CHECK(strcmp(together[i].stages.operations, "rms,mel,centroid,decibel,mfcc,statistics") == 0);
         CHECK(together[i].stages.compute_s > 0);
+        CHECK(is_clipped(&together[i]));
         shared += together[i].stages.launches;
     }
     CHECK(shared <= apart); /* how many meet is the scheduler's luck: the next test decides it */
