@@ -1,7 +1,8 @@
 /* bench - what the parts of wavemill-bench share. */
 #ifndef BENCH_H
 #define BENCH_H
-#include "ops.h"
+#include "batch.h"
+#include "network.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,18 +40,50 @@ void peers_stop(struct peers *p);
 /* Seconds that a peer took; negative when it cannot, which is said once on standard error. */
 double peers_run(struct peers *p, const char *peer, const char *name, const struct signal *s);
 
-/* One operation of ours, on a signal, with its output in memory that is there and touched. */
+/* What an operation starts from: the signal, as one channel or two, or what is made of it before anything is timed; for
+ * networks as many frames of noise as one segment of the signal has. */
+enum case_source { SOURCE_SAMPLES, SOURCE_STEREO, SOURCE_SPECTRA, SOURCE_BANDS, SOURCE_NETWORK };
+/* What is timed: the operation alone, or with the passes that finish a log-mel spectrogram and cepstra. */
+enum passes { PASS_ALONE, PASS_TOP_DB, PASS_MFCC };
+
 struct case_ {
-    const char *name, *what;
+    const char *row, *what; /* row: of ops.h, or the output of its spectral row */
     int rate_hz;
+    enum case_source source;
+    enum passes passes;
+    struct gpu_case c;                 /* of networks the name only: network.c has the rest */
     const char *peers[PEERS_MOST + 1]; /* NULL-terminated; "libsamplerate" runs in this process */
-    int (*run)(struct exec *ex, const struct signal *s, void *output, void *input) MUST_USE;
-    size_t (*output_bytes)(const struct signal *s);
-    int (*prepare)(struct exec *ex, const struct signal *s, void **input) MUST_USE; /* may be NULL; not timed */
-    double (*flops)(const struct signal *s);
-    double (*bytes)(const struct signal *s); /* that must move, at least */
 };
 extern const struct case_ bench_cases[];
 extern const int bench_case_count;
+
+/* A case on a signal, in the memory of an exec: everything is there and touched before it is timed. */
+struct work {
+    struct exec *ex;
+    struct gpu_case c;
+    enum passes passes;
+    struct network *network; /* NULL: a row on batches */
+    struct ragged x, y, cepstra, floor;
+    int64_t offsets[4][2];
+    bool borrowed; /* the data of x are the signal's */
+    float peak;
+    struct device_event *from, *to; /* NULL on the CPU */
+};
+int work_open(struct work *w, struct exec *ex, const struct case_ *c, const struct signal *s) MUST_USE;
+void work_close(struct work *w);
+/* Seconds of one of `calls` calls: by the clock on the CPU, by events on a device. */
+int work_time(struct work *w, int calls, double *seconds) MUST_USE;
+/* What it has to compute and to move at least. */
+double work_flops(const struct work *w);
+double work_bytes(const struct work *w);
+
+/* Time against the length of the signal as an SVG; seconds [GROWTH_LENGTHS] of each line, at most 0: not measured. */
+enum { GROWTH_LENGTHS = 6 };
+extern const double growth_lengths[GROWTH_LENGTHS];
+struct growth_line {
+    const char *name, *colour;
+    double seconds[GROWTH_LENGTHS];
+};
+int growth_draw(const char *path, const char *what, const struct growth_line *lines, int count) MUST_USE;
 
 #endif

@@ -1,326 +1,440 @@
-/* wavemill-bench - our operations beside those of librosa, torch, soxr and libsamplerate: the same signal, one run,
- * alternating, medians, and what arithmetic and memory of this machine allow. */
+/* wavemill-bench - our operations beside those of librosa, torch, numpy, soxr and libsamplerate: the same signal, one
+ * run, alternating, medians, and what arithmetic and memory of this machine allow; or on a device, by its events. */
 #include "bench.h"
+#include "bench_queue.h"
+#include "device_choice.h"
+#include "module.h"
 
 #include <getopt.h>
 #include <math.h>
 #include <samplerate.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static const char help[] =
     "usage: wavemill-bench [OPTION...] [CASE...]\n"
-    "Measures operations of the CPU beside their peers on the same signal, alternating, and prints medians and "
-    "ratios.\n"
-    "Cases: stft istft logmel mfcc centroid contrast rms zcr hpss resample search search1 (default: all).\n\n"
-    "  --seconds S     length of the signal (default 300; resample: 60)\n"
+    "       wavemill-bench queue [OPTION...]          the job queue beside others (queue --help)\n"
+    "Measures operations beside their peers on the same signal, alternating, and prints medians: time, GB/s of what\n"
+    "must be moved, GFLOP/s of what the equation asks for, the share of the limit that binds, and ratios.\n"
+    "A CASE is one that --list names, or a row of it with all its cases (default: all).\n\n"
+    "  --list          the cases: name, row of the table of operations, what it is\n"
+    "  --device D      cpu (default), cuda, cuda:N or emulated: the operations run there, with their input there, and\n"
+    "                  times are those of its events; no peers. Without such a device: exit status 4\n"
+    "  --seconds S     length of the signal (default 300, resample 60; on cuda 3600, emulated 0.25); networks see 7.8 "
+    "of\n"
+    "                  it at most, one segment\n"
     "  --rounds N      runs of each, 1 to 99 (default 5)\n"
     "  --threads N     of ours and of the peers (default 1)\n"
     "  --isa NAME      scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --python FILE   a Python with librosa, torch and soxr (default .deps/peers/bin/python; none: no peers)\n"
     "  --script FILE   the peers' program (default bench/peers/signal_peers.py)\n"
     "  --growth FILE   also measure from 1 s on, and draw time against length into FILE, an SVG\n"
-    "  --json          one object per line instead of a table\n";
+    "  --json          one object per line instead of a table\n\n"
+    "Limits: on the CPU one core's multiply-adds times the threads, and its copies, both measured first; on a GPU the\n"
+    "rate of its memory in the datasheet (tools/gpu-check measures what a GPU does). Emulated times mean nothing.\n";
 
 struct settings {
     double seconds;
     int rounds, threads;
     enum exec_isa isa;
+    struct device_choice device;
     const char *python, *script, *growth;
     bool json;
     char folder[64];
 };
 
-struct outcome {
-    double ours, peer[PEERS_MOST]; /* medians in seconds; negative: not measured */
-    double limit;                  /* seconds that arithmetic or memory take at least */
-    bool memory;                   /* it is memory */
+/* What everything is measured with. */
+struct bench {
+    struct settings t;
+    struct machine m;
+    struct device_info info;
+    struct exec *ex;
+    struct peers peers;
 };
 
-/* Memory for results on huge pages, touched before anything is timed. */
-static void *touched(size_t bytes)
-{
-    const size_t whole = (bytes + ((size_t)2 << 20) - 1) / ((size_t)2 << 20) * ((size_t)2 << 20);
-    void *const p = aligned_alloc((size_t)2 << 20, whole);
-    if (p) {
-        madvise(p, whole, MADV_HUGEPAGE);
-        memset(p, 0, whole);
-    }
-    return p;
-}
+struct outcome {
+    double ours, peer[PEERS_MOST]; /* medians in seconds; negative: not measured */
+    double flops, bytes;
+    double limit; /* seconds that arithmetic or memory take at least; 0: not known */
+    bool memory;  /* it is memory */
+};
 
 /* libsamplerate's best converter, in this process. */
-/* NOLINTNEXTLINE(readability-non-const-parameter): written through the converter's struct */
-static double run_libsamplerate(const struct signal *s, float *out)
+static double run_libsamplerate(const struct signal *s)
 {
     SRC_DATA d = {.data_in = s->samples,
-                  .data_out = out,
+                  .data_out = malloc((size_t)s->count * sizeof(float)),
                   .input_frames = (long)s->count,
                   .output_frames = (long)s->count,
                   .src_ratio = 44100.0 / s->rate_hz};
+    if (d.data_out)
+        memset(d.data_out, 0, (size_t)s->count * sizeof(float));
     const double began = bench_now();
-    return src_simple(&d, SRC_SINC_BEST_QUALITY, 1) ? -1 : bench_now() - began;
+    const bool good = d.data_out && src_simple(&d, SRC_SINC_BEST_QUALITY, 1) == 0;
+    const double seconds = bench_now() - began;
+    free(d.data_out);
+    return good ? seconds : -1;
 }
 
-static double limit_of(const struct case_ *c, const struct signal *s, const struct machine *m, int threads,
-                       bool *memory)
+static bool on_device(const struct bench *b)
 {
-    const double compute = m->flops > 0 ? c->flops(s) / (m->flops * threads) : 0;
-    const double move = m->bytes > 0 ? c->bytes(s) / m->bytes : 0;
-    *memory = move > compute;
-    return fmax(compute, move);
+    return b->t.device.backend != BACKEND_CPU;
 }
 
-static int measure(const struct settings *t, const struct case_ *c, const struct signal *s, const struct machine *m,
-                   struct exec *ex, struct peers *peers, int rounds, struct outcome *out)
+static void set_limit(const struct bench *b, struct outcome *o)
 {
-    double ours[ROUNDS_MOST], theirs[PEERS_MOST][ROUNDS_MOST];
+    const bool emulated = b->t.device.backend == BACKEND_EMULATED;
+    const double flops = on_device(b) ? 0 : b->m.flops * b->t.threads;
+    const double bytes = emulated ? 0 : on_device(b) ? 1e9 * b->info.copy_gbps : b->m.bytes;
+    const double compute = flops > 0 ? o->flops / flops : 0, move = bytes > 0 ? o->bytes / bytes : 0;
+    o->memory = move > compute;
+    o->limit = fmax(compute, move);
+}
+
+/* Calls between two events: on a GPU so many that launching hides behind running. */
+static int calls_of(const struct bench *b, double seconds)
+{
+    const double wanted = 1e-3 / fmax(seconds, 1e-6);
+    return b->t.device.backend != BACKEND_CUDA ? 1 : wanted > 40 ? 40 : wanted < 4 ? 4 : (int)wanted;
+}
+
+static int measure(struct bench *b, const struct case_ *c, const struct signal *s, struct outcome *o)
+{
+    double ours[ROUNDS_MOST], theirs[PEERS_MOST][ROUNDS_MOST], warm = 0;
     int counts[PEERS_MOST] = {0};
-    void *input = NULL, *output = touched(c->output_bytes(s));
-    int code = output ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
-    if (!code && c->prepare)
-        code = c->prepare(ex, s, &input);
-    if (!code)
-        code = c->run(ex, s, output, input); /* plans are made, caches are warm */
-    for (int r = 0; r < rounds && !code; r++) {
-        const double began = bench_now();
-        code = c->run(ex, s, output, input);
-        ours[r] = bench_now() - began;
-        for (int p = 0; !code && c->peers[p]; p++) {
+    struct work w;
+    int code = work_open(&w, b->ex, c, s);
+    if (code)
+        return code;
+    code = work_time(&w, 1, &warm); /* plans are made */
+    code = code ? code : work_time(&w, 1, &warm);
+    const int calls = calls_of(b, warm);
+    for (int r = 0; r < b->t.rounds && !code; r++) {
+        code = work_time(&w, calls, &ours[r]);
+        for (int p = 0; !code && !on_device(b) && c->peers[p]; p++) {
             const bool here = strcmp(c->peers[p], "libsamplerate") == 0;
-            const double seconds = here ? run_libsamplerate(s, output) : peers_run(peers, c->peers[p], c->name, s);
+            const double seconds = here ? run_libsamplerate(s) : peers_run(&b->peers, c->peers[p], c->c.name, s);
             if (seconds > 0)
                 theirs[p][counts[p]++] = seconds;
         }
     }
     if (!code) {
-        out->ours = bench_median(ours, rounds);
+        o->ours = bench_median(ours, b->t.rounds);
         for (int p = 0; p < PEERS_MOST; p++)
-            out->peer[p] = counts[p] ? bench_median(theirs[p], counts[p]) : -1;
-        out->limit = limit_of(c, s, m, t->threads, &out->memory);
+            o->peer[p] = counts[p] ? bench_median(theirs[p], counts[p]) : -1;
+        o->flops = work_flops(&w);
+        o->bytes = work_bytes(&w);
+        set_limit(b, o);
     }
-    free(input);
-    free(output);
+    work_close(&w);
     return code;
 }
 
-static void print(const struct settings *t, const struct case_ *c, const struct signal *s, const struct outcome *o)
+static void print_json(const struct bench *b, const struct case_ *c, double seconds, const struct outcome *o)
 {
-    const double seconds = (double)s->count / s->rate_hz;
-    if (t->json) {
-        printf("{\"case\":\"%s\",\"signal_s\":%g,\"threads\":%d,\"isa\":\"%s\",\"ours_s\":%.6f,\"limit_s\":%.6f,"
-               "\"limited_by\":\"%s\"",
-               c->name, seconds, t->threads, isa_name(t->isa), o->ours, o->limit, o->memory ? "memory" : "arithmetic");
-        for (int p = 0; c->peers[p]; p++)
-            if (o->peer[p] > 0)
-                printf(",\"%s_s\":%.6f,\"%s_ratio\":%.2f", c->peers[p], o->peer[p], c->peers[p], o->peer[p] / o->ours);
-        puts("}");
-    } else {
-        printf("%-9s %6.0f s %9.2f ms %7.0fx real time, %3.0f %% of %s", c->name, seconds, 1000 * o->ours,
-               seconds / o->ours, 100 * o->limit / o->ours, o->memory ? "memory    " : "arithmetic");
-        for (int p = 0; c->peers[p]; p++)
-            if (o->peer[p] > 0)
-                printf("   %s %.1f ms: %.1fx", c->peers[p], 1000 * o->peer[p], o->peer[p] / o->ours);
-        putchar('\n');
-    }
+    char device[DEVICE_NAME];
+    device_choice_name(&b->t.device, device);
+    printf("{\"case\":\"%s\",\"row\":\"%s\",\"device\":\"%s\",\"signal_s\":%g,\"threads\":%d,", c->c.name, c->row,
+           device, seconds, b->t.threads);
+    if (!on_device(b))
+        printf("\"isa\":\"%s\",", isa_name(b->t.isa));
+    printf("\"ours_s\":%.9f,\"bytes\":%.0f,\"flops\":%.0f", o->ours, o->bytes, o->flops);
+    if (o->limit > 0)
+        printf(",\"limit_s\":%.9f,\"limited_by\":\"%s\",\"share\":%.4g", o->limit, o->memory ? "memory" : "arithmetic",
+               o->limit / o->ours);
+    for (int p = 0; c->peers[p]; p++)
+        if (o->peer[p] > 0)
+            printf(",\"%s_s\":%.6f,\"%s_ratio\":%.2f", c->peers[p], o->peer[p], c->peers[p], o->peer[p] / o->ours);
+    puts("}");
     fflush(stdout);
 }
 
-static int run_case(const struct settings *t, const struct case_ *c, double seconds, int rounds,
-                    const struct machine *m, struct exec *ex, struct peers *peers, struct outcome *o)
+static void print(const struct bench *b, const struct case_ *c, const struct signal *s, const struct outcome *o)
+{
+    const double seconds = (double)s->count / s->rate_hz;
+    if (b->t.json) {
+        print_json(b, c, seconds, o);
+        return;
+    }
+    printf("%-12s %6g s %9.3f ms %8.0fx real time %7.2f GB/s %8.2f GFLOP/s", c->c.name, seconds, 1000 * o->ours,
+           seconds / o->ours, 1e-9 * o->bytes / o->ours, 1e-9 * o->flops / o->ours);
+    if (o->limit > 0)
+        printf(" %4.0f %% of %s", 100 * o->limit / o->ours, o->memory ? "memory    " : "arithmetic");
+    else
+        printf(" %s", b->t.device.backend == BACKEND_EMULATED ? "emulated" : "limit unknown");
+    for (int p = 0; c->peers[p]; p++)
+        if (o->peer[p] > 0)
+            printf("   %s %.1f ms: %.1fx", c->peers[p], 1000 * o->peer[p], o->peer[p] / o->ours);
+    putchar('\n');
+    fflush(stdout);
+}
+
+static int run_case(struct bench *b, const struct case_ *c, double seconds, struct outcome *o)
 {
     struct signal s;
-    int code = signal_make(&s, c->rate_hz, seconds, t->folder);
-    code = code ? code : measure(t, c, &s, m, ex, peers, rounds, o);
+    int code = signal_make(&s, c->rate_hz, seconds, b->t.folder);
+    code = code ? code : measure(b, c, &s, o);
     if (!code)
-        print(t, c, &s, o);
+        print(b, c, &s, o);
     signal_free(&s);
     return code;
 }
 
-/* ---- growth: time against length, both logarithmic ---- */
-
-enum { LENGTHS = 6, WIDTH = 720, HEIGHT = 420, EDGE = 60 };
-static const double lengths[LENGTHS] = {1, 3, 10, 30, 100, 300};
-
-static double place_x(double seconds)
+/* A row without a twin there: said, and the rest goes on. */
+static void print_missing(const struct bench *b, const struct case_ *c, double seconds)
 {
-    return EDGE + (WIDTH - 3.5 * EDGE) * log10(seconds) / log10(300);
+    char device[DEVICE_NAME];
+    device_choice_name(&b->t.device, device);
+    if (b->t.json)
+        printf("{\"case\":\"%s\",\"row\":\"%s\",\"device\":\"%s\",\"signal_s\":%g,\"threads\":%d,\"not_run\":\"%s\"}\n",
+               c->c.name, c->row, device, seconds, b->t.threads, status_message());
+    else
+        printf("%-12s not run: %s\n", c->c.name, status_message());
+    fflush(stdout);
 }
 
-static double place_y(double seconds) /* 1e-5 to 10 s */
+static int growth(struct bench *b, const struct case_ *c)
 {
-    return HEIGHT - EDGE - (HEIGHT - 2.0 * EDGE) * (log10(fmax(seconds, 1e-5)) + 5) / 6;
-}
-
-static void draw_line(FILE *f, const char *name, const char *colour, const double *seconds)
-{
-    int last = -1;
-    fprintf(f, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
-    for (int i = 0; i < LENGTHS; i++)
-        if (seconds[i] > 0) {
-            fprintf(f, "%.1f,%.1f ", place_x(lengths[i]), place_y(seconds[i]));
-            last = i;
-        }
-    fputs("\"/>\n", f);
-    if (last >= 0)
-        fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" fill=\"%s\">%s</text>\n", place_x(lengths[last]) + 6,
-                place_y(seconds[last]) + 4, colour, name);
-}
-
-static void draw_axes(FILE *f, const char *what)
-{
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
-            "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
-            "<text x=\"%d\" y=\"24\" font-size=\"15\">%s: time against length of the signal</text>\n",
-            WIDTH, HEIGHT, EDGE, what);
-    for (int i = 0; i < LENGTHS; i++)
-        fprintf(f, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g s</text>\n", place_x(lengths[i]),
-                HEIGHT - EDGE + 20, lengths[i]);
-    for (int e = -5; e <= 1; e++)
-        fprintf(f,
-                "<line x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>"
-                "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g s</text>\n",
-                EDGE, place_x(300), place_y(pow(10, e)), place_y(pow(10, e)), EDGE - 6, place_y(pow(10, e)) + 4,
-                pow(10, e));
-}
-
-static int growth(const struct settings *t, const struct case_ *c, const struct machine *m, struct exec *ex,
-                  struct peers *peers)
-{
+    if (c->source == SOURCE_NETWORK)
+        return fail(STATUS_ARGUMENT, "a network sees one segment, however long the signal is");
     static const char *const colours[PEERS_MOST] = {"#c33", "#38c", "#393"};
-    double ours[LENGTHS], theirs[PEERS_MOST][LENGTHS];
-    int code = STATUS_OK;
-    for (int i = 0; i < LENGTHS && !code; i++) {
+    struct growth_line lines[PEERS_MOST + 1] = {{.name = "wavemill", .colour = "#000"}};
+    int code = STATUS_OK, count = 1;
+    for (; count <= PEERS_MOST && c->peers[count - 1]; count++)
+        lines[count] = (struct growth_line){.name = c->peers[count - 1], .colour = colours[count - 1]};
+    for (int i = 0; i < GROWTH_LENGTHS && !code; i++) {
         struct outcome o = {0};
-        code = run_case(t, c, lengths[i], t->rounds, m, ex, peers, &o);
-        ours[i] = o.ours;
-        for (int p = 0; p < PEERS_MOST; p++)
-            theirs[p][i] = o.peer[p];
+        code = run_case(b, c, growth_lengths[i], &o);
+        lines[0].seconds[i] = o.ours;
+        for (int p = 1; p < count; p++)
+            lines[p].seconds[i] = o.peer[p - 1];
     }
-    FILE *f = code ? NULL : fopen(t->growth, "w");
-    if (!code && !f)
-        return fail(STATUS_IO, "cannot write %s", t->growth);
-    if (f) {
-        draw_axes(f, c->what);
-        draw_line(f, "wavemill", "#000", ours);
-        for (int p = 0; c->peers[p]; p++)
-            draw_line(f, c->peers[p], colours[p], theirs[p]);
-        fputs("</svg>\n", f);
-        if (fclose(f))
-            code = fail(STATUS_IO, "cannot write %s", t->growth);
-    }
-    return code;
+    return code ? code : growth_draw(b->t.growth, c->what, lines, count);
 }
 
-static const struct case_ *find(const char *name)
+static double seconds_of(const struct bench *b, const struct case_ *c)
 {
-    for (int i = 0; i < bench_case_count; i++)
-        if (strcmp(bench_cases[i].name, name) == 0)
-            return &bench_cases[i];
-    return NULL;
+    const double segment = (double)NETWORK_FRAMES_MOST * NETWORK_FRAME / c->rate_hz;
+    if (c->source == SOURCE_NETWORK)
+        return b->t.seconds > 0 && b->t.seconds < segment ? b->t.seconds : segment;
+    if (b->t.seconds > 0)
+        return b->t.seconds;
+    switch (b->t.device.backend) {
+    case BACKEND_CUDA:
+        return 3600;
+    case BACKEND_EMULATED:
+        return 0.25;
+    default:
+        return c->c.op == GPU_RESAMPLE ? 60 : 300;
+    }
 }
 
-static int run_all(const struct settings *t, char **names, int count)
+/* Runs the case of that name, or else the cases of that row; NULL: all. */
+static int run_named(struct bench *b, const char *name)
 {
-    struct machine m;
-    struct exec *ex = NULL;
-    struct peers peers = {0};
-    const bool has_peers = access(t->python, X_OK) == 0 && access(t->script, R_OK) == 0;
-    machine_measure(&m);
-    if (t->json)
-        printf("{\"machine\":\"%s\",\"cores\":%ld,\"flops\":%.3g,\"copy_bytes_per_s\":%.3g}\n", m.processor,
-               sysconf(_SC_NPROCESSORS_ONLN), m.flops, m.bytes);
+    bool exact = false, found = false;
+    int code = STATUS_OK;
+    for (int i = 0; i < bench_case_count && name; i++)
+        exact = exact || strcmp(bench_cases[i].c.name, name) == 0;
+    for (int i = 0; i < bench_case_count && !code; i++) {
+        const struct case_ *const c = &bench_cases[i];
+        struct outcome o;
+        if (name && strcmp(exact ? c->c.name : c->row, name) != 0)
+            continue;
+        found = true;
+        code = b->t.growth ? growth(b, c) : run_case(b, c, seconds_of(b, c), &o);
+        if (code == STATUS_UNSUPPORTED) {
+            print_missing(b, c, seconds_of(b, c));
+            code = STATUS_OK;
+        }
+        if (code == STATUS_ARGUMENT || code == STATUS_SHAPE) {
+            char why[400];
+            snprintf(why, sizeof why, "%s", status_message());
+            code = fail((enum status)code, "%s: %s", c->c.name, why);
+        }
+    }
+    return code || found ? code : fail(STATUS_ARGUMENT, "no case '%s' (see --list)", name);
+}
+
+static int open_exec(struct bench *b)
+{
+    struct exec_options options = {.threads = b->t.threads};
+    int code = device_choice_resolve(&b->t.device);
+    if (code)
+        return code;
+    options.backend = b->t.device.backend;
+    if (on_device(b)) {
+        options.module = b->t.device.module;
+        options.device = b->t.device.index;
+        code = options.module->device->describe(options.device, &b->info);
+    } else {
+        options.isa = b->t.isa;
+        options.ops = ops_cpu(b->t.isa);
+    }
+    return code ? code : exec_create(&options, &b->ex);
+}
+
+static void print_cpu(const struct bench *b)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (b->t.json)
+        printf("{\"machine\":\"%s\",\"cores\":%ld,\"flops\":%.3g,\"copy_bytes_per_s\":%.3g}\n", b->m.processor, cores,
+               b->m.flops, b->m.bytes);
     else
         printf("%s, %ld cores: %.0f GFLOP/s, copies at %.1f GB/s; %s, %d threads, medians of %d alternating runs\n",
-               m.processor, sysconf(_SC_NPROCESSORS_ONLN), m.flops / 1e9, m.bytes / 1e9, isa_name(t->isa), t->threads,
-               t->rounds);
-    if (!has_peers)
-        fprintf(stderr, "wavemill-bench: no peers: %s or %s is not there\n", t->python, t->script);
-    int code = exec_create(&(struct exec_options){.threads = t->threads, .isa = t->isa, .ops = ops_cpu(t->isa)}, &ex);
-    if (!code && has_peers)
-        code = peers_start(&peers, t->python, t->script, t->threads);
-    for (int i = 0; i < (count ? count : bench_case_count) && !code; i++) {
-        const struct case_ *const c = count ? find(names[i]) : &bench_cases[i];
-        struct outcome o;
-        if (!c) {
-            code = fail(STATUS_ARGUMENT, "no case '%s' (see --help)", names[i]);
-        } else if (t->growth) {
-            code = growth(t, c, &m, ex, &peers);
-        } else {
-            const double standard = strcmp(c->name, "resample") == 0 ? 60 : 300;
-            code = run_case(t, c, t->seconds > 0 ? t->seconds : standard, t->rounds, &m, ex, &peers, &o);
-        }
+               b->m.processor, cores, b->m.flops / 1e9, b->m.bytes / 1e9, isa_name(b->t.isa), b->t.threads,
+               b->t.rounds);
+}
+
+static void print_device(const struct bench *b)
+{
+    char device[DEVICE_NAME], rate[64] = "the rate of its memory is not known: no shares";
+    const bool emulated = b->t.device.backend == BACKEND_EMULATED;
+    device_choice_name(&b->t.device, device);
+    if (b->info.copy_gbps > 0)
+        snprintf(rate, sizeof rate, "memory at %.0f GB/s by the datasheet", b->info.copy_gbps);
+    if (b->t.json)
+        printf("{\"device\":\"%s\",\"name\":\"%s\",\"targets\":\"%s\",\"copy_bytes_per_s\":%.4g,\"meaningful\":%s}\n",
+               device, b->info.name, b->t.device.module->targets, 1e9 * b->info.copy_gbps, emulated ? "false" : "true");
+    else if (emulated)
+        puts("emulated on the CPU: this shows that every case runs on a device; its times mean nothing");
+    else
+        printf("%s: %s, %d multiprocessors, %s; medians of %d rounds by events\n", device, b->info.name,
+               b->info.multiprocessors, rate, b->t.rounds);
+}
+
+static int run_all(struct bench *b, char **names, int count)
+{
+    const struct settings *const t = &b->t;
+    const bool has_peers = access(t->python, X_OK) == 0 && access(t->script, R_OK) == 0;
+    int code = open_exec(b);
+    if (!code && on_device(b)) {
+        print_device(b);
+    } else if (!code) {
+        machine_measure(&b->m);
+        print_cpu(b);
+        if (has_peers)
+            code = peers_start(&b->peers, t->python, t->script, t->threads);
+        else
+            fprintf(stderr, "wavemill-bench: no peers: %s or %s is not there\n", t->python, t->script);
     }
-    peers_stop(&peers);
-    exec_destroy(&ex);
+    for (int i = 0; i < count && !code; i++)
+        code = run_named(b, names[i]);
+    if (count == 0 && !code)
+        code = run_named(b, NULL);
+    peers_stop(&b->peers);
+    exec_destroy(&b->ex);
     return code;
 }
 
-int main(int argc, char **argv)
+static int list(void)
+{
+    for (int i = 0; i < bench_case_count; i++)
+        printf("%-12s %-17s %s\n", bench_cases[i].c.name, bench_cases[i].row, bench_cases[i].what);
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct settings *t, bool *ended)
 {
     static const struct option options[] = {
         {"seconds", required_argument, NULL, 's'}, {"rounds", required_argument, NULL, 'r'},
         {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
         {"python", required_argument, NULL, 'p'},  {"script", required_argument, NULL, 'q'},
         {"growth", required_argument, NULL, 'g'},  {"json", no_argument, NULL, 'j'},
+        {"device", required_argument, NULL, 'd'},  {"list", no_argument, NULL, 'l'},
         {"help", no_argument, NULL, 'h'},          {0}};
-    struct settings t = {.rounds = 5,
-                         .threads = 1,
-                         .isa = isa_best(),
-                         .python = ".deps/peers/bin/python",
-                         .script = "bench/peers/signal_peers.py"};
     int code = STATUS_OK;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1 && !code;) {
+    for (int o; !*ended && !code && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
         case 's':
-            t.seconds = strtod(optarg, NULL);
+            t->seconds = strtod(optarg, NULL);
             break;
         case 'r':
-            t.rounds = (int)strtol(optarg, NULL, 10);
+            t->rounds = (int)strtol(optarg, NULL, 10);
             break;
         case 't':
-            t.threads = (int)strtol(optarg, NULL, 10);
+            t->threads = (int)strtol(optarg, NULL, 10);
             break;
         case 'i':
-            code = isa_parse(optarg, &t.isa);
+            code = isa_parse(optarg, &t->isa);
+            break;
+        case 'd':
+            code = device_choice_parse(optarg, &t->device);
             break;
         case 'p':
-            t.python = optarg;
+            t->python = optarg;
             break;
         case 'q':
-            t.script = optarg;
+            t->script = optarg;
             break;
         case 'g':
-            t.growth = optarg;
+            t->growth = optarg;
             break;
         case 'j':
-            t.json = true;
+            t->json = true;
             break;
+        case 'l':
+            *ended = true;
+            return list();
         case 'h':
+            *ended = true;
             fputs(help, stdout);
             return 0;
         default:
+            *ended = true;
             return 2;
         }
     }
-    if (!code && (t.rounds < 1 || t.rounds > ROUNDS_MOST || t.threads < 1 || t.seconds < 0 || t.seconds > 36000))
-        code = fail(STATUS_ARGUMENT, "rounds 1 to %d, threads from 1 on, up to 36000 seconds", ROUNDS_MOST);
+    if (!code && (t->rounds < 1 || t->rounds > ROUNDS_MOST || t->threads < 1))
+        code = fail(STATUS_ARGUMENT, "rounds 1 to %d, threads from 1 on", ROUNDS_MOST);
+    if (!code && t->seconds != 0 && !(t->seconds >= 0.1 && t->seconds <= 36000))
+        code = fail(STATUS_ARGUMENT, "signals of 0.1 to 36000 seconds");
+    return code;
+}
+
+static int exit_status(int code)
+{
+    switch (code) {
+    case STATUS_OK:
+        return 0;
+    case STATUS_ARGUMENT:
+    case STATUS_SHAPE: /* of a signal that is too short for an operation */
+        return 2;
+    case STATUS_UNSUPPORTED:
+    case STATUS_DEVICE:
+        return 4;
+    default:
+        return 5;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench b = {.t = {.rounds = 5,
+                                   .threads = 1,
+                                   .device = {.backend = BACKEND_CPU, .index = -1},
+                                   .python = ".deps/peers/bin/python",
+                                   .script = "bench/peers/signal_peers.py",
+                                   .folder = "/tmp/wavemill-bench-XXXXXX"}};
+    bool ended = false;
+    if (argc > 1 && strcmp(argv[1], "queue") == 0)
+        return queue_main(argc - 1, argv + 1);
+    b.t.isa = isa_best();
+    int code = parse(argc, argv, &b.t, &ended);
+    if (ended)
+        return code;
     if (code) {
         fprintf(stderr, "wavemill-bench: %s\n", status_message());
         return 2;
     }
-    snprintf(t.folder, sizeof t.folder, "/tmp/wavemill-bench-XXXXXX");
-    if (!mkdtemp(t.folder)) {
+    if (!mkdtemp(b.t.folder)) {
         fprintf(stderr, "wavemill-bench: cannot make a folder in /tmp\n");
         return 5;
     }
-    code = run_all(&t, argv + optind, argc - optind);
+    code = run_all(&b, argv + optind, argc - optind);
     if (code)
         fprintf(stderr, "wavemill-bench: %s\n", status_message());
-    rmdir(t.folder);
-    return code == STATUS_OK ? 0 : code == STATUS_ARGUMENT ? 2 : 5;
+    rmdir(b.t.folder);
+    return exit_status(code);
 }

@@ -27,6 +27,16 @@ static __device__ inline void store2(float *p, float2 v)
     *(float2 *)p = v;
 }
 
+static __device__ inline float4 load4(const float *p)
+{
+    return *(const float4 *)p;
+}
+
+static __device__ inline void store4(float *p, float4 v)
+{
+    *(float4 *)p = v;
+}
+
 /* 4, 8 or 16 bytes, a constant, aligned to as many, from device to shared memory without registers in between: there
  * when the thread has waited for their group. Targets before sm_80 copy at once. */
 static __device__ inline void copy_async(void *shared, const void *global, const int bytes)
@@ -51,6 +61,52 @@ static __device__ inline void copy_async_commit(void)
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.commit_group;\n" ::: "memory");
 #endif
+}
+
+/* Tensor cores, a warp together: c [16][8] += a [16][K] b [K][8], in the fragments of PTX's mma.sync m16n8k8 (tf32)
+ * and m16n8k16 (bf16). From sm_80 on; the host asks device_has_mma() before it launches what calls them. */
+static __device__ __forceinline__ void mma_tf32(float c[4], const unsigned a[4], const unsigned b[2])
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    __trap();
+#endif
+}
+
+static __device__ __forceinline__ void mma_bf16(float c[4], const unsigned a[4], const unsigned b[2])
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    __trap();
+#endif
+}
+
+/* Rounded to 10 bits of mantissa, halves away from zero. */
+static __device__ __forceinline__ unsigned tf32_of(float x)
+{
+    unsigned bits = 0;
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(bits) : "f"(x));
+#endif
+    return bits;
+}
+
+/* Two of 7 bits of mantissa, halves to even, `low` in the lower half. */
+static __device__ __forceinline__ unsigned bf16_pair(float low, float high)
+{
+    unsigned bits = 0;
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(bits) : "f"(high), "f"(low));
+#endif
+    return bits;
 }
 
 /* Waits until at most groups_left of the latest groups are on their way. A macro: the instruction wants a constant. */
@@ -86,6 +142,17 @@ static __device__ __forceinline__ unsigned device_thread_anew(void)
 /* Lets a kernel have that much dynamic shared memory; STATUS_UNSUPPORTED where the device has less. */
 #define device_allow_shared(op, kernel, bytes) \
     device_shared_allowed(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)))
+
+/* STATUS_UNSUPPORTED where the device has no tensor cores for TF32 and bfloat16. */
+static inline int device_has_mma(const char *op)
+{
+    int device = 0, major = 0;
+    const cudaError_t found = cudaGetDevice(&device);
+    const cudaError_t e = found ? found : cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (e != cudaSuccess)
+        return device_failed(e, op);
+    return major >= 8 ? (int)STATUS_OK : fail(STATUS_UNSUPPORTED, "%s: this GPU multiplies in f32 alone", op);
+}
 
 /* How every plan in device memory begins. The rest is reached by offsets from the plan's own address. */
 struct device_plan {

@@ -4,10 +4,10 @@
  *   method    Stockham's, radix 16 as long as it goes, then what is left (2 to 16) without twiddles. Thread j holds
  *             points j + T*i, i < 16, before and after. Between passes the points go through shared memory
  *   conflicts point n of a frame lies at n ^ (n/16 mod 16): each pass writes with a stride of 16 and reads with a
- * stride of 1, and both then touch 16 different pairs of banks per half-warp. Frames of fewer than 16 threads lie T
- * points apart beyond H, so that the frames of a half-warp do not meet either twiddles  of a pass over lengths L:
- * w^(k*p), w = exp(-2*pi*j/L), p < L/16, for k = 1, 2, 3, 4, 8, 12 in rows of L/16, so that neighbouring threads read
- * neighbours; the other nine are products of two of these
+ *             stride of 1, and both then touch 16 different pairs of banks per half-warp. Frames of fewer than 16
+ *             threads lie T points apart beyond H, so that the frames of a half-warp do not meet either
+ *   twiddles  of a pass over lengths L: w^(k*p), w = exp(-2*pi*j/L), p < L/16, for k = 1, 2, 3, 4, 8, 12 in rows of
+ *             L/16, so that neighbouring threads read neighbours; the other nine are products of two of these
  *
  * H is a constant wherever these functions are called, so loops unroll and points stay in registers. */
 #ifndef FFT_CUH

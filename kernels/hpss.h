@@ -12,7 +12,7 @@
  *   not finite   a row that holds a NaN or an infinity is NaN throughout
  *   ownership    borrows all; scratch of hpss_work_bytes() from exec's arena, given back
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (outputs untouched); STATUS_DEVICE (undefined)
- *   determinism  bitwise on one backend and ISA, whatever else is in the batch
+ *   determinism  bitwise on one backend and ISA, whatever else is in the batch, or how many threads
  *   accuracy     relative L2 of a row <= 1e-5 against oracle_hpss; asserted in test_hpss.c
  *   source       librosa 0.11 decompose.hpss (kernels 31, power 2, margin 1), util.softmask; FitzGerald 2010, Driedger
  *                et al. 2014 for margins */
@@ -43,7 +43,7 @@ static inline HOST_DEVICE int64_t hpss_mirror(int64_t i, int64_t n)
     return turn < n ? turn : 2 * n - 1 - turn;
 }
 
-/* Scratch on the CPU for spectra of `bins` bins. */
+/* Scratch on the CPU for spectra of `bins` bins, per thread at most. */
 size_t hpss_work_bytes(const struct hpss_params *p, int64_t bins);
 
 /* Front: validates, then calls the twin of ex's backend. */

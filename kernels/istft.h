@@ -11,7 +11,7 @@
  *   not finite   a frame with a NaN or an infinity makes the samples that it reaches NaN
  *   ownership    borrows all; scratch of istft_work_bytes() from exec's arena, given back; the plan is that of stft
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)
- *   determinism  bitwise on one backend and ISA, whatever else is in the batch
+ *   determinism  bitwise on one backend and ISA, whatever else is in the batch, or how many threads
  *   accuracy     relative L2 <= 1e-6 against oracle_istft; istft(stft(x)) differs from x by <= -120 dB where windows
  *                overlap enough; asserted in test_istft.c
  *   source       librosa 0.11 istft and filters.window_sumsquare; Griffin and Lim 1984 */
@@ -29,6 +29,7 @@ static inline int64_t istft_samples(const struct stft_params *p, int64_t frames)
     return frames == 0 ? 0 : p->frame.centred ? whole - p->frame.window_samples / 2 * 2 : whole;
 }
 
+/* Scratch that the twin of ex's backend takes from exec's arena, per thread at most. */
 size_t istft_work_bytes(const struct exec *ex, const struct stft_params *p);
 
 /* Front: validates, then calls the twin of ex's backend. */

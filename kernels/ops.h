@@ -9,20 +9,32 @@
  * nothing and have no state. Plans differ between backends, so each table says how its own are made. */
 #ifndef OPS_H
 #define OPS_H
+#include "add_maps.h"
+#include "add_planar.h"
+#include "attention.h"
 #include "bandwidth.h"
 #include "centroid.h"
+#include "complex_maps.h"
 #include "contrast.h"
+#include "conv.h"
+#include "conv_transpose.h"
+#include "dconv.h"
 #include "decibel.h"
 #include "exec.h"
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
+#include "group_norm.h"
 #include "hpss.h"
 #include "istft.h"
+#include "layer_norm.h"
 #include "level.h"
+#include "margins.h"
 #include "mel.h"
 #include "mfcc.h"
+#include "mirror.h"
 #include "mixdown.h"
+#include "moments.h"
 #include "peak.h"
 #include "poly.h"
 #include "ragged.h"
@@ -32,6 +44,7 @@
 #include "search.h"
 #include "spectral.h"
 #include "spectrogram.h"
+#include "standardize.h"
 #include "statistics.h"
 #include "stft.h"
 #include "waveform.h"
@@ -70,6 +83,37 @@ struct ops {
     int (*resample)(struct exec *, const void *plan, const struct ragged *x, struct ragged *y);
     int (*search)(struct exec *, const struct search_params *, const float *vectors, const float *queries,
                   int64_t *index, float *score);
+
+    /* Networks, on maps (maps.h). */
+    size_t (*conv_pack_bytes)(const struct conv_params *);
+    void (*conv_pack)(const struct conv_params *, const float *weight, const float *bias, float *packed);
+    int (*conv)(struct exec *, const struct conv_params *, const float *packed, const struct maps *x,
+                const float *scale, const struct maps *add, const struct maps *y);
+    size_t (*conv_transpose_pack_bytes)(const struct conv_transpose_params *);
+    void (*conv_transpose_pack)(const struct conv_transpose_params *, const float *weight, const float *bias,
+                                float *packed);
+    int (*conv_transpose)(struct exec *, const struct conv_transpose_params *, const float *packed,
+                          const struct maps *x, const struct maps *add, const struct maps *y);
+    size_t (*dconv_pack_bytes)(const struct dconv_params *);
+    void (*dconv_pack)(const struct dconv_params *, const struct dconv_weights *, float *packed);
+    size_t (*dconv_work_bytes)(const struct dconv_params *, const struct maps *x);
+    int (*dconv)(struct exec *, const struct dconv_params *, const float *packed, const struct maps *x);
+    int (*layer_norm)(struct exec *, const float *gain, const float *shift, const float *add, const struct maps *x,
+                      const struct maps *y);
+    int (*group_norm)(struct exec *, const float *gain, const float *shift, const struct maps *x,
+                      const struct maps *add, const struct maps *y);
+    int (*moments)(struct exec *, const struct maps *x, float *y);
+    size_t (*attention_work_bytes)(const struct exec *, const struct attention_params *, int64_t keys);
+    int (*attention)(struct exec *, const struct attention_params *, const struct tokens *q, const struct tokens *k,
+                     const struct tokens *v, const struct tokens *y);
+    int (*maps_from_complex)(struct exec *, const struct complex_maps_params *, const float *x, const struct maps *y);
+    int (*complex_from_maps)(struct exec *, const struct complex_maps_params *, const struct maps *y, float *x);
+    int (*clear_margins)(struct exec *, const struct maps *);
+    int (*mirror)(struct exec *, int64_t before, const struct maps *x, int64_t samples, float *y);
+    int (*standardize)(struct exec *, const float *moments, float epsilon, const struct maps *x, const struct maps *y);
+    int (*unstandardize)(struct exec *, const float *moments, const struct maps *x, const struct maps *y);
+    int (*add_maps)(struct exec *, const struct maps *a, const struct maps *b, const struct maps *y);
+    int (*add_planar)(struct exec *, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

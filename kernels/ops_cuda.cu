@@ -28,9 +28,37 @@ int search_cuda(struct exec *ex, const struct search_params *p, const float *vec
                 int64_t *index, float *score);
 int hpss_cuda(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
               struct ragged *percussive);
+size_t conv_cuda_pack_bytes(const struct conv_params *p);
+void conv_cuda_pack(const struct conv_params *p, const float *weight, const float *bias, float *packed);
+int conv_cuda(struct exec *ex, const struct conv_params *p, const float *packed, const struct maps *x,
+              const float *scale, const struct maps *add, const struct maps *y);
+size_t conv_transpose_cuda_pack_bytes(const struct conv_transpose_params *p);
+void conv_transpose_cuda_pack(const struct conv_transpose_params *p, const float *weight, const float *bias,
+                              float *packed);
+int conv_transpose_cuda(struct exec *ex, const struct conv_transpose_params *p, const float *packed,
+                        const struct maps *x, const struct maps *add, const struct maps *y);
+size_t dconv_cuda_pack_bytes(const struct dconv_params *p);
+void dconv_cuda_pack(const struct dconv_params *p, const struct dconv_weights *w, float *packed);
+size_t dconv_cuda_work_bytes(const struct dconv_params *p, const struct maps *x);
+int dconv_cuda(struct exec *ex, const struct dconv_params *p, const float *packed, const struct maps *x);
 int istft_cuda(struct exec *ex, const struct stft_params *p, const void *plan, const struct ragged *x,
                struct ragged *y);
 size_t istft_cuda_work_bytes(const struct stft_params *p);
+int layer_norm_cuda(struct exec *ex, const float *gain, const float *shift, const float *add, const struct maps *x,
+                    const struct maps *y);
+int group_norm_cuda(struct exec *ex, const float *gain, const float *shift, const struct maps *x,
+                    const struct maps *add, const struct maps *y);
+int moments_cuda(struct exec *ex, const struct maps *x, float *y);
+int attention_cuda(struct exec *ex, const struct attention_params *p, const struct tokens *q, const struct tokens *k,
+                   const struct tokens *v, const struct tokens *y);
+int maps_from_complex_cuda(struct exec *ex, const struct complex_maps_params *p, const float *x, const struct maps *y);
+int complex_from_maps_cuda(struct exec *ex, const struct complex_maps_params *p, const struct maps *y, float *x);
+int clear_margins_cuda(struct exec *ex, const struct maps *m);
+int mirror_cuda(struct exec *ex, int64_t before, const struct maps *x, int64_t samples, float *y);
+int standardize_cuda(struct exec *ex, const float *moments, float epsilon, const struct maps *x, const struct maps *y);
+int unstandardize_cuda(struct exec *ex, const float *moments, const struct maps *x, const struct maps *y);
+int add_maps_cuda(struct exec *ex, const struct maps *a, const struct maps *b, const struct maps *y);
+int add_planar_cuda(struct exec *ex, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
 }
 
 static const struct ops ops = {
@@ -58,6 +86,28 @@ static const struct ops ops = {
     .hpss = hpss_cuda,
     .resample = resample_cuda,
     .search = search_cuda,
+    .conv_pack_bytes = conv_cuda_pack_bytes,
+    .conv_pack = conv_cuda_pack,
+    .conv = conv_cuda,
+    .conv_transpose_pack_bytes = conv_transpose_cuda_pack_bytes,
+    .conv_transpose_pack = conv_transpose_cuda_pack,
+    .conv_transpose = conv_transpose_cuda,
+    .dconv_pack_bytes = dconv_cuda_pack_bytes,
+    .dconv_pack = dconv_cuda_pack,
+    .dconv_work_bytes = dconv_cuda_work_bytes,
+    .dconv = dconv_cuda,
+    .layer_norm = layer_norm_cuda,
+    .group_norm = group_norm_cuda,
+    .moments = moments_cuda,
+    .attention = attention_cuda, /* without attention_work_bytes: it takes none */
+    .maps_from_complex = maps_from_complex_cuda,
+    .complex_from_maps = complex_from_maps_cuda,
+    .clear_margins = clear_margins_cuda,
+    .mirror = mirror_cuda,
+    .standardize = standardize_cuda,
+    .unstandardize = unstandardize_cuda,
+    .add_maps = add_maps_cuda,
+    .add_planar = add_planar_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

@@ -11,10 +11,11 @@
  *   limits       1 <= C <= 65537; T_b <= 2^24; block >= 0
  *   not finite   a column that holds a NaN, or no value (no frame; no difference), has NaN throughout; infinities are
  *                not allowed
- *   ownership    borrows all; scratch, given back: on the CPU statistics_work_bytes() from exec's arena; on devices,
- * from theirs, none for rows of up to 2,048 frames and else 32 bytes per 2,048 frames and column, 2,120 per row and
- * column, for one row at least and below 8 MB for more of them errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM
- * (y untouched); STATUS_DEVICE (y undefined) determinism  bitwise on one backend and ISA, whatever else is in the batch
+ *   ownership    borrows all; scratch, given back: on the CPU statistics_work_bytes() from exec's arena; on
+ *                devices, from theirs, none for rows of up to 2,048 frames and else 32 bytes per 2,048 frames and
+ *                column, 2,120 per row and column, for one row at least and below 8 MB for more of them
+ *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM (y untouched); STATUS_DEVICE (y undefined)
+ *   determinism  bitwise on one backend and ISA, whatever else is in the batch
  *   accuracy     min, max and median as the oracle's, to the rounding of one f32; mean: error <= 2e-7 of the largest
  *                magnitude; var: <= 1e-5 of it plus 1e-12 of the largest square; asserted in test_statistics.c
  *   source       numpy.mean, var, median, min, max, diff over the last axis */

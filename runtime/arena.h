@@ -29,6 +29,12 @@ void arena_init(struct arena *a, void *block, size_t bytes);
 int arena_create(struct arena *a, size_t bytes) MUST_USE;
 void arena_destroy(struct arena *a);
 
+/* What an allocation takes of the block. */
+static inline size_t arena_round(size_t bytes)
+{
+    return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
 int arena_alloc(struct arena *a, size_t bytes, void *out) MUST_USE; /* out: pointer to the pointer to set */
 size_t arena_mark(const struct arena *a);
 void arena_reset(struct arena *a, size_t mark);

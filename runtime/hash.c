@@ -16,14 +16,13 @@ void hash_short(const void *data, size_t bytes, uint8_t out[16])
     crypto_generichash(out, 16, data, bytes, NULL, 0);
 }
 
-int hash_file(int fd, struct hash *out, uint64_t *bytes)
+/* Calls feed for the whole file, block by block. */
+static int read_file(int fd, void (*feed)(void *state, const void *data, size_t bytes), void *state, uint64_t *bytes)
 {
     enum { BLOCK = 64 << 10 }; /* stays in the caches, and in the heap from file to file */
     unsigned char *block = malloc(BLOCK);
     if (!block)
         return fail(STATUS_NOMEM, "hash: out of memory");
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, NULL, 0, HASH_BYTES);
     int code = STATUS_OK;
     uint64_t at = 0;
     for (;;) {
@@ -34,16 +33,69 @@ int hash_file(int fd, struct hash *out, uint64_t *bytes)
             code = fail(STATUS_IO, "cannot read: %s", strerror(errno));
         if (n <= 0)
             break;
-        crypto_generichash_update(&state, block, (unsigned long long)n);
+        feed(state, block, (size_t)n);
         at += (uint64_t)n;
     }
     free(block);
-    if (code)
-        return code;
-    crypto_generichash_final(&state, out->bytes, HASH_BYTES);
-    if (bytes)
+    if (!code && bytes)
         *bytes = at;
-    return STATUS_OK;
+    return code;
+}
+
+static void feed_blake2b(void *state, const void *data, size_t bytes)
+{
+    crypto_generichash_update(state, data, (unsigned long long)bytes);
+}
+
+static void feed_sha256(void *state, const void *data, size_t bytes)
+{
+    crypto_hash_sha256_update(state, data, (unsigned long long)bytes);
+}
+
+int hash_file(int fd, struct hash *out, uint64_t *bytes)
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, HASH_BYTES);
+    const int code = read_file(fd, feed_blake2b, &state, bytes);
+    if (!code)
+        crypto_generichash_final(&state, out->bytes, HASH_BYTES);
+    return code;
+}
+
+int hash_file_sha256(int fd, struct hash *out, uint64_t *bytes)
+{
+    _Static_assert(HASH_BYTES == crypto_hash_sha256_BYTES, "both are 256 bits");
+    crypto_hash_sha256_state state;
+    crypto_hash_sha256_init(&state);
+    const int code = read_file(fd, feed_sha256, &state, bytes);
+    if (!code)
+        crypto_hash_sha256_final(&state, out->bytes);
+    return code;
+}
+
+struct hash_stream {
+    crypto_generichash_state state;
+};
+
+struct hash_stream *hash_begin(void)
+{
+    struct hash_stream *s = aligned_alloc(_Alignof(struct hash_stream), sizeof *s);
+    if (s)
+        crypto_generichash_init(&s->state, NULL, 0, HASH_BYTES);
+    return s;
+}
+
+void hash_feed(struct hash_stream *s, const void *data, size_t bytes)
+{
+    crypto_generichash_update(&s->state, data, (unsigned long long)bytes);
+}
+
+void hash_end(struct hash_stream **stream, struct hash *out)
+{
+    if (*stream && out)
+        crypto_generichash_final(&(*stream)->state, out->bytes, HASH_BYTES);
+    free(*stream);
+    *stream = NULL;
 }
 
 void hash_hex(const struct hash *h, char out[HASH_HEX])

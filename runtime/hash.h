@@ -1,4 +1,5 @@
-/* hash - BLAKE2b-256 (libsodium; `b2sum -l 256` prints the same) for contents, CRC-32C for records. */
+/* hash - BLAKE2b-256 (libsodium; `b2sum -l 256` prints the same) for contents, SHA-256 for files of others, CRC-32C for
+ * records. */
 #ifndef HASH_H
 #define HASH_H
 #include "status.h"
@@ -20,6 +21,15 @@ void hash_short(const void *data, size_t bytes, uint8_t out[16]);
 /* The whole file behind fd, from its start, whatever its position. *bytes gets its length; may be NULL.
  * STATUS_IO names the system's reason. */
 int hash_file(int fd, struct hash *out, uint64_t *bytes) MUST_USE;
+
+/* The same with SHA-256, which is what others publish of their files. */
+int hash_file_sha256(int fd, struct hash *out, uint64_t *bytes) MUST_USE;
+
+/* Bytes that come bit by bit. hash_end gives the hash and frees; hash_end(&s, NULL) only frees. NULL: out of memory. */
+struct hash_stream;
+struct hash_stream *hash_begin(void);
+void hash_feed(struct hash_stream *s, const void *data, size_t bytes);
+void hash_end(struct hash_stream **s, struct hash *out);
 
 void hash_hex(const struct hash *h, char out[HASH_HEX]);
 

@@ -9,6 +9,11 @@
 #define KIND_ANALYZE "analyze"
 #define KIND_FEATURES "features"
 #define KIND_NOOP "noop"
+#define KIND_SEPARATE "separate"
+#define KIND_SEPARATE_CLIPS "separate_clips"
+#define KIND_SCORE "score"
+#define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
+#define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
 
 enum {
     LIMIT_FEATURE_NAME = 32,
@@ -16,7 +21,12 @@ enum {
     LIMIT_SERIES = 16,
     LIMIT_SERIES_VALUES = 512,
     LIMIT_RATE = 1000000,
-    LIMIT_CHANNELS = 8
+    LIMIT_CHANNELS = 8,
+    LIMIT_STEMS = 16,
+    LIMIT_TRACK = 255,     /* bytes of a folder's name */
+    LIMIT_STEM_NAME = 255, /* of a file's */
+    LIMIT_SHIFTS = 64,
+    LIMIT_CLIPS = 32 /* of one item */
 };
 enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 
@@ -127,6 +137,101 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 23, STR, OPTIONAL, dtype, LIMIT_NAME, NULL) \
     F(S, 24, BOOL, OPTIONAL, kept, 0, NULL)
 
+#define SEPARATE_PARAMS_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, model, LIMIT_PATH, NULL) \
+    F(S, 2, STR, OPTIONAL, format, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 3, STR, OPTIONAL, clip, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 4, STRS, OPTIONAL, stems, LIMIT_STEMS, NULL) \
+    F(S, 5, STR, OPTIONAL, two_stems, LIMIT_NAME, NULL) \
+    F(S, 6, F64, OPTIONAL, overlap, 0, NULL) \
+    F(S, 7, F64, OPTIONAL, segment_s, 0, NULL) \
+    F(S, 8, UINT, OPTIONAL, shifts, LIMIT_SHIFTS, NULL) \
+    F(S, 9, UINT, OPTIONAL, seed, 0, NULL) \
+    F(S, 10, STR, OPTIONAL, isa, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 11, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL)
+
+/* An item's own parameters of kind `separate`: its stems go to OUT/MODEL/TRACK, without `out` to the objects. */
+#define SEPARATE_ITEM_FIELDS(F, S) \
+    F(S, 1, BIN, OPTIONAL, out, LIMIT_PATH, NULL) \
+    F(S, 2, BIN, REQUIRED, track, LIMIT_TRACK, NULL)
+
+#define STEM_FIELDS(F, S) \
+    F(S, 1, STR, REQUIRED, name, 2 * LIMIT_NAME, NULL) \
+    F(S, 2, STR, REQUIRED, file, 2 * LIMIT_NAME, NULL) \
+    F(S, 3, F64, OPTIONAL, peak, 0, NULL) \
+    F(S, 4, F64, OPTIONAL, rms, 0, NULL) \
+    F(S, 5, F64, OPTIONAL, si_sdr_db, 0, NULL) \
+    F(S, 6, STR, REQUIRED, verdict, LIMIT_NAME, NULL) \
+    F(S, 7, BIN, OPTIONAL, object, LIMIT_OBJECT, NULL) \
+    F(S, 8, UINT, OPTIONAL, bytes, 0, NULL) \
+    F(S, 10, F64, OPTIONAL, snr_db, 0, NULL)
+
+#define SEPARATE_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, BIN, OPTIONAL, model, 256, NULL) \
+    F(S, 21, BIN, OPTIONAL, folder, LIMIT_PATH, NULL) \
+    F(S, 22, UINT, OPTIONAL, stems_rate_hz, 0, NULL) \
+    F(S, 23, UINT, OPTIONAL, frames, 0, NULL) \
+    F(S, 24, LIST, OPTIONAL, stems, LIMIT_STEMS, &kind_stem_schema) \
+    F(S, 25, F64, OPTIONAL, residual_rms, 0, NULL) \
+    F(S, 26, F64, OPTIONAL, resumed_from, 0, NULL) \
+    F(S, 27, STR, OPTIONAL, format, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 28, BIN, OPTIONAL, track, LIMIT_TRACK, NULL) \
+    F(S, 29, BIN, OPTIONAL, model_hash, 32, NULL)
+
+/* An item of kind `separate_clips`: short files that share segments of a network. */
+#define CLIP_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, path, LIMIT_PATH, NULL) \
+    F(S, 2, BIN, REQUIRED, track, LIMIT_TRACK, NULL)
+
+#define CLIPS_ITEM_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
+    F(S, 2, LIST, REQUIRED, clips, LIMIT_CLIPS, &kind_clip_schema) \
+    F(S, 3, BOOL, OPTIONAL, check, 0, NULL)
+
+/* Of each clip, in the item's order: what was made of it, or why it was left out. */
+#define CLIP_RESULT_FIELDS(F, S) \
+    F(S, 1, LIST, OPTIONAL, separated, 1, &kind_separate_result_schema) \
+    F(S, 2, STR, OPTIONAL, left_out, LIMIT_MESSAGE, NULL)
+
+#define CLIPS_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, LIST, OPTIONAL, clips, LIMIT_CLIPS, &kind_clip_result_schema) \
+    F(S, 21, UINT, OPTIONAL, segments, 0, NULL)
+
+#define SCORE_PARAMS_FIELDS(F, S) F(S, 1, BOOL, OPTIONAL, no_bss, 0, NULL)
+
+/* A track: its path is the folder of its references, `estimates` that of its estimates, `track` what it is called. */
+#define SCORE_ITEM_FIELDS(F, S) \
+    F(S, 1, BIN, OPTIONAL, estimates, LIMIT_PATH, NULL) \
+    F(S, 2, LIST, REQUIRED, stems, LIMIT_STEMS, &kind_score_pair_schema) \
+    F(S, 3, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
+
+/* Names of files within those folders, and those that are objects. */
+#define SCORE_PAIR_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, name, LIMIT_STEM_NAME, NULL) \
+    F(S, 2, BIN, REQUIRED, reference, LIMIT_STEM_NAME, NULL) \
+    F(S, 3, BIN, REQUIRED, estimate, LIMIT_STEM_NAME, NULL) \
+    F(S, 4, BIN, OPTIONAL, reference_object, LIMIT_OBJECT, NULL) \
+    F(S, 5, BIN, OPTIONAL, estimate_object, LIMIT_OBJECT, NULL)
+
+/* In dB; absent: undefined, as of silence, or infinite. */
+#define SCORES_FIELDS(F, S) \
+    F(S, 1, BIN, OPTIONAL, name, LIMIT_STEM_NAME, NULL) \
+    F(S, 2, F64, OPTIONAL, sdr_mdx, 0, NULL) \
+    F(S, 3, F64, OPTIONAL, si_sdr, 0, NULL) \
+    F(S, 4, F64, OPTIONAL, bss_sdr, 0, NULL) \
+    F(S, 5, F64, OPTIONAL, bss_isr, 0, NULL) \
+    F(S, 6, F64, OPTIONAL, bss_sir, 0, NULL) \
+    F(S, 7, F64, OPTIONAL, bss_sar, 0, NULL)
+
+#define SCORE_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, LIST, OPTIONAL, stems, LIMIT_STEMS, &kind_scores_schema) \
+    F(S, 21, LIST, OPTIONAL, mean, 1, &kind_scores_schema) \
+    F(S, 22, STR, OPTIONAL, bss, LIMIT_NAME, NULL) \
+    F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
+
 enum noop_action {
     NOOP_SUCCEED = 0,
     NOOP_FAIL = 1,
@@ -137,9 +242,18 @@ enum noop_action {
     NOOP_LOSE_DEVICE = 6
 };
 
-#define NOOP_PARAMS_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, sleep_ms, 0, NULL)
-#define NOOP_ITEM_FIELDS(F, S) F(S, 1, UINT, OPTIONAL, action, 0, NULL)
-#define NOOP_RESULT_FIELDS(F, S) F(S, 7, F64, OPTIONAL, seconds, 0, NULL)
+#define NOOP_PARAMS_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, sleep_ms, 0, NULL) \
+    F(S, 2, UINT, OPTIONAL, checkpoint_ms, 0, NULL)
+
+#define NOOP_ITEM_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, action, 0, NULL) \
+    F(S, 2, BIN, OPTIONAL, payload, LIMIT_ITEM_PARAMS, NULL)
+
+#define NOOP_RESULT_FIELDS(F, S) \
+    F(S, 7, F64, OPTIONAL, seconds, 0, NULL) \
+    F(S, 8, BIN, OPTIONAL, payload, LIMIT_ITEM_PARAMS, NULL) \
+    F(S, 9, F64, OPTIONAL, resumed_from, 0, NULL)
 
 #define KIND_TABLES(X) \
     X(analyze_params, ANALYZE_PARAMS_FIELDS) \
@@ -152,7 +266,20 @@ enum noop_action {
     X(features_result, FEATURES_RESULT_FIELDS) \
     X(noop_params, NOOP_PARAMS_FIELDS) \
     X(noop_item, NOOP_ITEM_FIELDS) \
-    X(noop_result, NOOP_RESULT_FIELDS)
+    X(noop_result, NOOP_RESULT_FIELDS) \
+    X(separate_params, SEPARATE_PARAMS_FIELDS) \
+    X(separate_item, SEPARATE_ITEM_FIELDS) \
+    X(stem, STEM_FIELDS) \
+    X(separate_result, SEPARATE_RESULT_FIELDS) \
+    X(clip, CLIP_FIELDS) \
+    X(clips_item, CLIPS_ITEM_FIELDS) \
+    X(clip_result, CLIP_RESULT_FIELDS) \
+    X(clips_result, CLIPS_RESULT_FIELDS) \
+    X(score_params, SCORE_PARAMS_FIELDS) \
+    X(score_pair, SCORE_PAIR_FIELDS) \
+    X(score_item, SCORE_ITEM_FIELDS) \
+    X(scores, SCORES_FIELDS) \
+    X(score_result, SCORE_RESULT_FIELDS)
 
 #define KIND_STRUCT(name, table) \
     struct kind_##name { \

@@ -23,7 +23,7 @@ const char *item_state_name(uint64_t state)
 
 const char *wire_error_name(uint64_t error)
 {
-    static const char *const names[] = {NULL,        "version", "type", "body",   "limit",
-                                        "not_found", "state",   "busy", "session"};
+    static const char *const names[] = {NULL,        "version", "type", "body",    "limit",
+                                        "not_found", "state",   "busy", "session", "conflict"};
     return name_of(names, sizeof names / sizeof *names, error);
 }

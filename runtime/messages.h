@@ -25,6 +25,12 @@ enum message_type {
     MESSAGE_PAGE = 19,
     MESSAGE_STATS = 20,
     MESSAGE_SERVER = 21,
+    MESSAGE_RETRY = 22,
+    MESSAGE_PAUSE = 23,
+    MESSAGE_RESUME = 24,
+    MESSAGE_PRIORITY = 25,
+    MESSAGE_LOGS = 26,
+    MESSAGE_LINES = 27,
     MESSAGE_READY = 40, /* worker -> scheduler */
     MESSAGE_ENGAGED = 41,
     MESSAGE_TAKE = 42,
@@ -34,7 +40,13 @@ enum message_type {
     MESSAGE_REPORT = 46,
     MESSAGE_COMMITS = 47,
     MESSAGE_RETURN = 48,
-    MESSAGE_LEAVE = 49
+    MESSAGE_LEAVE = 49,
+    MESSAGE_CHECKPOINT = 50,
+    MESSAGE_SAVED = 51,
+    MESSAGE_PUT = 70, /* both sockets: objects, in chunks */
+    MESSAGE_STORED = 71,
+    MESSAGE_GET = 72,
+    MESSAGE_CHUNK = 73
 };
 
 /* Codes of MESSAGE_ERROR. */
@@ -46,7 +58,8 @@ enum wire_error {
     ERROR_NOT_FOUND = 5, /* no such job or session */
     ERROR_STATE = 6,     /* not now: e.g. ADD to a job that is sealed */
     ERROR_BUSY = 7,      /* the scheduler is full; try again later */
-    ERROR_SESSION = 8    /* HELLO (or READY) must come first */
+    ERROR_SESSION = 8,   /* HELLO (or READY) must come first */
+    ERROR_CONFLICT = 9   /* the key belongs to a job with other content */
 };
 
 enum job_state { JOB_OPEN = 0, JOB_ACTIVE = 1, JOB_DONE = 2, JOB_CANCELLED = 3 };
@@ -58,6 +71,15 @@ const char *job_state_name(uint64_t state);  /* "open", "active", "done", "cance
 const char *item_state_name(uint64_t state); /* "queued", "leased", "done", "dead", "cancelled"; "unknown" */
 const char *wire_error_name(uint64_t error); /* "version", ...; "unknown" */
 
+/* What LIST can be asked for: a job is in one of these phases. Bits of list.phases. */
+enum job_phase {
+    PHASE_QUEUED = 1,    /* nothing of it has been begun */
+    PHASE_RUNNING = 2,   /* begun, not over */
+    PHASE_DONE = 4,      /* over, every item done */
+    PHASE_DEAD = 8,      /* over, with dead items */
+    PHASE_CANCELLED = 16 /* cancelled */
+};
+
 /* Limits that both sides hold; WELCOME repeats those that may grow. */
 enum {
     LIMIT_NAME = 64,          /* bytes of a job's, worker's or client's name, a kind, a version */
@@ -68,12 +90,19 @@ enum {
     LIMIT_MESSAGE = 512,      /* bytes of an error message */
     LIMIT_LIST = 4096,        /* elements of one list */
     LIMIT_PRIORITY = 1000,    /* priorities go from -1000 to 1000 */
-    LIMIT_ATTEMPTS = 100
+    LIMIT_ATTEMPTS = 100,
+    LIMIT_KEY = 16,                      /* bytes of an idempotency key or of a session's */
+    LIMIT_BACKOFF_MS = 60 * 60 * 1000,   /* first wait before another attempt */
+    LIMIT_TIMEOUT_MS = 7 * 24 * 3600000, /* of an attempt */
+    LIMIT_LOG = 4096,       /* bytes of log lines in one message's entry, and of a dead item's last lines */
+    LIMIT_OBJECT = 32,      /* bytes of an object's hash */
+    LIMIT_CHUNK = 512 << 10 /* bytes of an object in one message */
 };
 
 #define HELLO_FIELDS(F, S) \
     F(S, 1, STR, OPTIONAL, name, LIMIT_NAME, NULL) \
-    F(S, 2, STR, OPTIONAL, version, LIMIT_NAME, NULL)
+    F(S, 2, STR, OPTIONAL, version, LIMIT_NAME, NULL) \
+    F(S, 3, BIN, OPTIONAL, key, LIMIT_KEY, NULL)
 
 #define WELCOME_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, epoch, 0, NULL) \
@@ -103,7 +132,14 @@ enum {
     F(S, 5, STR, OPTIONAL, name, LIMIT_NAME, NULL) \
     F(S, 6, UINT, OPTIONAL, max_attempts, LIMIT_ATTEMPTS, NULL) \
     F(S, 7, LIST, OPTIONAL, items, LIMIT_LIST, &item_schema) \
-    F(S, 8, BOOL, OPTIONAL, sealed, 0, NULL)
+    F(S, 8, BOOL, OPTIONAL, sealed, 0, NULL) \
+    F(S, 9, BIN, OPTIONAL, key, LIMIT_KEY, NULL) \
+    F(S, 10, UINT, OPTIONAL, start_unix_ms, 0, NULL) \
+    F(S, 11, UINT, OPTIONAL, deadline_unix_ms, 0, NULL) \
+    F(S, 12, UINT, OPTIONAL, backoff_ms, LIMIT_BACKOFF_MS, NULL) \
+    F(S, 13, UINT, OPTIONAL, attempt_ms, LIMIT_TIMEOUT_MS, NULL) \
+    F(S, 14, UINT, OPTIONAL, stall_ms, LIMIT_TIMEOUT_MS, NULL) \
+    F(S, 15, UINT, OPTIONAL, device_bytes, 0, NULL)
 
 #define ADD_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \
@@ -113,7 +149,8 @@ enum {
 
 #define ACCEPTED_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \
-    F(S, 2, UINT, REQUIRED, items, 0, NULL)
+    F(S, 2, UINT, REQUIRED, items, 0, NULL) \
+    F(S, 3, BOOL, OPTIONAL, known, 0, NULL)
 
 #define JOB_REF_FIELDS(F, S) F(S, 1, UINT, REQUIRED, job, 0, NULL)
 
@@ -133,11 +170,44 @@ enum {
     F(S, 13, UINT, OPTIONAL, attempts, 0, NULL) \
     F(S, 14, UINT, OPTIONAL, submitted_unix_ms, 0, NULL) \
     F(S, 15, UINT, OPTIONAL, finished_unix_ms, 0, NULL) \
-    F(S, 16, F64, OPTIONAL, progress, 0, NULL)
+    F(S, 16, F64, OPTIONAL, progress, 0, NULL) \
+    F(S, 17, BOOL, OPTIONAL, paused, 0, NULL) \
+    F(S, 18, UINT, OPTIONAL, start_unix_ms, 0, NULL) \
+    F(S, 19, UINT, OPTIONAL, deadline_unix_ms, 0, NULL) \
+    F(S, 20, UINT, OPTIONAL, waiting, 0, NULL) \
+    F(S, 21, UINT, OPTIONAL, max_attempts, 0, NULL) \
+    F(S, 22, UINT, OPTIONAL, device_bytes, 0, NULL)
+
+#define RETRY_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, job, 0, NULL) \
+    F(S, 2, UINTS, OPTIONAL, indexes, LIMIT_LIST, NULL)
+
+#define PRIORITY_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, job, 0, NULL) \
+    F(S, 2, INT, REQUIRED, priority, LIMIT_PRIORITY, NULL)
+
+#define LOGS_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, job, 0, NULL) \
+    F(S, 2, UINT, OPTIONAL, cursor, 0, NULL)
+
+#define LINE_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, index, 0, NULL) \
+    F(S, 2, UINT, REQUIRED, unix_ms, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, attempt, 0, NULL) \
+    F(S, 4, STR, REQUIRED, text, LIMIT_LOG, NULL)
+
+#define LINES_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, cursor, 0, NULL) \
+    F(S, 2, LIST, REQUIRED, lines, LIMIT_LIST, &line_schema) \
+    F(S, 3, UINT, OPTIONAL, lost, 0, NULL) \
+    F(S, 4, LIST, REQUIRED, job, 1, &job_schema)
 
 #define LIST_FIELDS(F, S) \
     F(S, 1, UINT, OPTIONAL, after, 0, NULL) \
-    F(S, 2, UINT, OPTIONAL, limit, 0, NULL)
+    F(S, 2, UINT, OPTIONAL, limit, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, phases, 31, NULL) \
+    F(S, 4, STR, OPTIONAL, kind, LIMIT_NAME, NULL) \
+    F(S, 5, STR, OPTIONAL, name, LIMIT_NAME, NULL)
 
 #define JOBS_FIELDS(F, S) \
     F(S, 1, LIST, REQUIRED, jobs, LIMIT_LIST, &job_schema) \
@@ -148,7 +218,8 @@ enum {
     F(S, 2, UINT, OPTIONAL, cursor, 0, NULL) \
     F(S, 3, UINT, OPTIONAL, limit, 0, NULL) \
     F(S, 4, UINT, OPTIONAL, wait_ms, 60000, NULL) \
-    F(S, 5, BOOL, OPTIONAL, with_path, 0, NULL)
+    F(S, 5, BOOL, OPTIONAL, with_path, 0, NULL) \
+    F(S, 6, BOOL, OPTIONAL, dead_only, 0, NULL)
 
 #define OUTCOME_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, index, 0, NULL) \
@@ -157,7 +228,9 @@ enum {
     F(S, 4, STR, OPTIONAL, message, LIMIT_MESSAGE, NULL) \
     F(S, 5, BIN, OPTIONAL, result, LIMIT_RESULT, NULL) \
     F(S, 6, UINT, OPTIONAL, attempts, 0, NULL) \
-    F(S, 7, BIN, OPTIONAL, path, LIMIT_PATH, NULL)
+    F(S, 7, BIN, OPTIONAL, path, LIMIT_PATH, NULL) \
+    F(S, 8, STR, OPTIONAL, log, LIMIT_LOG, NULL) \
+    F(S, 9, BOOL, OPTIONAL, retried, 0, NULL)
 
 #define PAGE_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, cursor, 0, NULL) \
@@ -173,7 +246,8 @@ enum {
     F(S, 6, UINT, OPTIONAL, clients, 0, NULL) \
     F(S, 7, UINT, OPTIONAL, resident_bytes, 0, NULL) \
     F(S, 8, UINT, OPTIONAL, uptime_ms, 0, NULL) \
-    F(S, 9, LIST, OPTIONAL, workers, LIMIT_LIST, &worker_schema)
+    F(S, 9, LIST, OPTIONAL, workers, LIMIT_LIST, &worker_schema) \
+    F(S, 10, BOOL, OPTIONAL, is_full, 0, NULL)
 
 #define WORKER_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, worker, 0, NULL) \
@@ -182,7 +256,11 @@ enum {
     F(S, 4, UINT, OPTIONAL, pid, 0, NULL) \
     F(S, 5, UINT, OPTIONAL, threads, 0, NULL) \
     F(S, 6, UINT, OPTIONAL, leased, 0, NULL) \
-    F(S, 7, UINT, OPTIONAL, committed, 0, NULL)
+    F(S, 7, UINT, OPTIONAL, committed, 0, NULL) \
+    F(S, 8, BOOL, OPTIONAL, quarantined, 0, NULL) \
+    F(S, 9, STR, OPTIONAL, device_id, LIMIT_NAME, NULL) \
+    F(S, 10, UINT, OPTIONAL, device_bytes, 0, NULL) \
+    F(S, 11, UINT, OPTIONAL, booked_bytes, 0, NULL)
 
 #define READY_FIELDS(F, S) \
     F(S, 1, STR, REQUIRED, name, LIMIT_NAME, NULL) \
@@ -191,7 +269,9 @@ enum {
     F(S, 4, UINT, OPTIONAL, threads, 0, NULL) \
     F(S, 5, STRS, REQUIRED, kinds, 64, NULL) \
     F(S, 6, STR, OPTIONAL, version, LIMIT_NAME, NULL) \
-    F(S, 7, UINTS, OPTIONAL, held, LIMIT_LIST, NULL)
+    F(S, 7, UINTS, OPTIONAL, held, LIMIT_LIST, NULL) \
+    F(S, 8, STR, OPTIONAL, device_id, LIMIT_NAME, NULL) \
+    F(S, 9, UINT, OPTIONAL, device_bytes, 0, NULL)
 
 #define ENGAGED_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, epoch, 0, NULL) \
@@ -209,7 +289,10 @@ enum {
     F(S, 3, UINT, REQUIRED, attempt, 0, NULL) \
     F(S, 4, BIN, OPTIONAL, path, LIMIT_PATH, NULL) \
     F(S, 5, BIN, OPTIONAL, object, 32, NULL) \
-    F(S, 6, BIN, OPTIONAL, params, LIMIT_ITEM_PARAMS, NULL)
+    F(S, 6, BIN, OPTIONAL, params, LIMIT_ITEM_PARAMS, NULL) \
+    F(S, 7, UINT, OPTIONAL, job, 0, NULL) \
+    F(S, 8, BIN, OPTIONAL, checkpoint, LIMIT_OBJECT, NULL) \
+    F(S, 9, F64, OPTIONAL, progress, 0, NULL)
 
 #define GRANT_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \
@@ -219,7 +302,8 @@ enum {
 
 #define BEAT_ENTRY_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, token, 0, NULL) \
-    F(S, 2, F64, OPTIONAL, progress, 0, NULL)
+    F(S, 2, F64, OPTIONAL, progress, 0, NULL) \
+    F(S, 3, STR, OPTIONAL, log, LIMIT_LOG, NULL)
 
 #define BEAT_FIELDS(F, S) F(S, 1, LIST, REQUIRED, entries, LIMIT_LIST, &beat_entry_schema)
 
@@ -233,11 +317,39 @@ enum {
     F(S, 1, UINT, REQUIRED, token, 0, NULL) \
     F(S, 2, UINT, OPTIONAL, failure, 0, NULL) \
     F(S, 3, STR, OPTIONAL, message, LIMIT_MESSAGE, NULL) \
-    F(S, 4, BIN, OPTIONAL, result, LIMIT_RESULT, NULL)
+    F(S, 4, BIN, OPTIONAL, result, LIMIT_RESULT, NULL) \
+    F(S, 5, STR, OPTIONAL, log, LIMIT_LOG, NULL)
 
 #define REPORT_FIELDS(F, S) F(S, 1, LIST, REQUIRED, entries, LIMIT_LIST, &report_entry_schema)
 
 #define RETURN_FIELDS(F, S) F(S, 1, UINTS, REQUIRED, tokens, LIMIT_LIST, NULL)
+
+#define CHECKPOINT_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, token, 0, NULL) \
+    F(S, 2, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 3, F64, OPTIONAL, progress, 0, NULL)
+
+#define PUT_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 2, UINT, REQUIRED, size, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, offset, 0, NULL) \
+    F(S, 4, BIN, OPTIONAL, data, LIMIT_CHUNK, NULL)
+
+#define STORED_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 2, UINT, REQUIRED, offset, 0, NULL) \
+    F(S, 3, BOOL, OPTIONAL, whole, 0, NULL)
+
+#define GET_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 2, UINT, OPTIONAL, offset, 0, NULL) \
+    F(S, 3, UINT, OPTIONAL, bytes, LIMIT_CHUNK, NULL)
+
+#define CHUNK_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 2, UINT, REQUIRED, size, 0, NULL) \
+    F(S, 3, UINT, REQUIRED, offset, 0, NULL) \
+    F(S, 4, BIN, REQUIRED, data, LIMIT_CHUNK, NULL)
 
 /* X(struct and schema name, table) */
 #define MESSAGE_TABLES(X) \
@@ -251,6 +363,11 @@ enum {
     X(accepted, ACCEPTED_FIELDS) \
     X(job_ref, JOB_REF_FIELDS) \
     X(job, JOB_FIELDS) \
+    X(retry, RETRY_FIELDS) \
+    X(priority, PRIORITY_FIELDS) \
+    X(logs, LOGS_FIELDS) \
+    X(line, LINE_FIELDS) \
+    X(lines, LINES_FIELDS) \
     X(list, LIST_FIELDS) \
     X(jobs, JOBS_FIELDS) \
     X(watch, WATCH_FIELDS) \
@@ -269,7 +386,12 @@ enum {
     X(verdicts, VERDICTS_FIELDS) \
     X(report_entry, REPORT_ENTRY_FIELDS) \
     X(report, REPORT_FIELDS) \
-    X(returned, RETURN_FIELDS)
+    X(returned, RETURN_FIELDS) \
+    X(checkpoint, CHECKPOINT_FIELDS) \
+    X(put, PUT_FIELDS) \
+    X(stored, STORED_FIELDS) \
+    X(get, GET_FIELDS) \
+    X(chunk, CHUNK_FIELDS)
 
 #define WIRE_C_UINT uint64_t
 #define WIRE_C_INT int64_t

@@ -9,6 +9,15 @@ size_t npy_item_bytes(enum dtype dtype)
     return dtype == DTYPE_F32 ? 4 : dtype == DTYPE_C64 ? 8 : 0;
 }
 
+int npy_array_bytes(enum dtype dtype, uint32_t bins, uint64_t frames, uint64_t *out)
+{
+    const uint64_t column = (uint64_t)npy_item_bytes(dtype) * bins;
+    if (npy_item_bytes(dtype) == 0 || frames > INT64_MAX / (column ? column : 1))
+        return fail(STATUS_ARGUMENT, "npy: [%" PRIu32 ", %" PRIu64 "] of type %d", bins, frames, (int)dtype);
+    *out = column * frames;
+    return STATUS_OK;
+}
+
 const char *npy_dtype_name(enum dtype dtype)
 {
     return dtype == DTYPE_F32 ? "float32" : dtype == DTYPE_C64 ? "complex64" : "unknown";

@@ -17,6 +17,9 @@ int npy_header(enum dtype dtype, int64_t bins, int64_t frames, char out[NPY_HEAD
 
 /* Bytes of one element; 0 for types that .npy files of ours do not have. */
 size_t npy_item_bytes(enum dtype dtype);
+
+/* Bytes of [bins, frames]; STATUS_ARGUMENT for other types, and for more than an int64_t counts. */
+int npy_array_bytes(enum dtype dtype, uint32_t bins, uint64_t frames, uint64_t *out) MUST_USE;
 const char *npy_dtype_name(enum dtype dtype); /* "float32", "complex64" */
 
 #endif

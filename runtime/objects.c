@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void object_path(const char *folder, const struct hash *h, char *out, size_t capacity)
+void objects_path(const char *folder, const struct hash *h, char *out, size_t capacity)
 {
     char hex[HASH_HEX];
     hash_hex(h, hex);
@@ -40,30 +40,33 @@ static int copy_range(int from_fd, uint64_t from, uint64_t bytes, int to_fd)
     return code;
 }
 
-/* Flushes the folder, so that a new name in it survives a power cut. */
-static void flush_folder(const char *folder)
+int objects_touch(const char *folder, const struct hash *h)
 {
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
+    char path[PATHS_MAX + 128];
+    objects_path(folder, h, path, sizeof path);
+    if (utimensat(AT_FDCWD, path, NULL, 0) == 0)
+        return STATUS_OK;
+    return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "objects: %s: %s", path, strerror(errno));
+}
+
+int objects_put_aside(const char *folder, const struct hash *h)
+{
+    char path[PATHS_MAX + 128], aside[PATHS_MAX + 144];
+    objects_path(folder, h, path, sizeof path);
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    return rename(path, aside) ? fail(STATUS_IO, "objects: %s: %s", aside, strerror(errno)) : STATUS_OK;
 }
 
 /* An object of that name is there: *sound when its bytes are right; otherwise it is put aside, never deleted. */
-static int look_at_twin(const char *folder, const struct hash *h, const char *path, bool *sound)
+static int look_at_twin(const char *folder, const struct hash *h, bool *sound)
 {
-    char aside[PATHS_MAX + 144];
     int fd = -1;
     uint64_t bytes = 0;
     const int code = objects_open(folder, h, true, &fd, &bytes);
     *sound = code == STATUS_OK;
     if (*sound)
         close(fd);
-    if (code != STATUS_DAMAGED)
-        return code;
-    snprintf(aside, sizeof aside, "%s.damaged", path);
-    return rename(path, aside) ? fail(STATUS_IO, "objects: %s: %s", aside, strerror(errno)) : STATUS_OK;
+    return code == STATUS_DAMAGED ? objects_put_aside(folder, h) : code;
 }
 
 static int settle(const char *folder, const char *temporary, int fd, struct hash *h)
@@ -73,8 +76,8 @@ static int settle(const char *folder, const char *temporary, int fd, struct hash
     int code = hash_file(fd, h, NULL);
     if (code)
         return code;
-    object_path(folder, h, path, sizeof path);
-    if (access(path, F_OK) == 0 && (code = look_at_twin(folder, h, path, &sound)))
+    objects_path(folder, h, path, sizeof path);
+    if (access(path, F_OK) == 0 && (code = look_at_twin(folder, h, &sound)))
         return code;
     /* Young again, so that nobody collects it before the record that names it is there; one that cannot be touched has
      * just been collected. */
@@ -86,8 +89,7 @@ static int settle(const char *folder, const char *temporary, int fd, struct hash
         return fail(STATUS_IO, "objects: cannot make %s: %s", parent, strerror(errno));
     if (fsync(fd) || rename(temporary, path))
         return fail(STATUS_IO, "objects: cannot write %s: %s", path, strerror(errno));
-    flush_folder(parent);
-    return STATUS_OK;
+    return status_context(paths_sync(parent), "objects");
 }
 
 int objects_put_file(const char *folder, int fd, uint64_t from, uint64_t bytes, struct hash *out)
@@ -109,7 +111,7 @@ int objects_put_file(const char *folder, int fd, uint64_t from, uint64_t bytes, 
 int objects_open(const char *folder, const struct hash *h, bool verify, int *fd, uint64_t *bytes)
 {
     char path[PATHS_MAX + 128];
-    object_path(folder, h, path, sizeof path);
+    objects_path(folder, h, path, sizeof path);
     const int f = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (f < 0)
         return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "objects: %s: %s", path, strerror(errno));

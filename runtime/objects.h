@@ -16,6 +16,15 @@ int objects_put_file(const char *folder, int fd, uint64_t from, uint64_t bytes, 
 /* An open, read-only descriptor; with `verify` the bytes have been checked against the hash. */
 int objects_open(const char *folder, const struct hash *h, bool verify, int *fd, uint64_t *bytes) MUST_USE;
 
+/* Where it lies, or would. */
+void objects_path(const char *folder, const struct hash *h, char *out, size_t capacity);
+
+/* Marks it as used now. STATUS_NOT_FOUND. */
+int objects_touch(const char *folder, const struct hash *h) MUST_USE;
+
+/* Renames one whose bytes are not what its name says to HASH.damaged: never deleted, never found again. */
+int objects_put_aside(const char *folder, const struct hash *h) MUST_USE;
+
 /* Calls visit(context, hash, bytes, damaged) for each object; `verify` reads them all. Stops at the first code not 0.
  */
 int objects_walk(const char *folder, bool verify,

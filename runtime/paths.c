@@ -3,6 +3,7 @@
 #include "hash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,4 +133,14 @@ int paths_refuse_network(const char *what, const char *folder)
                         "%s %s is on %s, where LMDB's locks and maps are not safe; set WAVEMILL_HOME to a local disk",
                         what, folder, remote[i].name);
     return STATUS_OK;
+}
+
+int paths_sync(const char *folder)
+{
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int failed = fd < 0 || (fsync(fd) && errno != EINVAL);
+    const int code = failed ? fail(STATUS_IO, "cannot flush %s: %s", folder, strerror(errno)) : STATUS_OK;
+    if (fd >= 0)
+        close(fd);
+    return code;
 }

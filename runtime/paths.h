@@ -33,6 +33,10 @@ int paths_make(const char *folder) MUST_USE;
  */
 int paths_refuse_network(const char *what, const char *folder) MUST_USE;
 
+/* Flushes the folder, so that the names in it survive a power cut. STATUS_IO names the folder and the reason; a file
+ * system that has no such thing counts as done. */
+int paths_sync(const char *folder) MUST_USE;
+
 /* Folder of the running program (its real path), for finding its siblings. In base: also the compute child asks. */
 int paths_program_folder(char *out, size_t capacity) MUST_USE;
 

@@ -1,11 +1,13 @@
 /* record - the bytes of one value in the feature store: header, result map, array or the hash of the object that holds
  * it.
  *
- *   layout    little-endian: magic "WMR1" | version u16 | kind u16 | total bytes u32 | CRC-32C u32 (of all that
- * follows) | made unix ms u64 | backend u8 | isa u8 | dtype u8 | place u8 | code version 16 | device 24 | bins u32 |
- * frames u64 | result bytes u32 | array bytes u64 | result | array, or 32 bytes of object hash version RECORD_VERSION;
- * a record of another version is recomputed, never guessed at. Changing this layout means raising the number errors
- * STATUS_DAMAGED: magic, length or CRC do not fit; STATUS_VERSION: another version */
+ *   layout    little-endian: magic "WMR1" | version u16 | kind u16 | total bytes u32
+ *             | CRC-32C u32 (of all that follows) | made unix ms u64 | backend u8 | isa u8 | dtype u8 | place u8
+ *             | code version 16 | device 24 | bins u32 | frames u64 | result bytes u32 | array bytes u64
+ *             | result | array, or 32 bytes of object hash
+ *   version   RECORD_VERSION; a record of another version is recomputed, never guessed at. Changing this layout
+ *             means raising the number
+ *   errors    STATUS_DAMAGED: magic, length or CRC do not fit; STATUS_VERSION: another version */
 #ifndef RECORD_H
 #define RECORD_H
 #include "hash.h"

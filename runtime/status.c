@@ -47,8 +47,8 @@ enum failure_class status_class(int code)
 
 const char *failure_name(int failure)
 {
-    static const char *const names[] = {"NONE",   "INPUT",    "RESOURCE", "TRANSIENT",
-                                        "DEVICE", "INTERNAL", "CRASH",    "STALE"};
+    static const char *const names[] = {"NONE",     "INPUT", "RESOURCE", "TRANSIENT", "DEVICE",
+                                        "INTERNAL", "CRASH", "STALE",    "TIMEOUT"};
     const int known = failure >= 0 && failure < (int)(sizeof names / sizeof *names);
     return known ? names[failure] : "UNKNOWN";
 }

@@ -35,7 +35,8 @@ enum failure_class {
     FAILURE_DEVICE = 4,    /* context lost: the child exits, the supervisor starts another, retry */
     FAILURE_INTERNAL = 5,  /* a bug: report */
     FAILURE_CRASH = 6,     /* only the scheduler and the supervisor use it: the compute child died or hung */
-    FAILURE_STALE = 7      /* only the scheduler uses it: the lease had ended */
+    FAILURE_STALE = 7,     /* only the scheduler uses it: the lease had ended */
+    FAILURE_TIMEOUT = 8    /* only the scheduler uses it: a time-out or the deadline of the job */
 };
 
 /* Name of a code without its prefix, in lower case ("argument"); "unknown" for numbers that are not codes. */

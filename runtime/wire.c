@@ -32,6 +32,13 @@ struct token {
     uint32_t bytes;
 };
 
+/* An empty one may have no address, and nothing may be added to that. */
+static struct reader reader_of(const void *data, size_t bytes)
+{
+    const uint8_t *const at = data;
+    return (struct reader){at, bytes ? at + bytes : at};
+}
+
 static size_t left(const struct reader *r)
 {
     return (size_t)(r->end - r->at);
@@ -239,7 +246,7 @@ static bool set_list(const struct wire_field *f, const struct token *t, struct r
         struct token element;
         if (f->type == WIRE_LIST) {
             _Alignas(16) char scratch[512];
-            if (f->element->bytes > sizeof scratch || decode_map(f->element, r, scratch, depth + 1))
+            if (f->element->bytes > sizeof scratch || decode_map(f->element, r, scratch, depth + 2))
                 return false;
         } else if (!next_token(r, &element) || element.kind != (f->type == WIRE_UINTS ? TOKEN_UINT : TOKEN_STR) ||
                    (element.kind == TOKEN_STR && !wire_is_utf8(element.at, element.bytes))) {
@@ -321,7 +328,7 @@ int wire_decode(const struct wire_schema *schema, const void *data, size_t bytes
 {
     if (bytes > UINT32_MAX)
         return fail(STATUS_FORMAT, "%s: %zu bytes", schema->name, bytes);
-    struct reader r = {data, (const uint8_t *)data + bytes};
+    struct reader r = reader_of(data, bytes);
     const int code = decode_map(schema, &r, out, 0);
     if (code)
         return code;
@@ -337,7 +344,7 @@ static void advance(struct wire_list *list, const uint8_t *to)
 
 bool wire_next(struct wire_list *list, const struct wire_schema *element, void *out)
 {
-    struct reader r = {list->data, list->data + list->bytes};
+    struct reader r = reader_of(list->data, list->bytes);
     if (list->count == 0 || decode_map(element, &r, out, 1))
         return false;
     advance(list, r.at);
@@ -346,7 +353,7 @@ bool wire_next(struct wire_list *list, const struct wire_schema *element, void *
 
 bool wire_next_uint(struct wire_list *list, uint64_t *out)
 {
-    struct reader r = {list->data, list->data + list->bytes};
+    struct reader r = reader_of(list->data, list->bytes);
     struct token t;
     if (list->count == 0 || !next_token(&r, &t) || t.kind != TOKEN_UINT)
         return false;
@@ -357,7 +364,7 @@ bool wire_next_uint(struct wire_list *list, uint64_t *out)
 
 bool wire_next_str(struct wire_list *list, struct wire_slice *out)
 {
-    struct reader r = {list->data, list->data + list->bytes};
+    struct reader r = reader_of(list->data, list->bytes);
     struct token t;
     if (list->count == 0 || !next_token(&r, &t) || t.kind != TOKEN_STR)
         return false;

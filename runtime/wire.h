@@ -92,7 +92,7 @@ void wire_copy(struct wire_slice s, char *out, size_t capacity);
 bool wire_is_utf8(const void *data, size_t bytes);
 
 /* The second frame of a message: type, flags, minor version, sequence number. */
-enum { WIRE_HEADER_BYTES = 8, WIRE_MAJOR = 1, WIRE_MINOR = 0, WIRE_BODY_MAX = 1 << 20 };
+enum { WIRE_HEADER_BYTES = 8, WIRE_MAJOR = 1, WIRE_MINOR = 1, WIRE_BODY_MAX = 1 << 20 };
 #define WIRE_MAGIC "WML\x01" /* the first frame: name and major version */
 
 struct wire_header {

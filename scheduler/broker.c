@@ -5,15 +5,23 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 enum { DEFAULT_LEASE_MS = 10000, DEFAULT_BEAT_MS = 1000, DEFAULT_SESSION_MS = 5000, REPLIES_PER_EVENT = 4 };
 
-static int64_t clock_ms(clockid_t clock)
+int64_t broker_unix_ms(void)
 {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -32,11 +40,32 @@ static int bind_socket(struct broker *b, void **socket, const char *path)
     return failed ? fail(STATUS_IO, "%s: %s", address, zmq_strerror(errno)) : STATUS_OK;
 }
 
+/* Sessions with a key may come back: each has the usual time to. Without a place for it a session is over. */
+static int expect_sessions(struct broker *b)
+{
+    int code = STATUS_OK;
+    for (uint64_t s = 0; !code && (s = queue_session_after(b->queue, s)) != 0;) {
+        struct channel_peer nobody = {.bytes = 1 + sizeof s};
+        struct peer *p;
+        nobody.id[0] = 0xff; /* ZeroMQ's own begin with 0 */
+        memcpy(nobody.id + 1, &s, sizeof s);
+        if (peers_add(&b->clients, &nobody, s, b->now_ms, &p))
+            code = broker_apply(b, &(struct queue_event){.type = QUEUE_SESSION_GONE, .session = s}, NULL, 0);
+    }
+    return code;
+}
+
 /* What the journal kept, and what has ended with the process before. */
 static int restore(struct broker *b)
 {
     struct journal_loaded loaded;
-    int code = queue_restore(b->queue, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME), &loaded);
+    b->now_ms = clock_ms();
+    int code = queue_restore(b->queue, b->now_ms, broker_unix_ms(), &loaded);
+    code = code ? code : rundir_raise_epoch(&b->rundir, queue_epoch(b->queue));
+    b->now_ms = clock_ms(); /* reading takes time, which leases and sessions must not lose */
+    if (!code)
+        queue_begin(b->queue, b->now_ms);
+    code = code ? code : expect_sessions(b);
     if (!code && b->options.journal)
         code = b->options.journal->commit(b->options.journal);
     if (!code && (loaded.jobs || loaded.damaged))
@@ -48,7 +77,7 @@ static int restore(struct broker *b)
 static int open_all(struct broker *b)
 {
     struct queue_options queue = {.lease_ms = b->options.lease_ms, .journal = b->options.journal};
-    int code = rundir_open(b->options.run_dir, clock_ms(CLOCK_REALTIME), &b->rundir);
+    int code = rundir_open(b->options.run_dir, broker_unix_ms(), &b->rundir);
     if (code)
         return code;
     queue.epoch = b->rundir.epoch;
@@ -60,7 +89,9 @@ static int open_all(struct broker *b)
     if (!b->context)
         return fail(STATUS_IO, "zmq context: %s", zmq_strerror(errno));
     code = bind_socket(b, &b->client, b->rundir.client);
-    return code ? code : bind_socket(b, &b->worker, b->rundir.worker);
+    code = code ? code : bind_socket(b, &b->worker, b->rundir.worker);
+    code = code ? code : tcp_open(b);
+    return code ? code : objects_start(b);
 }
 
 int broker_create(const struct broker_options *options, struct broker **out)
@@ -82,7 +113,8 @@ int broker_create(const struct broker_options *options, struct broker **out)
         broker_destroy(&b);
         return code;
     }
-    b->started_ms = b->now_ms = b->alone_since_ms = clock_ms(CLOCK_MONOTONIC);
+    b->commit_by_ms = INT64_MAX;
+    b->started_ms = b->now_ms = b->alone_since_ms = clock_ms();
     *out = b;
     return STATUS_OK;
 }
@@ -94,6 +126,9 @@ void broker_destroy(struct broker **out)
         return;
     if (b->rundir.lock >= 0)
         rundir_remove_sockets(&b->rundir);
+    objects_stop(b);
+    if (b->monitor)
+        zmq_close(b->monitor);
     if (b->client)
         zmq_close(b->client);
     if (b->worker)
@@ -107,6 +142,7 @@ void broker_destroy(struct broker **out)
         free(l);
     }
     watch_free(b);
+    logs_free(b);
     peers_free(&b->clients);
     peers_free(&b->workers);
     free(b->replies);
@@ -153,6 +189,10 @@ static void route(struct broker *b, size_t action, bool to_worker, const struct 
     case QUEUE_CHANGED:
         watch_changed(b, a->job);
         break;
+    case QUEUE_BLAMED:
+        log_warn("worker %llu is quarantined: three items crashed on it and on no other",
+                 (unsigned long long)a->worker);
+        break;
     case QUEUE_GONE:
         if (worker)
             peers_remove(&b->workers, worker);
@@ -172,7 +212,7 @@ int broker_apply(struct broker *b, const struct queue_event *e, const struct cha
 {
     struct queue_event event = *e;
     const size_t first = b->actions.count;
-    event.unix_ms = clock_ms(CLOCK_REALTIME);
+    event.unix_ms = broker_unix_ms();
     int code = reply_reserve(b, REPLIES_PER_EVENT + b->workers.count);
     if (!code)
         code = queue_apply(b->queue, b->now_ms, &event, &b->actions);
@@ -205,7 +245,7 @@ static bool receive(struct broker *b, void *socket)
     const int code = channel_receive(socket, &p);
     if (code == STATUS_TIMEOUT)
         return false;
-    b->now_ms = clock_ms(CLOCK_MONOTONIC);
+    b->now_ms = clock_ms();
     if (reply_reserve(b, REPLIES_PER_EVENT)) {
         packet_release(&p);
         return true; /* no memory for any answer: as if it had been lost */
@@ -228,7 +268,7 @@ static bool receive(struct broker *b, void *socket)
 /* Messages that wait, both sockets by turns; true: nothing is left. */
 static bool drain(struct broker *b)
 {
-    const int64_t end = clock_ms(CLOCK_MONOTONIC) + GROUP_MS;
+    const int64_t end = clock_ms() + GROUP_MS;
     bool any = true;
     for (int n = 0; any && n < GROUP_EVENTS && b->now_ms <= end; n += 2) {
         any = receive(b, b->worker);
@@ -241,13 +281,14 @@ static bool drain(struct broker *b)
  * those are read first. Under lasting load that rule gives way. */
 static void pass_time(struct broker *b, bool drained)
 {
-    b->now_ms = clock_ms(CLOCK_MONOTONIC);
+    b->now_ms = clock_ms();
     if (!drained && ++b->postponed < TICK_POSTPONED)
         return;
     b->postponed = 0;
     if (queue_next_deadline_ms(b->queue) <= b->now_ms &&
         broker_apply(b, &(struct queue_event){.type = QUEUE_TICK}, NULL, 0))
         log_error("out of memory; trying again");
+    tcp_work(b);
     while (b->clients.oldest && b->now_ms - b->clients.oldest->heard_ms >= b->options.session_timeout_ms)
         broker_end_session(b, b->clients.oldest);
 }
@@ -255,9 +296,14 @@ static void pass_time(struct broker *b, bool drained)
 static int64_t next_deadline(const struct broker *b)
 {
     int64_t at = queue_next_deadline_ms(b->queue);
+    const int64_t others[] = {objects_next_ms(b), tcp_next_ms(b)};
+    for (int i = 0; i < 2; i++)
+        at = others[i] < at ? others[i] : at;
     const struct watch *w = heap_first(&b->watches);
     if (w && w->until_ms < at)
         at = w->until_ms;
+    if (b->commit_by_ms < at)
+        at = b->commit_by_ms;
     const struct peer *p = b->clients.oldest;
     if (p && p->heard_ms + b->options.session_timeout_ms < at)
         at = p->heard_ms + b->options.session_timeout_ms;
@@ -270,24 +316,41 @@ static int wait_for_work(struct broker *b, int64_t wait_ms, bool *stop)
 {
     zmq_pollitem_t items[] = {{.socket = b->worker, .events = ZMQ_POLLIN},
                               {.socket = b->client, .events = ZMQ_POLLIN},
+                              {.socket = b->monitor, .events = ZMQ_POLLIN},
                               {.fd = b->options.stop_fd, .events = ZMQ_POLLIN}};
-    const int64_t left = next_deadline(b) - clock_ms(CLOCK_MONOTONIC);
+    const int64_t left = next_deadline(b) - clock_ms();
     if (left < wait_ms)
         wait_ms = left > 0 ? left : 0;
     if (b->reply_count)
         wait_ms = 0;
-    const int n = zmq_poll(items, b->options.stop_fd >= 0 ? 3 : 2, wait_ms > INT_MAX ? INT_MAX : (long)wait_ms);
+    const int n = zmq_poll(items, b->options.stop_fd >= 0 ? 4 : 3, wait_ms > INT_MAX ? INT_MAX : (long)wait_ms);
     if (n < 0 && errno != EINTR)
         return fail(STATUS_IO, "zmq poll: %s", zmq_strerror(errno));
-    *stop = n > 0 && b->options.stop_fd >= 0 && (items[2].revents & ZMQ_POLLIN);
+    *stop = n > 0 && b->options.stop_fd >= 0 && (items[3].revents & ZMQ_POLLIN);
     return STATUS_OK;
+}
+
+/* Commits the group, unless it can wait for another: grants, which are only sent again when they are lost. */
+static int commit(struct broker *b)
+{
+    struct journal *const j = b->options.journal;
+    if (!j)
+        return STATUS_OK;
+    if (j->can_wait && j->can_wait(j) && b->now_ms < b->commit_by_ms) {
+        if (b->commit_by_ms == INT64_MAX)
+            b->commit_by_ms = b->now_ms + DEFER_MS;
+        return STATUS_OK;
+    }
+    b->commit_by_ms = INT64_MAX;
+    return j->commit(j);
 }
 
 static int work(struct broker *b)
 {
     pass_time(b, drain(b));
+    objects_work(b);
     b->counts.groups++;
-    const int code = b->options.journal ? b->options.journal->commit(b->options.journal) : STATUS_OK;
+    const int code = commit(b);
     if (code)
         return code;
     reply_flush(b);
@@ -335,5 +398,7 @@ int broker_run(struct broker *b)
     int code = STATUS_OK;
     while (!over && !code)
         code = broker_turn(b, INT_MAX, &over);
+    if (!code && b->options.journal) /* grants that were to be committed with something else */
+        code = b->options.journal->commit(b->options.journal);
     return code;
 }

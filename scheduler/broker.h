@@ -19,6 +19,11 @@ struct broker_options {
     int64_t linger_ms;       /* below 0: stay without clients */
     int stop_fd;             /* ends broker_run when it can be read; below 0: none */
     struct journal *journal; /* NULL: none */
+    const char *objects;     /* folder of PUT and GET; NULL: they are refused */
+    int64_t object_keep_ms;  /* how long an object that no job names is kept at least */
+    int64_t upload_idle_ms;  /* an upload that is silent for so long is dropped */
+    const char *listen;      /* tcp:// address, for workers of other machines; NULL: none */
+    bool insecure_tcp;       /* listen may be an address that other machines reach */
 };
 
 struct broker_counts {
@@ -26,7 +31,8 @@ struct broker_counts {
     uint64_t sessions, workers, watches; /* now */
 };
 
-/* Fills what is 0 with the defaults (10,000, 1,000 and 5,000 ms); takes the lock and binds. Errors as rundir_open. */
+/* Fills what is 0 with the defaults (10,000, 1,000 and 5,000 ms, a day and 5 minutes); takes the lock and binds. Errors
+ * as rundir_open; STATUS_ARGUMENT for a listen address that is refused. */
 int broker_create(const struct broker_options *options, struct broker **out) MUST_USE;
 
 /* Waits up to wait_ms for something to do and does it; *over is set when the broker should end. */

@@ -66,12 +66,31 @@ static int send_job(struct broker *b, const struct reply *r)
     return send_to(b, r, MESSAGE_JOB, &job_schema, &m);
 }
 
+static int send_lines(struct broker *b, const struct reply *r)
+{
+    struct wire_buffer lines = {0}, jobs = {0};
+    struct message_lines m = {0};
+    struct message_job job;
+    if (queue_show(b->queue, r->logs.job, &job))
+        return send_error(b, r, ERROR_NOT_FOUND, status_message());
+    int code = logs_view(b, &r->logs, &lines, &m);
+    code = code ? code : wire_encode(&job_schema, &job, &jobs);
+    m.job = wire_list_of(&jobs, 1);
+    code = code ? send_error(b, r, ERROR_BUSY, status_message()) : send_to(b, r, MESSAGE_LINES, &lines_schema, &m);
+    wire_free(&lines);
+    wire_free(&jobs);
+    return code;
+}
+
 static int send_jobs(struct broker *b, const struct reply *r)
 {
+    struct message_list asked = r->list;
+    asked.kind = wire_str(r->kind);
+    asked.name = wire_str(r->name);
     struct wire_buffer jobs = {0};
     uint32_t count = 0;
     bool more = false;
-    int code = queue_list(b->queue, &r->list, &jobs, &count, &more);
+    int code = queue_list(b->queue, &asked, &jobs, &count, &more);
     const struct message_jobs m = {.jobs = wire_list_of(&jobs, count), .more = more};
     code = code ? send_error(b, r, ERROR_BUSY, status_message()) : send_to(b, r, MESSAGE_JOBS, &jobs_schema, &m);
     wire_free(&jobs);
@@ -93,6 +112,7 @@ static uint64_t resident_bytes(void)
 static int send_server(struct broker *b, const struct reply *r)
 {
     struct wire_buffer workers = {0};
+    struct journal *const journal = b->options.journal;
     struct queue_stats stats;
     uint32_t count = 0;
     queue_stats(b->queue, &stats);
@@ -105,10 +125,25 @@ static int send_server(struct broker *b, const struct reply *r)
                                      .clients = b->clients.count,
                                      .resident_bytes = resident_bytes(),
                                      .uptime_ms = (uint64_t)(b->now_ms - b->started_ms),
-                                     .workers = wire_list_of(&workers, count)};
+                                     .workers = wire_list_of(&workers, count),
+                                     .is_full = journal && journal->is_full && journal->is_full(journal)};
     code = code ? send_error(b, r, ERROR_BUSY, status_message()) : send_to(b, r, MESSAGE_SERVER, &server_schema, &m);
     wire_free(&workers);
     return code;
+}
+
+static int send_stored(struct broker *b, const struct reply *r)
+{
+    const struct message_stored m = {.object = {r->object.bytes, HASH_BYTES}, .offset = r->offset, .whole = r->whole};
+    return send_to(b, r, MESSAGE_STORED, &stored_schema, &m);
+}
+
+static int send_chunk(struct broker *b, const struct reply *r)
+{
+    struct message_chunk m;
+    if (objects_read(b, r, &m))
+        return send_error(b, r, ERROR_NOT_FOUND, status_message());
+    return send_to(b, r, MESSAGE_CHUNK, &chunk_schema, &m);
 }
 
 /* ---- actions of the queue ---- */
@@ -164,12 +199,14 @@ static int send_grant(struct broker *b, const struct reply *r, const struct queu
     int code = queue_spec(b->queue, a->job, &m.kind, &m.params);
     for (size_t i = 0; i < a->count && !code; i++) {
         const struct queue_entry *e = &entries_of(b, a)[i];
-        struct message_item item;
-        code = queue_item(b->queue, a->job, e->index, &item);
-        if (!code)
-            code = wire_encode(
-                &lease_schema,
-                &(struct message_lease){e->index, e->token, e->attempt, item.path, item.object, item.params}, &leases);
+        struct message_lease lease;
+        code = queue_item(b->queue, e->job, e->index, &lease);
+        if (code)
+            break;
+        lease.token = e->token;
+        lease.attempt = e->attempt;
+        lease.job = e->job == a->job ? 0 : e->job;
+        code = wire_encode(&lease_schema, &lease, &leases);
     }
     m.leases = wire_list_of(&leases, (uint32_t)a->count);
     if (!code)
@@ -185,11 +222,16 @@ static int send_action(struct broker *b, const struct reply *r)
     case QUEUE_REFUSED:
         return send_error(b, r, a->error, a->text);
     case QUEUE_ACCEPTED:
-        return send_to(b, r, MESSAGE_ACCEPTED, &accepted_schema, &(struct message_accepted){a->job, a->count});
+        return send_to(b, r, MESSAGE_ACCEPTED, &accepted_schema,
+                       &(struct message_accepted){a->job, a->count, a->known});
     case QUEUE_ENGAGED:
         return send_engaged(b, r, a);
     case QUEUE_GRANT:
         return send_grant(b, r, a);
+    case QUEUE_SAVED: {
+        const struct queue_entry *e = entries_of(b, a);
+        return send_to(b, r, MESSAGE_SAVED, &verdict_schema, &(struct message_verdict){e->token, (uint64_t)e->verdict});
+    }
     default:
         return send_verdicts(b, r, a);
     }
@@ -210,6 +252,12 @@ static int send_reply(struct broker *b, const struct reply *r)
         return send_jobs(b, r);
     case REPLY_SERVER:
         return send_server(b, r);
+    case REPLY_LINES:
+        return send_lines(b, r);
+    case REPLY_STORED:
+        return send_stored(b, r);
+    case REPLY_CHUNK:
+        return send_chunk(b, r);
     default:
         return send_action(b, r);
     }

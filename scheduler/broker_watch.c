@@ -47,7 +47,7 @@ static bool send_page(struct broker *b, const struct message_watch *what, const 
     if (!code)
         code = queue_page(b->queue, what, &outcomes, &count, &page.cursor);
     const bool over = !code && (job.state == JOB_DONE || job.state == JOB_CANCELLED);
-    if (!code && wait && count == 0 && !over)
+    if (!code && wait && count == 0 && page.cursor <= what->cursor && !over)
         return false;
     if (!code)
         code = wire_encode(&job_schema, &job, &jobs);

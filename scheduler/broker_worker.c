@@ -8,6 +8,9 @@ union body {
     struct message_beat beat;
     struct message_report report;
     struct message_returned returned;
+    struct message_checkpoint checkpoint;
+    struct message_put put;
+    struct message_get get;
 };
 
 struct request {
@@ -56,7 +59,9 @@ static void on_ready(struct request *r)
         b->reply_count = replies;
         (void)!broker_apply(b, &(struct queue_event){.type = QUEUE_LEAVE, .worker = worker}, NULL, 0);
         refuse(r, ERROR_BUSY, "too many workers");
+        return;
     }
+    tcp_note_peer(r->peer, r->packet);
 }
 
 static void on_ping(struct request *r)
@@ -75,12 +80,21 @@ static void on_take(struct request *r)
 
 static void on_beat(struct request *r)
 {
+    struct wire_list entries = r->body.beat.entries;
+    struct message_beat_entry m;
     apply(r, (struct queue_event){.type = QUEUE_BEAT, .beat = &r->body.beat});
+    while (r->peer && wire_next(&entries, &beat_entry_schema, &m))
+        logs_append(r->b, m.token, m.log, broker_unix_ms());
 }
 
 static void on_report(struct request *r)
 {
     apply(r, (struct queue_event){.type = QUEUE_REPORT, .report = &r->body.report});
+}
+
+static void on_checkpoint(struct request *r)
+{
+    apply(r, (struct queue_event){.type = QUEUE_CHECKPOINT, .checkpoint = &r->body.checkpoint});
 }
 
 static void on_return(struct request *r)
@@ -94,6 +108,22 @@ static void on_leave(struct request *r)
         apply(r, (struct queue_event){.type = QUEUE_LEAVE});
 }
 
+static void on_put(struct request *r)
+{
+    if (r->peer)
+        objects_put(r->b, true, r->packet, &r->body.put);
+    else
+        refuse(r, ERROR_SESSION, "READY must come first");
+}
+
+static void on_get(struct request *r)
+{
+    if (r->peer)
+        objects_get(r->b, true, r->packet, &r->body.get);
+    else
+        refuse(r, ERROR_SESSION, "READY must come first");
+}
+
 static const struct {
     const struct wire_schema *schema;
     void (*handle)(struct request *r);
@@ -101,7 +131,8 @@ static const struct {
     [MESSAGE_PING] = {&empty_schema, on_ping},      [MESSAGE_READY] = {&ready_schema, on_ready},
     [MESSAGE_TAKE] = {&take_schema, on_take},       [MESSAGE_BEAT] = {&beat_schema, on_beat},
     [MESSAGE_REPORT] = {&report_schema, on_report}, [MESSAGE_RETURN] = {&returned_schema, on_return},
-    [MESSAGE_LEAVE] = {&empty_schema, on_leave},
+    [MESSAGE_LEAVE] = {&empty_schema, on_leave},    [MESSAGE_CHECKPOINT] = {&checkpoint_schema, on_checkpoint},
+    [MESSAGE_PUT] = {&put_schema, on_put},          [MESSAGE_GET] = {&get_schema, on_get},
 };
 
 void worker_message(struct broker *b, const struct packet *p)

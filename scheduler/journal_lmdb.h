@@ -7,6 +7,9 @@
  *   damage       a record whose checksum or map is wrong is left where it is; its job is left out and logged. Nothing
  *                is deleted and nothing is passed on
  *   removal      records of a removed job go bit by bit with the commits that follow, so that none takes long
+ *   power cut    leaves all groups whose commit has returned, and of the next one all or nothing. A new file is whole
+ *                before it has its name, folders are synced, and an opened file is synced before it is read: what a
+ *                killed process wrote may have been in the kernel's cache only
  *   one writer   a lock on the folder's file `lock`, held until journal_lmdb_close
  *   errors       STATUS_BUSY: another scheduler has it; STATUS_VERSION: written by a later version; STATUS_IO: the
  *                folder is missing, read-only or full; STATUS_UNSUPPORTED: it is on a network; STATUS_NOMEM */

@@ -1,11 +1,14 @@
-/* Tells what the journal keeps. Each job is looked through first: a damaged one is left out whole. */
+/* Tells what the journal keeps. Each job is looked through first: a damaged one is left out whole. When the order of
+ * the keys is damaged nobody can say what is missing, and the journal is refused. */
 #include "journal_stored.h"
 #include "log.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 struct loading {
     struct journal_lmdb *journal;
+    uint64_t records; /* walked over */
     int (*each)(void *context, const struct journal_record *r);
     void *context;
     struct journal_loaded *out;
@@ -16,8 +19,7 @@ static int tell_job(const struct loading *l, struct journal_record *r, struct wi
     struct stored_job m;
     const int code = wire_decode(&stored_job_schema, map.data, map.bytes, &m);
     r->type = JOURNAL_JOB;
-    r->submitted = (struct journal_job){
-        m.kind, m.name, m.params, m.priority, m.max_attempts, m.submitted_unix_ms, m.cancel_on_disconnect};
+    r->submitted = journal_job_of(&m);
     return code ? code : l->each(l->context, r);
 }
 
@@ -47,7 +49,7 @@ static int tell_outcome(const struct loading *l, struct journal_record *r, struc
     r->index = (uint32_t)m.index;
     r->token = m.token;
     r->attempts = (uint32_t)m.attempts;
-    r->outcome = (struct journal_outcome){m.state, m.failure, m.message, m.result};
+    r->outcome = (struct journal_outcome){m.state, m.failure, m.message, m.result, m.log};
     return code ? code : l->each(l->context, r);
 }
 
@@ -60,6 +62,26 @@ static int tell_end(const struct loading *l, struct journal_record *r, struct wi
     return code ? code : l->each(l->context, r);
 }
 
+static int tell_control(const struct loading *l, struct journal_record *r, struct wire_slice map)
+{
+    struct stored_control m;
+    const int code = wire_decode(&stored_control_schema, map.data, map.bytes, &m);
+    r->type = JOURNAL_CONTROL;
+    r->control = (struct journal_control){m.priority, m.paused, m.session, m.deadline_unix_ms};
+    return code ? code : l->each(l->context, r);
+}
+
+static int tell_checkpoint(const struct loading *l, struct journal_record *r, struct wire_slice map)
+{
+    struct stored_checkpoint m;
+    int code = wire_decode(&stored_checkpoint_schema, map.data, map.bytes, &m);
+    if (!code && m.object.bytes != LIMIT_OBJECT)
+        code = fail(STATUS_DAMAGED, "a checkpoint whose object has a name of %u bytes", m.object.bytes);
+    r->type = JOURNAL_CHECKPOINT;
+    r->checkpoint = (struct journal_checkpoint){m.object, isnan(m.progress) ? 0 : m.progress};
+    return code ? code : l->each(l->context, r);
+}
+
 static int tell(const struct loading *l, const MDB_val *key, const MDB_val *value)
 {
     struct wire_slice map;
@@ -67,7 +89,7 @@ static int tell(const struct loading *l, const MDB_val *key, const MDB_val *valu
     if (code)
         return code;
     const uint8_t *const k = key->mv_data;
-    struct journal_record r = {.job = journal_key_job(k), .index = journal_key_number(k)};
+    struct journal_record r = {.job = journal_key_job(key), .index = journal_key_number(k)};
     switch ((enum part)k[8]) {
     case PART_JOB:
         return tell_job(l, &r, map);
@@ -83,6 +105,10 @@ static int tell(const struct loading *l, const MDB_val *key, const MDB_val *valu
         return tell_end(l, &r, map, JOURNAL_CANCELLED);
     case PART_FINISHED:
         return tell_end(l, &r, map, JOURNAL_FINISHED);
+    case PART_CHECKPOINT:
+        return tell_checkpoint(l, &r, map);
+    case PART_CONTROL:
+        return tell_control(l, &r, map);
     case PART_OWN:
     case PART_REMOVED:
         break;
@@ -90,15 +116,20 @@ static int tell(const struct loading *l, const MDB_val *key, const MDB_val *valu
     return fail(STATUS_DAMAGED, "a record of part %d in job %" PRIu64, k[8], r.job);
 }
 
+static bool is_key(const MDB_val *key)
+{
+    return key->mv_size == JOURNAL_KEY_BYTES;
+}
+
 /* Are all records of the job that the cursor stands at sound? Leaves the cursor at the next job, *e says if there is
  * one. */
-static int check_job(MDB_cursor *cursor, MDB_val *key, MDB_val *value, bool *removed, int *e)
+static int check_job(struct loading *l, MDB_cursor *cursor, uint64_t job, MDB_val *key, MDB_val *value, bool *removed,
+                     int *e)
 {
-    const uint64_t job = journal_key_job(key->mv_data);
     struct wire_slice map;
     int code = STATUS_OK;
     *removed = false;
-    for (*e = 0; !*e && key->mv_size == JOURNAL_KEY_BYTES && journal_key_job(key->mv_data) == job;) {
+    for (*e = 0; !*e && is_key(key) && journal_key_job(key) == job; l->records++) {
         const int part = ((const uint8_t *)key->mv_data)[8];
         code = code ? code : journal_value(key, value, &map);
         *removed |= part == PART_REMOVED;
@@ -107,61 +138,99 @@ static int check_job(MDB_cursor *cursor, MDB_val *key, MDB_val *value, bool *rem
     return code;
 }
 
-static int tell_all_of(const struct loading *l, MDB_cursor *cursor, uint64_t job)
+static int tell_all_of(const struct loading *l, MDB_cursor *cursor, uint64_t job, uint64_t records)
 {
     uint8_t from[JOURNAL_KEY_BYTES];
     journal_key(job, PART_OWN, 0, from);
     MDB_val key = {JOURNAL_KEY_BYTES, from}, value;
     int code = STATUS_OK;
     int e = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (!e && !code && journal_key_job(key.mv_data) == job) {
+    while (!e && !code && records && journal_key_job(&key) == job) {
         code = tell(l, &key, &value);
+        records--;
         e = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
+    if (!code && records)
+        code = fail(STATUS_DAMAGED, "%" PRIu64 " records are not found by their keys", records);
     return code ? status_context(code, "journal %s: job %" PRIu64, l->journal->folder, job) : STATUS_OK;
 }
 
-static int load_jobs(const struct loading *l, MDB_txn *txn)
+/* After the walk over `records` that ended with `e`. */
+static int check_count(const struct loading *l, MDB_txn *txn, int e)
+{
+    MDB_stat all;
+    if (e == MDB_NOTFOUND)
+        e = mdb_stat(txn, l->journal->table, &all);
+    if (e)
+        return journal_lmdb_fail(l->journal, e, "read");
+    return all.ms_entries == l->records ? STATUS_OK
+                                        : fail(STATUS_DAMAGED, "journal %s: of %zu records %" PRIu64 " are found",
+                                               l->journal->folder, all.ms_entries, l->records);
+}
+
+/* A check leaves out what was refused before, and is told of what it looks at. */
+static bool is_skipped(struct journal_look *look, uint64_t job)
+{
+    for (size_t i = 0; look && i < look->skips; i++)
+        if (look->skip[i] == job)
+            return true;
+    if (look)
+        look->job = job;
+    return false;
+}
+
+static int load_jobs(struct loading *l, MDB_txn *txn)
 {
     struct journal_lmdb *const j = l->journal;
     MDB_cursor *ahead = NULL, *cursor = NULL;
     MDB_val key, value;
+    uint64_t next = 0;
     int code = STATUS_OK, e = mdb_cursor_open(txn, j->table, &ahead);
     e = e ? e : mdb_cursor_open(txn, j->table, &cursor);
     if (e)
         return journal_lmdb_fail(j, e, "read");
     e = mdb_cursor_get(ahead, &key, &value, MDB_FIRST);
     while (!e && !code) {
-        const uint64_t job = key.mv_size == JOURNAL_KEY_BYTES ? journal_key_job(key.mv_data) : 0;
+        const uint64_t job = journal_key_job(&key), before = l->records;
         bool removed;
-        code = check_job(ahead, &key, &value, &removed, &e);
+        if (!is_key(&key) || job < next || job > j->last_job || job == UINT64_MAX) {
+            code = fail(STATUS_DAMAGED, "journal %s: its keys are damaged from job %" PRIu64 " on", j->folder, next);
+            break;
+        }
+        next = job + 1;
+        code = check_job(l, ahead, job, &key, &value, &removed, &e);
         if (code == STATUS_DAMAGED) {
-            log_error("journal %s: job %" PRIu64 " is damaged and left out: %s", j->folder, job, status_message());
+            if (!j->look)
+                log_error("journal %s: job %" PRIu64 " is damaged and left out: %s", j->folder, job, status_message());
             l->out->damaged++;
             code = STATUS_OK;
         } else if (!code && removed) {
             code = journal_note_removed(j, job);
-        } else if (!code && job) {
-            code = tell_all_of(l, cursor, job);
+        } else if (!code && job && !is_skipped(j->look, job)) {
+            code = tell_all_of(l, cursor, job, l->records - before);
             l->out->jobs++;
         }
     }
     mdb_cursor_close(ahead);
     mdb_cursor_close(cursor);
-    return code || e == MDB_NOTFOUND ? code : journal_lmdb_fail(j, e, "read");
+    return code ? code : check_count(l, txn, e);
 }
 
 int journal_load(struct journal *journal, int (*each)(void *context, const struct journal_record *r), void *context,
                  struct journal_loaded *out)
 {
     struct journal_lmdb *const j = (struct journal_lmdb *)journal;
-    const struct loading l = {j, each, context, out};
+    struct loading l = {.journal = j, .each = each, .context = context, .out = out};
     MDB_txn *txn;
     *out = (struct journal_loaded){.last_job = j->last_job};
     const int e = mdb_txn_begin(j->env, NULL, MDB_RDONLY, &txn);
     if (e)
         return journal_lmdb_fail(j, e, "read");
-    const int code = load_jobs(&l, txn);
+    int code = STATUS_OK;
+    if (j->look && j->last_job != UINT64_MAX) /* a scheduler beside us may have gone on */
+        code = journal_read_own(j, txn);
+    out->last_job = j->last_job;
+    code = code ? code : load_jobs(&l, txn);
     mdb_txn_abort(txn);
     journal_let_go(j);
     return code;

@@ -20,5 +20,5 @@ static int memory_commit(struct journal *j)
 
 void journal_memory_init(struct journal_memory *j)
 {
-    *j = (struct journal_memory){.journal = {memory_put, memory_commit, NULL}};
+    *j = (struct journal_memory){.journal = {.put = memory_put, .commit = memory_commit}};
 }

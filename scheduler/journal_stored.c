@@ -11,6 +11,26 @@ enum { LEAST_FREE = 64 << 10 };
 
 STORED_TABLES(STORED_SCHEMA)
 
+struct journal_job journal_job_of(const struct stored_job *m)
+{
+    return (struct journal_job){.kind = m->kind,
+                                .name = m->name,
+                                .params = m->params,
+                                .priority = m->priority,
+                                .max_attempts = m->max_attempts,
+                                .submitted_unix_ms = m->submitted_unix_ms,
+                                .cancel_on_disconnect = m->cancel_on_disconnect,
+                                .session = m->session,
+                                .key = m->key,
+                                .content = m->content,
+                                .start_unix_ms = m->start_unix_ms,
+                                .deadline_unix_ms = m->deadline_unix_ms,
+                                .backoff_ms = m->backoff_ms,
+                                .attempt_ms = m->attempt_ms,
+                                .stall_ms = m->stall_ms,
+                                .device_bytes = m->device_bytes};
+}
+
 /* LMDB calls a write that was cut short an input/output error. */
 static bool is_full(const char *folder)
 {
@@ -34,11 +54,12 @@ void journal_key(uint64_t job, enum part part, uint32_t number, uint8_t out[JOUR
         out[9 + i] = (uint8_t)(number >> (24 - 8 * i));
 }
 
-uint64_t journal_key_job(const uint8_t *key)
+uint64_t journal_key_job(const MDB_val *key)
 {
+    const uint8_t *const at = key->mv_data;
     uint64_t job = 0;
-    for (int i = 0; i < 8; i++)
-        job = job << 8 | key[i];
+    for (size_t i = 0; i < 8; i++)
+        job = job << 8 | (i < key->mv_size ? at[i] : 0);
     return job;
 }
 

@@ -1,6 +1,7 @@
 /* wavemill-scheduler - takes jobs from clients and hands their items to workers. PROTOCOL.md says how. */
 #include "broker.h"
 #include "journal_lmdb.h"
+#include "journal_tools.h"
 #include "log.h"
 
 #include <fcntl.h>
@@ -13,16 +14,34 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#ifdef WAVEMILL_SANITIZE
+/* libzmq 4.3.4 loses messages that are on their way between its threads when a context ends under load. Messages that
+ * the broker itself would lose are found by its tests, which have no such exception. */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libzmq.so\n";
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+#endif
+
 enum { EXIT_USAGE = 2, EXIT_RUNNING = 3, EXIT_INTERNAL = 5 };
 
 static const char help[] =
     "usage: wavemill-scheduler --run-dir DIR [OPTION]...\n"
+    "       wavemill-scheduler --fsck DIR | --backup DIR TO | --compact DIR [--json]\n"
     "\n"
     "Takes jobs from clients and hands their items to workers, over two sockets in DIR.\n"
     "\n"
     "  --run-dir DIR             where client.sock, worker.sock and the lock files are; made if it is missing\n"
     "  --journal DIR             keep the queue there, made if it is missing (default: in memory, gone with the "
     "process)\n"
+    "  --objects DIR             keep what clients and workers PUT in DIR/queue (default: PUT and GET are refused)\n"
+    "  --object-keep-ms N        keep an object that no job names for at least so long (default: a day)\n"
+    "  --upload-idle-ms N        drop an upload that is silent for so long (default 300000)\n"
+    "  --listen ADDRESS          take workers also at tcp://127.0.0.1:PORT\n"
+    "  --insecure-tcp            let --listen be an address that other machines reach: whoever reaches it may work\n"
     "  --linger-ms N             end when no client has been there for N ms (default -1: stay)\n"
     "  --lease-ms N              how long a worker may keep an item without a beat (default 10000)\n"
     "  --beat-ms N               how often workers should beat (default 1000)\n"
@@ -31,6 +50,17 @@ static const char help[] =
     "  --log FILE                append messages to FILE instead of stderr\n"
     "  --help, --version\n"
     "\n"
+    "Looking after a journal (the folder that --journal names):\n"
+    "\n"
+    "  --fsck DIR                check it, also while a scheduler runs on it\n"
+    "  --backup DIR TO           copy it into the folder TO, new or empty, also while a scheduler runs on it; checks "
+    "the\n"
+    "                            copy\n"
+    "  --compact DIR             give back the space that it no longer uses; no scheduler may run on it\n"
+    "  --json                    say it as one JSON object\n"
+    "\n"
+    "Their exit status: 0 sound, 1 damaged, 2 wrong use, 3 somebody has it, 5 no journal or it cannot be read.\n"
+    "\n"
     "Exit status: 0 ended as asked, 2 wrong use, 3 a scheduler runs in DIR already, 5 internal error.\n";
 
 struct arguments {
@@ -38,29 +68,49 @@ struct arguments {
     struct journal_memory memory;
     struct journal_lmdb *disk;
     const char *journal, *log;
+    const char *fsck, *backup, *compact, *to;
+    bool json;
     long long ready_fd;
 };
 
 enum {
     OPTION_RUN_DIR = 256,
     OPTION_JOURNAL,
+    OPTION_OBJECTS,
+    OPTION_OBJECT_KEEP,
+    OPTION_UPLOAD_IDLE,
+    OPTION_LISTEN,
+    OPTION_INSECURE,
     OPTION_LINGER,
     OPTION_LEASE,
     OPTION_BEAT,
     OPTION_SESSION,
     OPTION_READY,
-    OPTION_LOG
+    OPTION_LOG,
+    OPTION_FSCK,
+    OPTION_BACKUP,
+    OPTION_COMPACT,
+    OPTION_JSON
 };
 
 static const struct option options[] = {
     {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
     {"journal", required_argument, NULL, OPTION_JOURNAL},
+    {"objects", required_argument, NULL, OPTION_OBJECTS},
+    {"object-keep-ms", required_argument, NULL, OPTION_OBJECT_KEEP},
+    {"upload-idle-ms", required_argument, NULL, OPTION_UPLOAD_IDLE},
+    {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"insecure-tcp", no_argument, NULL, OPTION_INSECURE},
     {"linger-ms", required_argument, NULL, OPTION_LINGER},
     {"lease-ms", required_argument, NULL, OPTION_LEASE},
     {"beat-ms", required_argument, NULL, OPTION_BEAT},
     {"session-timeout-ms", required_argument, NULL, OPTION_SESSION},
     {"ready-fd", required_argument, NULL, OPTION_READY},
     {"log", required_argument, NULL, OPTION_LOG},
+    {"fsck", required_argument, NULL, OPTION_FSCK},
+    {"backup", required_argument, NULL, OPTION_BACKUP},
+    {"compact", required_argument, NULL, OPTION_COMPACT},
+    {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},
     {0},
@@ -91,6 +141,21 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         case OPTION_JOURNAL:
             a->journal = optarg;
             break;
+        case OPTION_OBJECTS:
+            a->broker.objects = optarg;
+            break;
+        case OPTION_OBJECT_KEEP:
+            good = read_number(optarg, 1, &a->broker.object_keep_ms);
+            break;
+        case OPTION_UPLOAD_IDLE:
+            good = read_number(optarg, 1, &a->broker.upload_idle_ms);
+            break;
+        case OPTION_LISTEN:
+            a->broker.listen = optarg;
+            break;
+        case OPTION_INSECURE:
+            a->broker.insecure_tcp = true;
+            break;
         case OPTION_LINGER:
             good = read_number(optarg, -1, &a->broker.linger_ms);
             break;
@@ -109,6 +174,18 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         case OPTION_LOG:
             a->log = optarg;
             break;
+        case OPTION_FSCK:
+            a->fsck = optarg;
+            break;
+        case OPTION_BACKUP:
+            a->backup = optarg;
+            break;
+        case OPTION_COMPACT:
+            a->compact = optarg;
+            break;
+        case OPTION_JSON:
+            a->json = true;
+            break;
         case 'h':
             fputs(help, stdout);
             return EXIT_SUCCESS;
@@ -119,7 +196,13 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
             good = false;
         }
     a->ready_fd = ready;
-    if (good && (optind != argc || !a->broker.run_dir)) {
+    const int tools = !!a->fsck + !!a->backup + !!a->compact;
+    if (good && tools) {
+        a->to = argv[optind]; /* NULL: none */
+        good = tools == 1 && optind + !!a->backup == argc && !a->broker.run_dir && !a->journal;
+        if (!good)
+            fputs("wavemill-scheduler: one of --fsck DIR, --backup DIR TO, --compact DIR; see --help\n", stderr);
+    } else if (good && (optind != argc || !a->broker.run_dir || a->json)) {
         fputs("wavemill-scheduler: --run-dir DIR, and nothing without a dash; see --help\n", stderr);
         good = false;
     }
@@ -224,5 +307,11 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     log_init("wavemill-scheduler", LOG_INFO_);
+    if (a.fsck)
+        return journal_main_fsck(a.fsck, a.json);
+    if (a.backup)
+        return journal_main_backup(a.backup, a.to, a.json);
+    if (a.compact)
+        return journal_main_compact(a.compact, a.json);
     return serve(&a);
 }

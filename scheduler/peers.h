@@ -7,6 +7,8 @@
 #define PEERS_H
 #include "channel.h"
 
+#include <stdbool.h>
+
 enum { PEERS_MAX = 4096, PEERS_BUCKETS = 4096 };
 
 struct peer {
@@ -14,6 +16,8 @@ struct peer {
     uint64_t number; /* of the session or of the worker; one peer has it */
     int64_t heard_ms;
     uint32_t take_seq; /* workers: of the TAKE that waits */
+    bool is_remote;    /* workers: connected over tcp */
+    int64_t lost_ms;   /* workers: not 0: its connection has ended, and so does it then, unless it is back */
     struct peer *next_id, *next_number;
     struct peer *older, *newer;
 };

@@ -24,7 +24,7 @@ int queue_create(const struct queue_options *options, struct queue **out)
                         .lease_ms = options->lease_ms,
                         .now_ms = INT64_MIN,
                         .timers = {.is_before = timer_is_before, .moved = timer_moved}};
-    q->timers.memory = q->tokens.memory = &q->memory;
+    q->timers.memory = q->tokens.memory = q->keys.memory = &q->memory;
     *out = q;
     return STATUS_OK;
 }
@@ -38,8 +38,10 @@ void queue_destroy(struct queue **out)
         struct lease *next;
         for (struct lease *l = q->workers[i]->leases; l; l = next) {
             next = l->next;
+            heap_remove(&q->timers, l->timer.position);
             memory_free(&q->memory, l);
         }
+        heap_remove(&q->timers, q->workers[i]->timer.position);
         worker_destroy(q, q->workers[i]);
     }
     for (uint32_t i = 0; i < q->job_count; i++)
@@ -51,6 +53,7 @@ void queue_destroy(struct queue **out)
     }
     heap_free(&q->timers);
     tokens_free(&q->tokens);
+    tokens_free(&q->keys);
     memory_free(&q->memory, q->jobs);
     memory_free(&q->memory, q->workers);
     const struct memory memory = q->memory;
@@ -64,26 +67,54 @@ void queue_record(struct queue *q, const struct journal_record *r)
         q->journal->put(q->journal, r);
 }
 
-/* Everything whose time has come. */
+static void ring(struct queue *q, struct timer *t)
+{
+    switch (t->type) {
+    case TIMER_LEASE:
+        times_of_lease(q, (struct lease *)t);
+        break;
+    case TIMER_WORKER:
+        worker_gone(q, (struct worker *)t, false);
+        break;
+    case TIMER_JOB:
+        times_of_job(q, (struct job *)t);
+        break;
+    case TIMER_WAIT:
+        times_of_wait(q, (struct wait *)t);
+        break;
+    }
+}
+
+/* Everything whose time has come; of jobs whose deadline is over some items, the others in the next tick. */
 static int tick(struct queue *q, const struct queue_event *e)
 {
-    (void)e;
     struct timer *t;
-    while ((t = heap_first(&q->timers)) && t->at_ms <= q->now_ms)
-        if (t->is_worker)
-            worker_gone(q, (struct worker *)t, false);
-        else
-            item_lapse(q, (struct lease *)t);
+    (void)e;
+    q->expire_left = EXPIRE_MAX;
+    while ((t = heap_first(&q->timers)) && t->at_ms <= q->now_ms && (q->expire_left || t->type != TIMER_JOB))
+        ring(q, t);
     return STATUS_OK;
 }
 
 static int (*const handlers[])(struct queue *q, const struct queue_event *e) = {
-    [QUEUE_SUBMIT] = job_submit,    [QUEUE_ADD] = job_add,
-    [QUEUE_CANCEL] = job_cancel,    [QUEUE_SESSION_GONE] = job_session_gone,
-    [QUEUE_READY] = worker_ready,   [QUEUE_TAKE] = worker_take,
-    [QUEUE_BEAT] = worker_beat,     [QUEUE_REPORT] = worker_report,
-    [QUEUE_RETURN] = worker_return, [QUEUE_LEAVE] = worker_leave,
-    [QUEUE_HEARD] = worker_heard,   [QUEUE_TICK] = tick,
+    [QUEUE_SUBMIT] = job_submit,
+    [QUEUE_ADD] = job_add,
+    [QUEUE_CANCEL] = job_cancel,
+    [QUEUE_RETRY] = control_retry,
+    [QUEUE_PAUSE] = control_pause,
+    [QUEUE_RESUME] = control_resume,
+    [QUEUE_PRIORITY] = control_priority,
+    [QUEUE_SESSION_GONE] = job_session_gone,
+    [QUEUE_READY] = worker_ready,
+    [QUEUE_TAKE] = worker_take,
+    [QUEUE_BEAT] = report_beat,
+    [QUEUE_REPORT] = report_outcomes,
+    [QUEUE_CHECKPOINT] = report_checkpoint,
+    [QUEUE_RETURN] = report_return,
+    [QUEUE_LEAVE] = worker_leave,
+    [QUEUE_LOST] = worker_lost,
+    [QUEUE_HEARD] = worker_heard,
+    [QUEUE_TICK] = tick,
 };
 
 int queue_apply(struct queue *q, int64_t now_ms, const struct queue_event *e, struct queue_actions *out)

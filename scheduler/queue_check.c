@@ -14,7 +14,7 @@ static int check_chain(const struct job *j, const struct chain *c, uint32_t *tot
     uint32_t last = 0, steps = 0;
     for (uint32_t at = c->first; at; at = j->items[at - 1].next) {
         CONFIRM(at <= j->item_count && steps++ < j->item_count);
-        CONFIRM(j->items[at - 1].state == ITEM_QUEUED && at <= j->fresh);
+        CONFIRM(j->items[at - 1].state == ITEM_QUEUED && at <= j->fresh && !j->items[at - 1].waits);
         CONFIRM((c == &j->again) == (j->items[at - 1].attempts == 0));
         CONFIRM(c != &j->crashed || j->items[at - 1].crashed[0]);
         last = at;
@@ -27,6 +27,7 @@ static int check_chain(const struct job *j, const struct chain *c, uint32_t *tot
 static int check_items(const struct queue *q, const struct job *j, uint32_t states[5])
 {
     uint64_t progress = 0;
+    uint32_t waiting = 0;
     for (uint32_t i = 0; i < j->item_count; i++) {
         const struct item *item = &j->items[i];
         const struct token_place *p = tokens_find(&q->tokens, item->token);
@@ -34,29 +35,36 @@ static int check_items(const struct queue *q, const struct job *j, uint32_t stat
         CONFIRM(i < j->fresh || (item->state == ITEM_QUEUED && !item->token && !item->attempts));
         CONFIRM(item->token ? p && p->job == j && p->index == i : !p);
         states[item_state(j, item)]++;
+        CONFIRM(!item->seen && (!item->waits || (item->state == ITEM_QUEUED && item->wait->job == j &&
+                                                 item->wait->index == i && !job_is_over(j))));
+        waiting += item->waits;
         if (item->state != ITEM_LEASED)
             continue;
         CONFIRM(item->lease->job == j && item->lease->index == i && item->lease->token == item->token);
         CONFIRM(q->timers.slots[item->lease->timer.position] == item->lease);
         progress += item->lease->progress;
     }
-    CONFIRM(j->progress == progress);
+    CONFIRM(j->progress == progress && j->waiting == waiting);
     return STATUS_OK;
 }
 
 static int check_order(const struct job *j)
 {
-    const uint32_t commits = j->done + j->dead;
+    uint32_t counted = 0;
     bool *seen = calloc(j->item_count + 1, sizeof *seen);
     bool ok = seen != NULL;
-    for (uint32_t c = 0; c < commits && ok; c++) {
-        const uint32_t i = j->order[c];
-        ok = i < j->item_count && !seen[i] && (j->items[i].state == ITEM_DONE || j->items[i].state == ITEM_DEAD);
-        if (ok)
-            seen[i] = true;
+    for (uint32_t c = 0; c < j->commits && ok; c++) {
+        const uint32_t i = j->order[c] & ~ORDER_RETRIED;
+        ok = i < j->item_count;
+        if (!ok || (j->order[c] & ORDER_RETRIED))
+            continue;
+        ok = !seen[i] && (j->items[i].state == ITEM_DONE || j->items[i].state == ITEM_DEAD);
+        seen[i] = true;
+        counted++;
     }
     free(seen);
-    CONFIRM(ok);
+    CONFIRM(ok && counted == j->done + j->dead);
+    CONFIRM(j->commits + j->queued + j->leased <= j->order_capacity);
     return STATUS_OK;
 }
 
@@ -76,14 +84,16 @@ static int check_job(const struct queue *q, const struct job *j)
         return code;
     CONFIRM(states[ITEM_QUEUED] == j->queued && states[ITEM_LEASED] == j->leased && states[ITEM_DONE] == j->done &&
             states[ITEM_DEAD] == j->dead && states[ITEM_CANCELLED] == j->cancelled);
-    CONFIRM(job_is_over(j) || chained + j->item_count - j->fresh == j->queued);
+    CONFIRM(job_is_over(j) || j->expired || chained + j->item_count - j->fresh + j->waiting == j->queued);
+    CONFIRM(!j->timed || (!job_is_over(j) && q->timers.slots[j->timer.position] == j));
+    CONFIRM(!j->key_bytes || tokens_find(&q->keys, j->key_hash)->job == j);
     CONFIRM(!job_is_over(j) || (j->queued == 0 && j->leased == 0));
     CONFIRM(j->state != JOB_ACTIVE || j->queued + j->leased > 0);
     CONFIRM(!j->changed);
     uint32_t ready = 0;
     for (uint32_t r = 0; r < j->kind->ready_count; r++)
         ready += j->kind->ready[r] == j;
-    CONFIRM(ready == (j->queued > 0));
+    CONFIRM(ready == kind_can_grant(j));
     return STATUS_OK;
 }
 
@@ -124,10 +134,27 @@ static int check_kind(const struct queue *q, const struct kind *k)
     return STATUS_OK;
 }
 
+/* What is booked is what the leases on a device say, and never more than there is (but for what was taken over). */
+static int check_devices(const struct queue *q)
+{
+    for (const struct device *d = q->devices; d; d = d->next) {
+        uint64_t booked = 0;
+        uint32_t users = 0;
+        for (uint32_t i = 0; i < q->worker_count; i++) {
+            const struct worker *w = q->workers[i];
+            users += w->room == d;
+            for (const struct lease *l = w->leases; w->room == d && l; l = l->next)
+                booked += l->booked;
+        }
+        CONFIRM(d->users == users && users > 0 && d->booked == booked);
+    }
+    return STATUS_OK;
+}
+
 int queue_check(const struct queue *q)
 {
     uint64_t items = 0, leases = 0, leased = 0;
-    uint32_t unfinished = 0, finished = 0;
+    uint32_t unfinished = 0, finished = 0, timers = 0, keys = 0;
     int code = STATUS_OK;
     for (uint32_t i = 0; i < q->job_count && !code; i++) {
         const struct job *j = q->jobs[i];
@@ -135,6 +162,8 @@ int queue_check(const struct queue *q)
         items += j->item_count;
         leased += j->leased;
         unfinished += !job_is_over(j);
+        timers += j->timed + j->waiting;
+        keys += j->key_bytes > 0;
     }
     for (const struct job *j = q->first_finished; j; j = j->next_finished)
         finished++;
@@ -148,6 +177,6 @@ int queue_check(const struct queue *q)
         return code;
     CONFIRM(items == q->item_count && unfinished == q->unfinished && finished == q->finished);
     CONFIRM(unfinished + finished == q->job_count && leases == leased);
-    CONFIRM(q->timers.count == leases + q->worker_count);
-    return STATUS_OK;
+    CONFIRM(q->timers.count == leases + q->worker_count + timers && q->keys.count == keys);
+    return check_devices(q);
 }

@@ -1,6 +1,8 @@
 /* Which item goes to whom. Nothing here can fail half-way: what memory does not allow is left for a later tick. */
 #include "queue_state.h"
 
+#include <string.h>
+
 static bool has_crashed(const struct item *item, const struct worker *w)
 {
     for (int i = 0; i < CRASHED_KEPT; i++)
@@ -74,12 +76,16 @@ void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t inde
     item->state = ITEM_LEASED;
     item->settled = false;
     item->lease = l;
-    *l = (struct lease){.timer = {.at_ms = q->now_ms + q->lease_ms},
+    *l = (struct lease){.timer = {.type = TIMER_LEASE},
                         .job = j,
                         .worker = w,
                         .next = w->leases,
+                        .begun_ms = q->now_ms,
+                        .moved_ms = q->now_ms,
                         .token = item->token,
                         .index = index};
+    times_arm_lease(q, l);
+    device_book(l);
     if (w->leases)
         w->leases->previous = l;
     w->leases = l;
@@ -113,39 +119,94 @@ static uint32_t next_item(const struct queue *q, struct job *j, struct worker *w
     return j->retry.first ? chain_take_after(j, &j->retry, 0) : crashed_take(q, j, w, false);
 }
 
-static void grant_items(struct queue *q, struct worker *w, struct job *j)
+struct granting {
+    struct worker *worker;
+    struct queue_action *action; /* NULL: nothing yet */
+    size_t bytes;
+    uint32_t left; /* credits */
+};
+
+static void grant_some(struct queue *q, struct granting *g, struct job *j, bool tried)
 {
-    const bool tried = has_tried(q, j, w) && (j->retry_first || !has_new(j));
-    const uint32_t most = tried ? 1 : w->credits < j->queued ? w->credits : j->queued;
-    struct queue_action *a = NULL;
-    size_t bytes = 256 + j->params.bytes;
+    uint32_t most = tried ? 1 : g->left < j->queued ? g->left : j->queued;
+    most = device_fits(g->worker, j, most);
     if (actions_reserve(q, 1, most) || heap_reserve(&q->timers, most) || tokens_reserve(&q->tokens, most))
         q->starved = true;
-    for (uint32_t n = 0; n < most && !q->starved && bytes < GRANT_BYTES; n++) {
+    for (uint32_t n = 0; n < most && !q->starved && g->bytes < GRANT_BYTES; n++) {
         struct lease *l = memory_resize(&q->memory, NULL, sizeof *l);
-        const uint32_t at = l ? next_item(q, j, w, tried) : 0;
+        const uint32_t at = l ? next_item(q, j, g->worker, tried) : 0;
         if (!at) {
             q->starved |= !l;
             memory_free(&q->memory, l);
             break;
         }
-        a = a ? a : actions_add(q, QUEUE_GRANT);
-        lease_item(q, w, j, at - 1, l);
-        bytes += grant_bytes(&j->items[at - 1]);
-        actions_entry(q, a, (struct queue_entry){l->token, at - 1, j->items[at - 1].attempts, 0});
+        if (!g->action) {
+            g->action = actions_add(q, QUEUE_GRANT);
+            g->action->job = j->id;
+            g->action->worker = g->worker->id;
+        }
+        lease_item(q, g->worker, j, at - 1, l);
+        g->bytes += grant_bytes(&j->items[at - 1]);
+        g->left--;
+        actions_entry(q, g->action,
+                      (struct queue_entry){
+                          .token = l->token, .job = j->id, .index = at - 1, .attempt = j->items[at - 1].attempts});
     }
-    if (!a)
-        return;
-    a->job = j->id;
-    a->worker = w->id;
-    j->retry_first = !tried;
     kind_update(j);
+}
+
+/* Another job that may go out with `first`: ready, as important, with the same parameters, and with something new. */
+static struct job *next_of_group(const struct job *first, const struct worker *w)
+{
+    const struct kind *k = first->kind;
+    uint32_t scanned = 0;
+    for (uint32_t r = 0; r < k->ready_count && scanned < GROUP_SCAN; r++) {
+        struct job *j = k->ready[r];
+        if (j->priority < first->priority)
+            break;
+        scanned++;
+        if (j != first && j->priority == first->priority && j->group == first->group &&
+            j->params.bytes == first->params.bytes && has_new(j) && device_fits(w, j, 1) &&
+            (j->params.bytes == 0 || memcmp(j->params.data, first->params.data, j->params.bytes) == 0))
+            return j;
+    }
+    return NULL;
+}
+
+static void grant_items(struct queue *q, struct worker *w, struct job *j)
+{
+    const bool tried = has_tried(q, j, w) && (j->retry_first || !has_new(j));
+    struct granting g = {.worker = w, .bytes = 256 + j->params.bytes, .left = w->credits};
+    grant_some(q, &g, j, tried);
+    if (!g.action)
+        return;
+    j->retry_first = !tried;
+    for (struct job *other = j; !tried && g.left && !q->starved && g.bytes < GRANT_BYTES;) {
+        other = next_of_group(j, w);
+        if (!other)
+            break;
+        const uint32_t before = g.left;
+        grant_some(q, &g, other, false);
+        if (g.left == before)
+            break;
+    }
     worker_unpark(q, w);
 }
 
 static bool can_grant(const struct queue *q, struct job *j, const struct worker *w)
 {
-    return has_new(j) || has_tried(q, j, w);
+    return device_fits(w, j, 1) && (has_new(j) || has_tried(q, j, w));
+}
+
+/* A worker that three items crashed on is passed over as long as another of the kind is there. */
+static bool is_passed_over(const struct queue *q, const struct kind *k, const struct worker *w)
+{
+    if (w->blamed_count < BLAMED_KEPT)
+        return false;
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        if (q->workers[i]->blamed_count < BLAMED_KEPT && kind_is_of(k, q->workers[i]))
+            return true;
+    return false;
 }
 
 /* Answers the TAKE of a waiting worker from the best job it can have something of. */
@@ -154,6 +215,8 @@ static void grant_worker(struct queue *q, struct worker *w)
     struct job *best = NULL;
     for (uint32_t i = 0; i < w->kind_count; i++) {
         const struct kind *k = w->kinds[i];
+        if (is_passed_over(q, k, w))
+            continue;
         for (uint32_t r = 0; r < k->ready_count; r++) {
             struct job *j = k->ready[r];
             const bool behind =

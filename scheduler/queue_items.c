@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { SPEC_HEAD = 5, OUTCOME_HEAD = 5 };
+enum { SPEC_HEAD = 5, OUTCOME_HEAD = 7 };
 
 /* ---- bytes of an item ---- */
 
@@ -36,61 +36,87 @@ void item_spec(const struct item *item, struct message_item *out)
     out->params.data = out->object.data + out->object.bytes;
 }
 
-static int outcome_write(struct queue *q, struct job *j, struct wire_slice message, struct wire_slice result,
-                         const uint8_t **out)
+int item_keep(struct queue *q, struct job *j, struct item *item, const struct journal_outcome *o)
 {
-    *out = NULL;
-    if (message.bytes == 0 && result.bytes == 0)
+    const struct wire_slice parts[] = {o->message, o->result, o->log};
+    const uint32_t bytes = o->message.bytes + o->result.bytes + o->log.bytes;
+    uint8_t *at = bytes ? blocks_take(&j->blocks, &q->memory, OUTCOME_HEAD + (size_t)bytes) : NULL;
+    if (bytes && !at)
+        return fail(STATUS_NOMEM, "result of %u bytes", o->result.bytes);
+    item->outcome = at;
+    if (!bytes)
         return STATUS_OK;
-    uint8_t *at = blocks_take(&j->blocks, &q->memory, OUTCOME_HEAD + message.bytes + result.bytes);
-    if (!at)
-        return fail(STATUS_NOMEM, "result of %u bytes", result.bytes);
-    *out = at;
-    const uint8_t head[OUTCOME_HEAD] = {(uint8_t)message.bytes, (uint8_t)(message.bytes >> 8), (uint8_t)result.bytes,
-                                        (uint8_t)(result.bytes >> 8), (uint8_t)(result.bytes >> 16)};
+    const uint8_t head[OUTCOME_HEAD] = {(uint8_t)o->message.bytes,        (uint8_t)(o->message.bytes >> 8),
+                                        (uint8_t)o->result.bytes,         (uint8_t)(o->result.bytes >> 8),
+                                        (uint8_t)(o->result.bytes >> 16), (uint8_t)o->log.bytes,
+                                        (uint8_t)(o->log.bytes >> 8)};
     memcpy(at, head, sizeof head);
-    if (message.bytes)
-        memcpy(at + OUTCOME_HEAD, message.data, message.bytes);
-    if (result.bytes)
-        memcpy(at + OUTCOME_HEAD + message.bytes, result.data, result.bytes);
+    at += sizeof head;
+    for (int i = 0; i < 3; i++)
+        if (parts[i].bytes) {
+            memcpy(at, parts[i].data, parts[i].bytes);
+            at += parts[i].bytes;
+        }
     return STATUS_OK;
 }
 
-void item_outcome(const struct item *item, struct wire_slice *message, struct wire_slice *result)
+void item_outcome(const struct item *item, struct journal_outcome *out)
 {
     const uint8_t *at = item->outcome;
-    *message = *result = (struct wire_slice){0};
+    *out = (struct journal_outcome){.state = item->state, .failure = item->failure};
     if (!at)
         return;
-    message->bytes = (uint32_t)(at[0] | at[1] << 8);
-    result->bytes = (uint32_t)(at[2] | at[3] << 8 | at[4] << 16);
-    message->data = at + OUTCOME_HEAD;
-    result->data = message->data + message->bytes;
+    out->message.bytes = (uint32_t)(at[0] | at[1] << 8);
+    out->result.bytes = (uint32_t)(at[2] | at[3] << 8 | at[4] << 16);
+    out->log.bytes = (uint32_t)(at[5] | at[6] << 8);
+    out->message.data = at + OUTCOME_HEAD;
+    out->result.data = out->message.data + out->message.bytes;
+    out->log.data = out->result.data + out->result.bytes;
 }
 
-int item_keep(struct queue *q, struct job *j, struct item *item, struct wire_slice message, struct wire_slice result)
+/* A later checkpoint takes the place of an earlier one. */
+int item_save(struct queue *q, struct job *j, struct item *item, const struct journal_checkpoint *c)
 {
-    return outcome_write(q, j, message, result, &item->outcome);
+    if (!item->saved)
+        item->saved = blocks_take(&j->blocks, &q->memory, SAVED_BYTES);
+    if (!item->saved)
+        return fail(STATUS_NOMEM, "checkpoint");
+    memcpy(item->saved, c->object.data, LIMIT_OBJECT);
+    memcpy(item->saved + LIMIT_OBJECT, &c->progress, sizeof c->progress);
+    return STATUS_OK;
 }
 
 /* ---- adding ---- */
+
+/* Room for so many outcomes beyond those that there are and those that its items will have. */
+int item_reserve_order(struct queue *q, struct job *j, uint32_t outcomes)
+{
+    const uint64_t wanted = (uint64_t)j->commits + j->item_count - j->done - j->dead + outcomes;
+    if (wanted <= j->order_capacity)
+        return STATUS_OK;
+    const uint64_t grown = j->order_capacity + (uint64_t)j->order_capacity / 4;
+    const uint64_t capacity = wanted > grown ? wanted : grown;
+    uint32_t *order = capacity < ORDER_RETRIED ? memory_resize(&q->memory, j->order, capacity * sizeof *order) : NULL;
+    if (!order)
+        return fail(STATUS_NOMEM, "%llu outcomes", (unsigned long long)capacity);
+    j->order = order;
+    j->order_capacity = (uint32_t)capacity;
+    return STATUS_OK;
+}
 
 /* Room for `more` items, and for as many outcomes, so that a commit never has to ask for it. */
 static int reserve_items(struct queue *q, struct job *j, uint32_t more)
 {
     const uint32_t wanted = j->item_count + more;
-    if (wanted <= j->item_capacity)
-        return STATUS_OK;
+    const int code = item_reserve_order(q, j, more);
+    if (code || wanted <= j->item_capacity)
+        return code;
     const uint32_t grown = j->item_capacity + j->item_capacity / 4;
     const uint32_t capacity = wanted > grown ? wanted : grown;
     struct item *items = memory_resize(&q->memory, j->items, capacity * sizeof *items);
     if (!items)
         return fail(STATUS_NOMEM, "%u items", capacity);
     j->items = items;
-    uint32_t *order = memory_resize(&q->memory, j->order, capacity * sizeof *order);
-    if (!order)
-        return fail(STATUS_NOMEM, "%u items", capacity);
-    j->order = order;
     j->item_capacity = capacity;
     return STATUS_OK;
 }
@@ -143,6 +169,7 @@ int item_state(const struct job *j, const struct item *item)
 static void lease_destroy(struct queue *q, struct lease *l)
 {
     struct worker *w = l->worker;
+    device_free(l);
     heap_remove(&q->timers, l->timer.position);
     if (l->previous)
         l->previous->next = l->next;
@@ -178,13 +205,9 @@ void item_chain(struct job *j, uint32_t index)
     chain_append(j, item->attempts == 0 ? &j->again : item->crashed[0] ? &j->crashed : &j->retry, index);
 }
 
-void item_requeue(struct queue *q, struct job *j, uint32_t index)
+static void requeued(struct queue *q, struct job *j, uint32_t index)
 {
-    struct item *item = &j->items[index];
-    if (item->state == ITEM_LEASED)
-        item_unlease(q, item);
-    item->state = ITEM_QUEUED;
-    item_chain(j, index);
+    const struct item *item = &j->items[index];
     j->queued++;
     kind_update(j);
     queue_record(
@@ -192,21 +215,55 @@ void item_requeue(struct queue *q, struct job *j, uint32_t index)
                .type = JOURNAL_QUEUED, .job = j->id, .index = index, .attempts = item->attempts, .token = item->token});
 }
 
-int item_end(struct queue *q, struct job *j, uint32_t index, enum item_state state, enum failure_class failure,
-             struct wire_slice message, struct wire_slice result)
+void item_requeue(struct queue *q, struct job *j, uint32_t index)
 {
     struct item *item = &j->items[index];
-    const uint8_t *outcome;
-    const int code = outcome_write(q, j, message, result, &outcome);
+    if (item->state == ITEM_LEASED)
+        item_unlease(q, item);
+    item->state = ITEM_QUEUED;
+    if (j->expired)
+        times_missed(q, j, index);
+    else
+        item_chain(j, index);
+    requeued(q, j, index);
+}
+
+void item_try_later(struct queue *q, struct job *j, uint32_t index)
+{
+    item_unlease(q, &j->items[index]);
+    j->items[index].state = ITEM_QUEUED;
+    if (j->expired || !times_wait(q, j, index))
+        item_requeue(q, j, index);
+    else
+        requeued(q, j, index);
+}
+
+/* Takes the item out of where it is. One that is in a chain may only be ended when the chains have been let go of. */
+static void leave(struct queue *q, struct job *j, struct item *item)
+{
+    if (item->state == ITEM_LEASED) {
+        item_unlease(q, item);
+        return;
+    }
+    if (item->waits)
+        times_wait_end(q, item->wait);
+    item->waits = false;
+    item->next = 0;
+    j->queued--;
+}
+
+int item_end(struct queue *q, struct job *j, uint32_t index, const struct journal_outcome *o)
+{
+    struct item *item = &j->items[index];
+    const int code = item_keep(q, j, item, o);
     if (code)
         return code;
-    item_unlease(q, item);
-    item->outcome = outcome;
-    item->state = (uint8_t)state;
-    item->failure = (uint8_t)failure;
-    const uint32_t number = j->done + j->dead;
+    leave(q, j, item);
+    item->state = (uint8_t)o->state;
+    item->failure = (uint8_t)o->failure;
+    const uint32_t number = j->commits++;
     j->order[number] = index;
-    if (state == ITEM_DONE)
+    if (o->state == ITEM_DONE)
         j->done++;
     else
         j->dead++;
@@ -216,10 +273,19 @@ int item_end(struct queue *q, struct job *j, uint32_t index, enum item_state sta
                                              .attempts = item->attempts,
                                              .token = item->token,
                                              .number = number,
-                                             .outcome = {state, failure, message, result}});
+                                             .outcome = *o});
     job_changed(q, j);
     job_settle(q, j);
     return STATUS_OK;
+}
+
+void item_end_silently(struct queue *q, struct job *j, uint32_t index, enum failure_class failure, const char *text)
+{
+    struct journal_outcome o = {.state = ITEM_DEAD, .failure = failure, .message = wire_str(text)};
+    if (item_end(q, j, index, &o) == STATUS_OK)
+        return;
+    o.message = (struct wire_slice){0};
+    (void)!item_end(q, j, index, &o); /* without text it needs no memory */
 }
 
 void item_give_back(struct queue *q, struct lease *l)
@@ -237,10 +303,9 @@ void item_lapse(struct queue *q, struct lease *l)
     struct job *j = l->job;
     const uint32_t index = l->index;
     struct item *item = &j->items[index];
-    const struct wire_slice none = {0};
     item->settled = false;
     if (item->attempts < j->max_attempts)
         item_requeue(q, j, index);
-    else if (item_end(q, j, index, ITEM_DEAD, FAILURE_STALE, wire_str("its lease ended, each time it was tried"), none))
-        (void)!item_end(q, j, index, ITEM_DEAD, FAILURE_STALE, none, none); /* without text it needs no memory */
+    else
+        item_end_silently(q, j, index, FAILURE_STALE, "its lease ended, each time it was tried");
 }

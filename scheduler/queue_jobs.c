@@ -7,7 +7,7 @@ bool job_is_over(const struct job *j)
     return j->state == JOB_DONE || j->state == JOB_CANCELLED;
 }
 
-struct job *job_find(const struct queue *q, uint64_t id)
+uint32_t job_place(const struct queue *q, uint64_t id)
 {
     uint32_t low = 0, high = q->job_count;
     while (low < high) {
@@ -17,7 +17,13 @@ struct job *job_find(const struct queue *q, uint64_t id)
         else
             high = middle;
     }
-    return low < q->job_count && q->jobs[low]->id == id ? q->jobs[low] : NULL;
+    return low;
+}
+
+struct job *job_find(const struct queue *q, uint64_t id)
+{
+    const uint32_t at = job_place(q, id);
+    return at < q->job_count && q->jobs[at]->id == id ? q->jobs[at] : NULL;
 }
 
 void job_changed(struct queue *q, struct job *j)
@@ -29,10 +35,18 @@ void job_changed(struct queue *q, struct job *j)
     q->first_changed = j;
 }
 
+bool job_needs_session(const struct job *j)
+{
+    return !job_is_over(j) && (j->cancel_on_disconnect || j->state == JOB_OPEN);
+}
+
 static void finish(struct queue *q, struct job *j, enum job_state state)
 {
+    times_end(q, j);
     j->state = (uint8_t)state;
-    j->finished_unix_ms = q->unix_ms;
+    /* Never before an end that was written down: with a clock that was set back, a restart would think it long ago. */
+    q->last_end_unix_ms = q->unix_ms > q->last_end_unix_ms ? q->unix_ms : q->last_end_unix_ms;
+    j->finished_unix_ms = q->last_end_unix_ms;
     j->finished_ms = q->now_ms;
     j->next_finished = NULL;
     if (q->last_finished)
@@ -54,23 +68,27 @@ void job_settle(struct queue *q, struct job *j)
         finish(q, j, JOB_DONE);
 }
 
-/* ---- submitting ---- */
-
-static int reserve_jobs(struct queue *q)
+void job_reopen(struct queue *q, struct job *j)
 {
-    if (q->job_count < q->job_capacity)
-        return STATUS_OK;
-    const uint32_t capacity = q->job_count ? 2 * q->job_count : 16;
-    struct job **grown = memory_resize(&q->memory, q->jobs, capacity * sizeof(struct job *));
-    if (!grown)
-        return fail(STATUS_NOMEM, "%u jobs", capacity);
-    q->jobs = grown;
-    q->job_capacity = capacity;
-    return STATUS_OK;
+    struct job **link = &q->first_finished, *before = NULL;
+    while (*link != j) {
+        before = *link;
+        link = &before->next_finished;
+    }
+    *link = j->next_finished;
+    if (q->last_finished == j)
+        q->last_finished = before;
+    q->finished--;
+    q->unfinished++;
+    j->state = JOB_ACTIVE;
+    j->finished_unix_ms = j->finished_ms = 0;
+    queue_record(q, &(struct journal_record){.type = JOURNAL_REOPENED, .job = j->id});
 }
 
 void job_destroy(struct queue *q, struct job *j)
 {
+    times_end(q, j);
+    key_forget(q, j);
     if (j->kind) {
         j->kind->jobs--;
         kind_release(q, j->kind);
@@ -79,126 +97,6 @@ void job_destroy(struct queue *q, struct job *j)
     memory_free(&q->memory, j->items);
     memory_free(&q->memory, j->order);
     memory_free(&q->memory, j);
-}
-
-static int job_fill(struct queue *q, struct job *j, const struct message_submit *m)
-{
-    struct kind *kind = kind_use(q, m->kind);
-    if (!kind)
-        return fail(STATUS_NOMEM, "kinds");
-    if (kind_reserve_job(q, kind)) {
-        kind_release(q, kind);
-        return STATUS_NOMEM;
-    }
-    j->kind = kind;
-    wire_copy(m->name, j->name, sizeof j->name);
-    j->priority = (int32_t)m->priority;
-    j->max_attempts = (uint8_t)(m->max_attempts ? m->max_attempts : QUEUE_ATTEMPTS);
-    j->cancel_on_disconnect = m->cancel_on_disconnect;
-    if (m->params.bytes) {
-        uint8_t *params = blocks_take(&j->blocks, &q->memory, m->params.bytes);
-        if (!params)
-            return fail(STATUS_NOMEM, "parameters of %u bytes", m->params.bytes);
-        memcpy(params, m->params.data, m->params.bytes);
-        j->params = (struct wire_slice){params, m->params.bytes};
-    }
-    return item_append(q, j, m->items);
-}
-
-static void record_items(struct queue *q, const struct job *j, uint32_t first)
-{
-    if (!q->journal)
-        return;
-    for (uint32_t i = first; i < j->item_count; i++) {
-        struct journal_record r = {.type = JOURNAL_ITEM, .job = j->id, .index = i};
-        item_spec(&j->items[i], &r.item);
-        queue_record(q, &r);
-    }
-}
-
-static void seal(struct queue *q, struct job *j)
-{
-    j->state = JOB_ACTIVE;
-    queue_record(q, &(struct journal_record){.type = JOURNAL_SEALED, .job = j->id});
-    job_settle(q, j);
-}
-
-static void accept(struct queue *q, const struct job *j)
-{
-    struct queue_action *a = actions_add(q, QUEUE_ACCEPTED);
-    a->job = j->id;
-    a->count = j->item_count;
-}
-
-int job_create(struct queue *q, uint64_t id, uint64_t session, const struct message_submit *m, struct job **out)
-{
-    struct job *j = reserve_jobs(q) ? NULL : memory_resize(&q->memory, NULL, sizeof *j);
-    if (!j)
-        return fail(STATUS_NOMEM, "job");
-    *j = (struct job){.id = id, .session = session, .submitted_unix_ms = q->unix_ms};
-    const int code = job_fill(q, j, m);
-    if (code) {
-        job_destroy(q, j);
-        return code;
-    }
-    q->last_job = id;
-    q->jobs[q->job_count++] = j;
-    q->unfinished++;
-    *out = j;
-    return STATUS_OK;
-}
-
-int job_submit(struct queue *q, const struct queue_event *e)
-{
-    const struct message_submit *m = e->submit;
-    struct job *j;
-    if (q->unfinished >= QUEUE_JOBS_MAX || q->item_count + m->items.count > QUEUE_ITEMS_MAX) {
-        actions_refuse(q, ERROR_BUSY, "the scheduler is full");
-        return STATUS_OK;
-    }
-    const int code = job_create(q, q->last_job + 1, e->session, m, &j);
-    if (code)
-        return code;
-    queue_record(q, &(struct journal_record){.type = JOURNAL_JOB,
-                                             .job = j->id,
-                                             .submitted = {m->kind, m->name, m->params, j->priority, j->max_attempts,
-                                                           (uint64_t)j->submitted_unix_ms, j->cancel_on_disconnect}});
-    record_items(q, j, 0);
-    accept(q, j);
-    kind_update(j);
-    if (m->sealed)
-        seal(q, j);
-    return STATUS_OK;
-}
-
-int job_add(struct queue *q, const struct queue_event *e)
-{
-    const struct message_add *m = e->add;
-    struct job *j = job_find(q, m->job);
-    if (!j) {
-        actions_refuse(q, ERROR_NOT_FOUND, "no such job");
-        return STATUS_OK;
-    }
-    const uint64_t known = j->item_count, count = m->items.count;
-    const bool repeated = m->first <= known && count <= known - m->first;
-    if (!repeated && (m->first != known || j->state != JOB_OPEN)) {
-        actions_refuse(q, ERROR_STATE, m->first == known ? "the job is sealed" : "a gap in the numbering of items");
-        return STATUS_OK;
-    }
-    if (!repeated && q->item_count + count > QUEUE_ITEMS_MAX) {
-        actions_refuse(q, ERROR_BUSY, "the scheduler is full");
-        return STATUS_OK;
-    }
-    const int code = repeated ? STATUS_OK : item_append(q, j, m->items);
-    if (code)
-        return code;
-    if (!repeated)
-        record_items(q, j, (uint32_t)known);
-    accept(q, j);
-    kind_update(j);
-    if (m->sealed && j->state == JOB_OPEN && m->first + count == j->item_count)
-        seal(q, j);
-    return STATUS_OK;
 }
 
 /* ---- cancelling ---- */
@@ -233,6 +131,7 @@ int job_stop(struct queue *q, struct job *j)
     for (uint32_t i = 0; i < q->worker_count && j->leased; i++)
         abort_leases(q, q->workers[i], j);
     j->queued = 0;
+    times_end(q, j);
     queue_record(q, &(struct journal_record){.type = JOURNAL_CANCELLED, .job = j->id});
     finish(q, j, JOB_CANCELLED);
     return STATUS_OK;
@@ -240,7 +139,7 @@ int job_stop(struct queue *q, struct job *j)
 
 int job_cancel(struct queue *q, const struct queue_event *e)
 {
-    struct job *j = job_find(q, e->cancel->job);
+    struct job *j = job_find(q, e->job->job);
     if (j)
         return job_stop(q, j);
     actions_refuse(q, ERROR_NOT_FOUND, "no such job");
@@ -253,10 +152,21 @@ int job_session_gone(struct queue *q, const struct queue_event *e)
     int code = STATUS_OK;
     for (uint32_t i = 0; i < q->job_count && !code; i++) {
         struct job *j = q->jobs[i];
-        if (j->session == e->session && !job_is_over(j) && (j->cancel_on_disconnect || j->state == JOB_OPEN))
+        if (j->session == e->session && job_needs_session(j))
             code = job_stop(q, j);
     }
     return code;
+}
+
+uint64_t queue_session_after(const struct queue *q, uint64_t after)
+{
+    uint64_t next = 0;
+    for (uint32_t i = 0; i < q->job_count; i++) {
+        const struct job *j = q->jobs[i];
+        if (job_needs_session(j) && j->session > after && (!next || j->session < next))
+            next = j->session;
+    }
+    return next;
 }
 
 /* ---- the end of keeping ---- */
@@ -268,12 +178,11 @@ static void retire_first(struct queue *q)
     if (!q->first_finished)
         q->last_finished = NULL;
     q->finished--;
-    uint32_t at = 0;
-    while (q->jobs[at] != j)
-        at++;
+    uint32_t at = job_place(q, j->id);
     memmove(&q->jobs[at], &q->jobs[at + 1], (--q->job_count - at) * sizeof(struct job *));
     j->next_finished = q->removed;
     q->removed = j;
+    key_forget(q, j);
     queue_record(q, &(struct journal_record){.type = JOURNAL_REMOVED, .job = j->id});
 }
 

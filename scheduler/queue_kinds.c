@@ -69,12 +69,17 @@ static uint32_t place_of(const struct kind *k, const struct job *j)
     return low;
 }
 
+bool kind_can_grant(const struct job *j)
+{
+    return j->queued > j->waiting && !job_is_over(j) && !j->paused && !j->early && !j->expired;
+}
+
 void kind_update(struct job *j)
 {
     struct kind *k = j->kind;
     const uint32_t at = place_of(k, j);
     const bool stands = at < k->ready_count && k->ready[at] == j;
-    const bool wanted = j->queued > 0 && !job_is_over(j);
+    const bool wanted = kind_can_grant(j);
     if (stands == wanted)
         return;
     struct job **place = k->ready + at;

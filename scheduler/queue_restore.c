@@ -3,6 +3,7 @@
 #include "queue_state.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct restore {
@@ -16,14 +17,31 @@ static int damaged(const struct journal_record *r, const char *what)
     return fail(STATUS_DAMAGED, "job %" PRIu64 ", item %u: %s", r->job, r->index, what);
 }
 
+/* Of an item's outcomes only the last counts, and none when it was queued again after it. */
+static void mark_retried(struct job *j)
+{
+    for (uint32_t c = j->commits; c > 0; c--) {
+        struct item *const item = &j->items[j->order[c - 1]];
+        if (item->seen || (item->state != ITEM_DONE && item->state != ITEM_DEAD))
+            j->order[c - 1] |= ORDER_RETRIED;
+        item->seen = true;
+    }
+    for (uint32_t i = 0; i < j->item_count; i++)
+        j->items[i].seen = false;
+}
+
 /* Queued items below the first that was never granted hang in chains, in the order of their indexes. */
 static void end_job(struct restore *s)
 {
     struct job *const j = s->job;
     s->job = NULL;
+    if (j)
+        mark_retried(j);
     for (uint32_t i = j ? j->item_count : 0; i > 0 && !j->fresh; i--)
         if (j->items[i - 1].token || j->items[i - 1].state != ITEM_QUEUED)
             j->fresh = i;
+    if (j && j->state == JOB_ACTIVE && !j->queued && !j->leased)
+        job_settle(s->queue, j); /* no item is left, and nothing says that it has finished */
     if (!j || job_is_over(j))
         return;
     for (uint32_t i = 0; i < j->fresh; i++)
@@ -40,26 +58,41 @@ static int restore_job(struct restore *s, const struct journal_record *r)
                                      .params = from->params,
                                      .priority = from->priority,
                                      .max_attempts = from->max_attempts,
-                                     .cancel_on_disconnect = from->cancel_on_disconnect};
+                                     .cancel_on_disconnect = from->cancel_on_disconnect,
+                                     .start_unix_ms = from->start_unix_ms,
+                                     .deadline_unix_ms = from->deadline_unix_ms,
+                                     .backoff_ms = from->backoff_ms,
+                                     .attempt_ms = from->attempt_ms,
+                                     .stall_ms = from->stall_ms,
+                                     .device_bytes = from->device_bytes};
     end_job(s);
     if (r->job <= s->queue->last_job)
         return damaged(r, "its number is not above the one before");
-    const int code = job_create(s->queue, r->job, 0, &m, &s->job);
-    if (!code)
-        s->job->submitted_unix_ms = (int64_t)from->submitted_unix_ms;
-    return code;
+    const int code = job_create(s->queue, r->job, from->session, &m, &s->job);
+    if (code)
+        return code;
+    s->job->submitted_unix_ms = (int64_t)from->submitted_unix_ms;
+    return job_set_key(s->queue, s->job, from->key, from->content);
 }
 
 static int set_token(struct restore *s, struct item *item, const struct journal_record *r)
 {
-    const int code = tokens_reserve(&s->queue->tokens, 1);
+    struct queue *const q = s->queue;
+    const uint32_t least = r->type == JOURNAL_GRANTED; /* one that waits has an attempt left */
+    const uint32_t most = s->job->max_attempts - (r->type == JOURNAL_QUEUED);
+    const bool never = !r->token && !r->attempts && r->type != JOURNAL_GRANTED; /* granted: its deadline came before */
+    if ((!r->token && !never) || tokens_find(&q->tokens, r->token) || r->attempts < least || r->attempts > most)
+        return damaged(r, "its token or its count of attempts cannot be");
+    const int code = tokens_reserve(&q->tokens, 1);
     if (code)
         return code;
+    if (r->token >> 40 >= q->epoch) /* the epoch comes of wall time, which may have been set back over a reboot */
+        q->epoch = (r->token >> 40) + 1;
     item->token = r->token;
     item->attempts = (uint8_t)r->attempts;
     s->job->attempts += r->attempts;
     if (r->token)
-        tokens_put(&s->queue->tokens, r->token, s->job, r->index);
+        tokens_put(&q->tokens, r->token, s->job, r->index);
     return STATUS_OK;
 }
 
@@ -77,24 +110,46 @@ static int restore_lease(struct restore *s, struct item *item, const struct jour
     return STATUS_OK;
 }
 
+/* An item may have been dead before and tried again; what came after stands in a later outcome, or in its lease. */
 static int restore_outcome(struct restore *s, struct item *item, const struct journal_record *r)
 {
     struct job *const j = s->job;
     const struct journal_outcome *const o = &r->outcome;
-    if (r->number != j->done + j->dead || (o->state != ITEM_DONE && o->state != ITEM_DEAD))
+    const bool again = item->state == ITEM_DEAD, later = item->seen;
+    if (r->number != j->commits || item->state == ITEM_DONE || (o->state != ITEM_DONE && o->state != ITEM_DEAD) ||
+        (later && o->state == ITEM_DONE))
         return damaged(r, "its outcome does not follow the one before");
-    int code = set_token(s, item, r);
-    code = code ? code : item_keep(s->queue, j, item, o->message, o->result);
+    int code = item_reserve_order(s->queue, j, 1);
     if (code)
         return code;
+    j->order[j->commits++] = r->index;
+    if (later) {
+        j->attempts += r->attempts;
+        return STATUS_OK;
+    }
+    if (again)
+        tokens_remove(&s->queue->tokens, item->token);
+    code = set_token(s, item, r);
+    code = code ? code : item_keep(s->queue, j, item, o);
+    if (code)
+        return code;
+    j->dead -= again;
+    j->queued -= !again;
     item->state = (uint8_t)o->state;
     item->failure = (uint8_t)o->failure;
-    item->settled = o->failure != FAILURE_STALE;
-    j->order[r->number] = r->index;
+    item->settled = o->failure != FAILURE_STALE && o->failure != FAILURE_TIMEOUT;
     j->done += o->state == ITEM_DONE;
     j->dead += o->state == ITEM_DEAD;
-    j->queued--;
     return STATUS_OK;
+}
+
+static int restore_checkpoint(struct restore *s, struct item *item, const struct journal_record *r)
+{
+    if (job_is_over(s->job))
+        return STATUS_OK; /* it was cancelled */
+    if (item->state != ITEM_QUEUED && item->state != ITEM_LEASED)
+        return damaged(r, "a checkpoint of what has an outcome");
+    return item_save(s->queue, s->job, item, &r->checkpoint);
 }
 
 static int restore_of_item(struct restore *s, const struct journal_record *r)
@@ -106,11 +161,27 @@ static int restore_of_item(struct restore *s, const struct journal_record *r)
     if (r->index >= j->item_count)
         return damaged(r, "the job has no such item");
     struct item *const item = &j->items[r->index];
-    if (item->state != ITEM_QUEUED || item->token)
+    if (r->type == JOURNAL_OUTCOME)
+        return restore_outcome(s, item, r);
+    if (r->type == JOURNAL_CHECKPOINT)
+        return restore_checkpoint(s, item, r);
+    if (item->state != ITEM_QUEUED || item->seen)
         return damaged(r, "a second record of it");
-    if (r->type == JOURNAL_GRANTED)
-        return restore_lease(s, item, r);
-    return r->type == JOURNAL_QUEUED ? set_token(s, item, r) : restore_outcome(s, item, r);
+    item->seen = true; /* until the job's end: its outcomes, which follow, came before */
+    return r->type == JOURNAL_GRANTED ? restore_lease(s, item, r) : set_token(s, item, r);
+}
+
+/* A deadline that RETRY has taken away must not ring. */
+static int restore_control(struct restore *s, const struct journal_control *c)
+{
+    struct job *const j = s->job;
+    j->priority = (int32_t)c->priority;
+    j->paused = c->paused;
+    j->session = c->session;
+    if (!job_is_over(j) && j->deadline_unix_ms != c->deadline_unix_ms)
+        times_drop_deadline(s->queue, j);
+    j->deadline_unix_ms = c->deadline_unix_ms;
+    return STATUS_OK;
 }
 
 static int restore_record(void *context, const struct journal_record *r)
@@ -122,10 +193,14 @@ static int restore_record(void *context, const struct journal_record *r)
         return restore_job(s, r);
     if (!s->job || s->job->id != r->job)
         return damaged(r, "the job itself is missing");
+    if (job_is_over(s->job) && r->type < JOURNAL_CANCELLED)
+        return damaged(r, "it follows the job's end");
     switch (r->type) {
     case JOURNAL_SEALED:
         s->job->state = JOB_ACTIVE;
         return STATUS_OK;
+    case JOURNAL_CONTROL:
+        return restore_control(s, &r->control);
     case JOURNAL_CANCELLED:
         return job_stop(q, s->job);
     case JOURNAL_FINISHED:
@@ -143,16 +218,44 @@ static int restore_record(void *context, const struct journal_record *r)
     return code;
 }
 
-/* Sessions ended with the process: what depends on them ends too. This is recorded. */
+/* Sessions without a key ended with the process: what depends on them ends too. This is recorded. Their numbers are
+ * given again, to others; a job that is over and tried again later must not end with those. */
 static int end_sessions(struct queue *q)
 {
     int code = STATUS_OK;
     for (uint32_t i = 0; i < q->job_count && !code; i++) {
         struct job *const j = q->jobs[i];
-        if (!job_is_over(j) && (j->cancel_on_disconnect || j->state == JOB_OPEN))
+        if (j->session & QUEUE_SESSION_KEYED)
+            continue;
+        if (job_needs_session(j))
             code = job_stop(q, j);
+        j->session = 0;
     }
     return code;
+}
+
+static int compare_ends(const void *a, const void *b)
+{
+    const struct job *const x = *(struct job *const *)a, *const y = *(struct job *const *)b;
+    return x->finished_ms != y->finished_ms ? (x->finished_ms < y->finished_ms ? -1 : 1) : (x->id < y->id ? -1 : 1);
+}
+
+/* Finished jobs were told of by their numbers; they go in the order of their ends. */
+static int order_finished(struct queue *q)
+{
+    uint32_t n = 0;
+    struct job **const all = q->finished ? memory_resize(&q->memory, NULL, q->finished * sizeof(struct job *)) : NULL;
+    if (!all)
+        return q->finished ? fail(STATUS_NOMEM, "%u finished jobs", q->finished) : STATUS_OK;
+    for (struct job *j = q->first_finished; j; j = j->next_finished)
+        all[n++] = j;
+    qsort(all, n, sizeof(struct job *), compare_ends);
+    q->first_finished = all[0];
+    for (uint32_t i = 0; i < n; i++)
+        all[i]->next_finished = i + 1 < n ? all[i + 1] : NULL;
+    q->last_finished = all[n - 1];
+    memory_free(&q->memory, all);
+    return STATUS_OK;
 }
 
 int queue_restore(struct queue *q, int64_t now_ms, int64_t unix_ms, struct journal_loaded *out)
@@ -172,6 +275,8 @@ int queue_restore(struct queue *q, int64_t now_ms, int64_t unix_ms, struct journ
     q->journal = journal;
     if (!code && out->last_job > q->last_job)
         q->last_job = out->last_job;
+    code = code ? code : order_finished(q);
+    q->last_end_unix_ms = 0; /* a clock that was set forward is forgotten with the process */
     code = code ? code : end_sessions(q);
     for (struct job *j = q->first_changed; j; j = j->next_changed)
         j->changed = false;
@@ -179,4 +284,24 @@ int queue_restore(struct queue *q, int64_t now_ms, int64_t unix_ms, struct journ
     queue_actions_free(&nobody, q);
     q->out = NULL;
     return code;
+}
+
+void queue_begin(struct queue *q, int64_t now_ms)
+{
+    q->now_ms = now_ms > q->now_ms ? now_ms : q->now_ms;
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        struct worker *const w = q->workers[i];
+        w->timer.at_ms = q->now_ms + q->lease_ms;
+        heap_update(&q->timers, w->timer.position);
+        for (struct lease *l = w->leases; l; l = l->next) {
+            l->begun_ms = l->moved_ms = q->now_ms;
+            times_arm_lease(q, l);
+            heap_update(&q->timers, l->timer.position);
+        }
+    }
+}
+
+uint64_t queue_epoch(const struct queue *q)
+{
+    return q->epoch;
 }

@@ -22,8 +22,7 @@ static void touch(struct queue *q, struct worker *w)
     heap_update(&q->timers, w->timer.position);
 }
 
-/* The worker of an event, which lives on by it; NULL: refused. */
-static struct worker *worker_of(struct queue *q, const struct queue_event *e)
+struct worker *worker_of(struct queue *q, const struct queue_event *e)
 {
     struct worker *w = worker_find(q, e->worker);
     if (w)
@@ -130,6 +129,7 @@ static int reserve_workers(struct queue *q)
 
 void worker_destroy(struct queue *q, struct worker *w)
 {
+    device_leave(q, w);
     kinds_drop(q, w);
     memory_free(&q->memory, w);
 }
@@ -160,6 +160,14 @@ int worker_leave(struct queue *q, const struct queue_event *e)
     return STATUS_OK;
 }
 
+int worker_lost(struct queue *q, const struct queue_event *e)
+{
+    struct worker *w = worker_of(q, e);
+    if (w)
+        worker_gone(q, w, false);
+    return STATUS_OK;
+}
+
 int worker_heard(struct queue *q, const struct queue_event *e)
 {
     (void)worker_of(q, e);
@@ -172,7 +180,7 @@ static struct worker *worker_new(struct queue *q)
     struct worker *w =
         reserve_workers(q) || heap_reserve(&q->timers, 1) ? NULL : memory_resize(&q->memory, NULL, sizeof *w);
     if (w)
-        *w = (struct worker){.timer = {.is_worker = true}};
+        *w = (struct worker){.timer = {.type = TIMER_WORKER}};
     return w;
 }
 
@@ -223,19 +231,6 @@ static int kinds_change(struct queue *q, struct worker *w, struct wire_list name
     return STATUS_OK;
 }
 
-static struct lease *lease_of(const struct queue *q, uint64_t token)
-{
-    const struct token_place *p = tokens_find(&q->tokens, token);
-    struct job *j = p ? p->job : NULL;
-    return j && j->items[p->index].state == ITEM_LEASED ? j->items[p->index].lease : NULL;
-}
-
-static void lease_extend(struct queue *q, struct lease *l)
-{
-    l->timer.at_ms = q->now_ms + q->lease_ms;
-    heap_update(&q->timers, l->timer.position);
-}
-
 static void lease_move(struct lease *l, struct worker *to)
 {
     if (l->previous)
@@ -244,6 +239,7 @@ static void lease_move(struct lease *l, struct worker *to)
         l->worker->leases = l->next;
     if (l->next)
         l->next->previous = l->previous;
+    device_free(l);
     l->worker->leased--;
     l->worker = to;
     l->previous = NULL;
@@ -252,6 +248,7 @@ static void lease_move(struct lease *l, struct worker *to)
         to->leases->previous = l;
     to->leases = l;
     to->leased++;
+    device_book(l);
 }
 
 /* The same process on a new connection keeps its number, and with it what is known of its crashes: it has the name and
@@ -274,7 +271,7 @@ static struct worker *worker_known(const struct queue *q, const struct queue_eve
 /* What the worker says it holds and may keep hangs in its list afterwards; what it had and does not name is over. */
 static void resume(struct queue *q, struct worker *w, struct wire_list held)
 {
-    struct worker named = {.id = w->id};
+    struct worker named = {.id = w->id, .room = w->room};
     struct queue_action *a = actions_add(q, QUEUE_ENGAGED);
     uint64_t token;
     a->worker = w->id;
@@ -282,7 +279,8 @@ static void resume(struct queue *q, struct worker *w, struct wire_list held)
         struct lease *l = lease_of(q, token);
         if (!l || l->worker == &named)
             continue;
-        lease_extend(q, l);
+        times_arm_lease(q, l);
+        heap_update(&q->timers, l->timer.position);
         lease_move(l, &named);
         actions_entry(q, a, (struct queue_entry){.token = token, .index = l->index});
     }
@@ -313,11 +311,15 @@ int worker_ready(struct queue *q, const struct queue_event *e)
         actions_refuse(q, ERROR_BUSY, "too many workers");
         return STATUS_OK;
     }
+    struct device *room = NULL;
     int code = actions_reserve(q, 1, m->held.count);
-    if (!code)
-        code = w ? kinds_change(q, w, m->kinds) : worker_create(q, m->kinds, &w);
-    if (code)
+    code = code ? code : device_use(q, m, &room);
+    code = code ? code : w ? kinds_change(q, w, m->kinds) : worker_create(q, m->kinds, &w);
+    if (code) { /* as if it had not come */
+        device_release(q, room);
         return code;
+    }
+    device_join(q, w, room, m->device_bytes);
     w->pid = m->pid;
     w->threads = m->threads;
     wire_copy(m->name, w->name, sizeof w->name);
@@ -325,111 +327,5 @@ int worker_ready(struct queue *q, const struct queue_event *e)
     touch(q, w);
     succeed(q, w);
     resume(q, w, m->held);
-    return STATUS_OK;
-}
-
-/* ---- leases ---- */
-
-int worker_beat(struct queue *q, const struct queue_event *e)
-{
-    struct worker *w = worker_of(q, e);
-    struct wire_list entries = e->beat->entries;
-    struct message_beat_entry m;
-    const int code = w ? actions_reserve(q, 1, entries.count) : STATUS_OK;
-    if (code || !w)
-        return code;
-    struct queue_action *a = actions_add(q, QUEUE_VERDICTS);
-    a->worker = w->id;
-    while (wire_next(&entries, &beat_entry_schema, &m)) {
-        struct lease *l = lease_of(q, m.token);
-        const bool good = l && l->worker == w;
-        if (good) {
-            lease_extend(q, l);
-            if (!isnan(m.progress)) {
-                const double progress = m.progress < 0 ? 0 : m.progress > 1 ? 1 : m.progress;
-                l->job->progress -= l->progress;
-                l->progress = (uint32_t)(progress * PROGRESS_ONE);
-                l->job->progress += l->progress;
-            }
-        }
-        actions_entry(q, a, (struct queue_entry){.token = m.token, .verdict = good ? VERDICT_EXTEND : VERDICT_ABORT});
-    }
-    return STATUS_OK;
-}
-
-int worker_return(struct queue *q, const struct queue_event *e)
-{
-    struct worker *w = worker_of(q, e);
-    struct wire_list tokens = e->returned->tokens;
-    uint64_t token;
-    while (w && wire_next_uint(&tokens, &token)) {
-        struct lease *l = lease_of(q, token);
-        if (l && l->worker == w)
-            item_give_back(q, l);
-    }
-    return STATUS_OK;
-}
-
-static bool is_final(const struct job *j, const struct item *item, uint64_t failure)
-{
-    switch (failure) {
-    case FAILURE_RESOURCE:
-    case FAILURE_TRANSIENT:
-    case FAILURE_DEVICE:
-    case FAILURE_CRASH:
-        return item->attempts >= j->max_attempts;
-    default:
-        return true;
-    }
-}
-
-static void note_crash(struct item *item, uint32_t worker)
-{
-    int i = 0;
-    while (i < CRASHED_KEPT - 1 && item->crashed[i] != worker)
-        i++;
-    memmove(item->crashed + 1, item->crashed, (size_t)i * sizeof item->crashed[0]);
-    item->crashed[0] = worker;
-}
-
-/* 0: memory ran out, and the worker will send it again. */
-static int commit(struct queue *q, const struct message_report_entry *m)
-{
-    const struct token_place *p = tokens_find(&q->tokens, m->token);
-    struct job *j = p ? p->job : NULL;
-    struct item *item = j ? &j->items[p->index] : NULL;
-    if (!item || item->state != ITEM_LEASED)
-        return item && item->settled ? COMMIT_DUPLICATE : COMMIT_STALE;
-    const uint32_t index = p->index;
-    struct worker *w = item->lease->worker;
-    const uint64_t failure = m->failure < FAILURE_STALE ? m->failure : FAILURE_INTERNAL;
-    if (failure == FAILURE_CRASH)
-        note_crash(item, (uint32_t)w->id);
-    if (is_final(j, item, failure)) {
-        if (item_end(q, j, index, failure ? ITEM_DEAD : ITEM_DONE, failure, m->message, m->result))
-            return 0;
-    } else {
-        item_requeue(q, j, index);
-    }
-    item->settled = true;
-    w->committed++;
-    return COMMIT_COMMITTED;
-}
-
-int worker_report(struct queue *q, const struct queue_event *e)
-{
-    const struct worker *w = worker_of(q, e);
-    struct wire_list entries = e->report->entries;
-    struct message_report_entry m;
-    const int code = w ? actions_reserve(q, 1, entries.count) : STATUS_OK;
-    if (code || !w)
-        return code;
-    struct queue_action *a = actions_add(q, QUEUE_COMMITS);
-    a->worker = w->id;
-    while (wire_next(&entries, &report_entry_schema, &m)) {
-        const int verdict = commit(q, &m);
-        if (verdict)
-            actions_entry(q, a, (struct queue_entry){.token = m.token, .verdict = verdict});
-    }
     return STATUS_OK;
 }

@@ -103,6 +103,15 @@ static void read_lock(int fd, unsigned long long *pid, unsigned long long *epoch
     *epoch = strtoull(end, NULL, 10);
 }
 
+static int write_lock(const struct rundir *r)
+{
+    char text[64];
+    const int n = snprintf(text, sizeof text, "%ld\n%" PRIu64 "\n", (long)getpid(), r->epoch);
+    if (ftruncate(r->lock, 0) || pwrite(r->lock, text, (size_t)n, 0) != n)
+        return fail(STATUS_IO, "scheduler.lock: %s", strerror(errno));
+    return STATUS_OK;
+}
+
 static int take_lock(struct rundir *r, int64_t unix_ms)
 {
     unsigned long long pid, last;
@@ -116,14 +125,21 @@ static int take_lock(struct rundir *r, int64_t unix_ms)
     if (code)
         return code;
     read_lock(r->lock, &pid, &last);
+    if (last >= RUNDIR_EPOCHS - 1)
+        return fail(STATUS_DAMAGED, "scheduler.lock names the epoch %llu, which no scheduler can have had: remove it",
+                    last);
     r->epoch = rundir_epoch_at(unix_ms);
     if (r->epoch <= last)
         r->epoch = last + 1;
-    char text[64];
-    const int n = snprintf(text, sizeof text, "%ld\n%" PRIu64 "\n", (long)getpid(), r->epoch);
-    if (ftruncate(r->lock, 0) || pwrite(r->lock, text, (size_t)n, 0) != n)
-        return fail(STATUS_IO, "scheduler.lock: %s", strerror(errno));
-    return STATUS_OK;
+    return write_lock(r);
+}
+
+int rundir_raise_epoch(struct rundir *r, uint64_t epoch)
+{
+    if (epoch <= r->epoch)
+        return STATUS_OK;
+    r->epoch = epoch;
+    return write_lock(r);
 }
 
 static int remove_stale(const struct rundir *r, const char *name)

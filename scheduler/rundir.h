@@ -11,7 +11,10 @@
 
 #include <stdint.h>
 
-enum { RUNDIR_PATH = 108 }; /* the longest address of a Unix socket, with its end */
+enum {
+    RUNDIR_PATH = 108,      /* the longest address of a Unix socket, with its end */
+    RUNDIR_EPOCHS = 1 << 23 /* epochs are below it: what a queue takes */
+};
 
 struct rundir {
     char client[RUNDIR_PATH], worker[RUNDIR_PATH]; /* paths of the two sockets */
@@ -22,10 +25,11 @@ struct rundir {
 
 /* Makes the folder (mode 0700) unless it is there, takes the lock, chooses the epoch and removes stale sockets.
  * STATUS_BUSY: another scheduler runs, the message names its process. STATUS_ARGUMENT: the folder is somebody else's,
- * a link, open to others, or its name is too long. */
+ * a link, open to others, or its name is too long. STATUS_DAMAGED: the epoch in scheduler.lock cannot be. */
 int rundir_open(const char *path, int64_t unix_ms, struct rundir *out) MUST_USE;
-void rundir_close(struct rundir *r);          /* keeps the sockets' files */
-void rundir_remove_sockets(struct rundir *r); /* for a clean end, before rundir_close */
+int rundir_raise_epoch(struct rundir *r, uint64_t epoch) MUST_USE; /* unless it is that large already */
+void rundir_close(struct rundir *r);                               /* keeps the sockets' files */
+void rundir_remove_sockets(struct rundir *r);                      /* for a clean end, before rundir_close */
 
 int rundir_start_lock(const struct rundir *r, int *fd) MUST_USE; /* STATUS_BUSY: a client is starting up */
 void rundir_start_unlock(int fd);

@@ -42,18 +42,24 @@ static void become(const int *fds, int count, char *const argv[])
 
 int child_start(struct child *c, const struct child_options *options)
 {
-    int pair[2];
-    char count[16], limit[24];
+    int pair[2], log[2];
+    char count[16], limit[24], memory[24];
     const char *program = options->program, *device = options->device ? options->device : "cpu";
     snprintf(count, sizeof count, "%d", options->threads);
     snprintf(limit, sizeof limit, "%llu", (unsigned long long)options->device_limit);
-    char *const argv[] = {(char *)(uintptr_t)program, count, (char *)(uintptr_t)device, limit, NULL};
+    snprintf(memory, sizeof memory, "%zu", options->memory_bytes);
+    char *const argv[] = {(char *)(uintptr_t)program, count, (char *)(uintptr_t)device, limit, memory, NULL};
     if (access(program, X_OK))
         return fail(STATUS_IO, "cannot start %s: %s", program, strerror(errno));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
         return fail(STATUS_IO, "socketpair: %s", strerror(errno));
+    if (pipe2(log, O_CLOEXEC)) {
+        close(pair[0]);
+        close(pair[1]);
+        return fail(STATUS_IO, "pipe: %s", strerror(errno));
+    }
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const int fds[4] = {null, null, STDERR_FILENO, pair[1]};
+    const int fds[4] = {null, null, log[1], pair[1]};
     const pid_t pid = null < 0 ? -1 : fork();
     if (pid == 0) {
         setpgid(0, 0); /* a Ctrl-C of the terminal goes to the supervisor, which decides */
@@ -64,13 +70,16 @@ int child_start(struct child *c, const struct child_options *options)
     }
     const int error = errno;
     close(pair[1]);
+    close(log[1]);
     if (null >= 0)
         close(null);
     if (pid < 0) {
         close(pair[0]);
+        close(log[0]);
         return fail(STATUS_IO, "cannot start %s: %s", program, strerror(error));
     }
-    *c = (struct child){.pid = pid, .socket = pair[0]};
+    fcntl(log[0], F_SETFL, O_NONBLOCK);
+    *c = (struct child){.pid = pid, .socket = pair[0], .log = log[0]};
     return STATUS_OK;
 }
 
@@ -101,8 +110,10 @@ int child_end(struct child *c, char *how, size_t capacity)
     }
     if (c->socket >= 0)
         close(c->socket);
+    if (c->log >= 0)
+        close(c->log);
     const bool exited = c->pid > 0 && WIFEXITED(state);
-    *c = (struct child){.pid = 0, .socket = -1};
+    *c = (struct child){.pid = 0, .socket = -1, .log = -1};
     return exited ? WEXITSTATUS(state) : -1;
 }
 
@@ -211,6 +222,13 @@ static void last_line(int fd, char *out, size_t capacity)
     for (char *p = out; *p; p++)
         if ((unsigned char)*p < ' ' || (unsigned char)*p == 0x7f)
             *p = ' ';
+}
+
+void ffmpeg_said(const struct ffmpeg *f, char *out, size_t capacity)
+{
+    *out = '\0';
+    if (f->message >= 0)
+        last_line(f->message, out, capacity);
 }
 
 int ffmpeg_end(struct ffmpeg *f, bool suspected)

@@ -5,6 +5,7 @@
 #include "device_choice.h"
 #include "job.h"
 #include "log.h"
+#include "networks.h"
 #include "offload.h"
 #include "ops.h"
 #include "sandbox.h"
@@ -24,7 +25,8 @@ enum { TASK_SOCKET = 3, THREADS_MAX = 256, THREADS_WITH_DEVICE = 2, EXIT_CANNOT_
 /* What one thread computes with. */
 struct hands {
     struct exec *by_isa[ISA_AVX512 + 1];
-    struct offload *offload; /* NULL: the CPU is all there is; one for all threads */
+    struct offload *offload;   /* NULL: the CPU is all there is; one for all threads */
+    struct networks *networks; /* one for all threads */
 };
 
 static double now_s(void)
@@ -43,20 +45,30 @@ static int run_job(struct job *j)
         return job_features(j);
     case TASK_NOOP:
         return job_noop(j);
+    case TASK_SEPARATE:
+        return job_separate(j);
+    case TASK_SCORE:
+        return job_score(j);
+    case TASK_SEPARATE_CLIPS:
+        return job_separate_clips(j);
     }
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);
 }
 
 static int serve_one(struct hands *hands, void *buffer)
 {
-    struct job j = {
-        .socket = TASK_SOCKET, .exec = hands->by_isa[isa_best()], .by_isa = hands->by_isa, .offload = hands->offload};
+    struct job j = {.socket = TASK_SOCKET,
+                    .exec = hands->by_isa[isa_best()],
+                    .by_isa = hands->by_isa,
+                    .offload = hands->offload,
+                    .networks = hands->networks};
     int code = task_receive_request(TASK_SOCKET, buffer, &j.request, &j.params, j.fds);
     if (code)
         return code;
     j.item_params = j.params + j.request->params_bytes;
     struct task_reply reply = {.magic = TASK_MAGIC, .event = TASK_STARTED, .id = j.request->id};
     j.reply = &reply;
+    log_tag(j.request->id);
     code = task_send_reply(TASK_SOCKET, &reply);
     if (!code) {
         const double began = now_s();
@@ -71,7 +83,8 @@ static int serve_one(struct hands *hands, void *buffer)
         if (status_class(result) == FAILURE_DEVICE)
             _exit(TASK_EXIT_DEVICE); /* the other threads hang on the same context */
     }
-    for (int i = 0; i < TASK_FDS; i++)
+    log_tag(0);
+    for (int i = 0; i < TASK_FDS_MOST; i++)
         if (j.fds[i] >= 0)
             close(j.fds[i]);
     return code;
@@ -100,7 +113,7 @@ static void *thread_main(void *arg)
 }
 
 /* The device, for all threads. Without memory for it they compute on the CPU. */
-static int open_device(struct device_choice *choice, uint64_t limit, struct offload **out)
+static int open_device(struct device_choice *choice, uint64_t limit, struct exec_options *options, struct offload **out)
 {
     struct exec_options o = {.backend = choice->backend, .threads = 1, .memory_limit = limit};
     if (choice->backend == BACKEND_CPU)
@@ -109,17 +122,20 @@ static int open_device(struct device_choice *choice, uint64_t limit, struct offl
     o.module = choice->module;
     o.device = choice->index;
     code = code ? code : offload_create(&o, out);
+    o.shared = code ? NULL : offload_exec(*out);
+    *options = o;
     if (code != STATUS_NOMEM)
         return code;
     log_warn("the cpu computes: %s", status_message());
     return STATUS_OK;
 }
 
-static int open_hands(struct hands *hands, int threads, struct offload *offload)
+static int open_hands(struct hands *hands, int threads, struct offload *offload, struct networks *networks)
 {
     int code = STATUS_OK;
     for (int i = 0; i < threads && !code; i++) {
         hands[i].offload = offload;
+        hands[i].networks = networks;
         code = exec_create(&(struct exec_options){.threads = 1, .isa = isa_best(), .ops = ops_cpu(isa_best())},
                            &hands[i].by_isa[isa_best()]);
     }
@@ -139,7 +155,7 @@ static int run(const struct device_choice *choice, struct hands *hands, int thre
     const bool gpu = choice->backend == BACKEND_CUDA;
     pthread_t ids[THREADS_MAX * THREADS_WITH_DEVICE];
     int started = 0;
-    int code = gpu ? sandbox_keep_to_gpu() : STATUS_OK;
+    int code = STATUS_OK;
     pthread_barrier_init(&begun, NULL, (unsigned)threads);
     pthread_barrier_init(&closed, NULL, (unsigned)threads);
     for (; started < threads - 1 && !code; started++)
@@ -164,13 +180,16 @@ int main(int argc, char **argv)
 {
     static struct hands hands[THREADS_MAX * THREADS_WITH_DEVICE];
     struct offload *offload = NULL;
+    struct networks *networks = NULL;
     struct device_choice choice = {.index = -1};
+    struct exec_options device = {.threads = 1};
     log_init("wavemill-compute", LOG_WARN_);
     int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     const uint64_t limit = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    const uint64_t memory = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
     if (threads < 1 || threads > THREADS_MAX ||
         (argc > 2 && (device_choice_parse(argv[2], &choice) || choice.automatic))) {
-        log_error("usage: wavemill-compute THREADS [DEVICE [BYTES]], started by wavemill-worker");
+        log_error("usage: wavemill-compute THREADS [DEVICE [BYTES [MEMORY]]], started by wavemill-worker");
         return 2;
     }
     /* Buffers of one file are there for the next: to give pages back and clear them anew costs more than decoding WAV.
@@ -179,10 +198,15 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
     int code = sandbox_give_up_privileges();
     if (!code)
-        code = open_device(&choice, limit, &offload);
+        code = open_device(&choice, limit, &device, &offload);
+    if (!code && choice.backend == BACKEND_CUDA) /* holds for threads that start from now on */
+        code = sandbox_keep_to_gpu();
+    if (!code) /* a fifth is for all that is not a network */
+        code = networks_create(threads, memory ? (size_t)(memory - memory / 5) : SIZE_MAX, offload ? &device : NULL,
+                               &networks);
     threads *= offload ? THREADS_WITH_DEVICE : 1;
     if (!code)
-        code = open_hands(hands, threads, offload);
+        code = open_hands(hands, threads, offload, networks);
     if (!code)
         code = run(&choice, hands, threads);
     if (code) {
@@ -191,5 +215,6 @@ int main(int argc, char **argv)
     }
     close_hands(hands, threads);
     offload_destroy(&offload);
+    networks_destroy(&networks);
     return 0;
 }

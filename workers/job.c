@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +28,38 @@ void job_beat(struct job *j, double progress)
         .magic = TASK_MAGIC, .event = TASK_PROGRESS, .id = j->request->id, .progress = progress};
     const int ignored = task_send_reply(j->socket, &beat); /* a supervisor that is gone takes this process with it */
     (void)ignored;
+}
+
+int job_save(struct job *j, const void *data, size_t bytes, double progress)
+{
+    const struct task_reply r = {.magic = TASK_MAGIC, .event = TASK_SAVED, .id = j->request->id, .progress = progress};
+    const int fd = memfd_create("checkpoint", MFD_CLOEXEC);
+    if (fd < 0)
+        return fail(STATUS_NOMEM, "checkpoint: %s", strerror(errno));
+    int code = STATUS_OK;
+    for (size_t done = 0; done < bytes && !code;) {
+        const ssize_t n = write(fd, (const char *)data + done, bytes - done);
+        if (n > 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            code = fail(STATUS_NOMEM, "checkpoint: %s", strerror(errno));
+    }
+    if (!code)
+        code = task_send_saved(j->socket, &r, fd);
+    close(fd);
+    return code;
+}
+
+size_t job_resume_bytes(const struct job *j)
+{
+    struct stat s;
+    const int fd = j->fds[TASK_FD_CHECKPOINT];
+    return (j->request->flags & TASK_RESUME) && fd >= 0 && fstat(fd, &s) == 0 ? (size_t)s.st_size : 0;
+}
+
+bool job_resume(const struct job *j, void *data, size_t bytes)
+{
+    return bytes && job_resume_bytes(j) == bytes && pread(j->fds[TASK_FD_CHECKPOINT], data, bytes, 0) == (ssize_t)bytes;
 }
 
 int job_use_isa(struct job *j, struct wire_slice name)
@@ -75,6 +110,12 @@ int job_write_result(struct job *j, const struct wire_schema *schema, const void
     j->reply->result_bytes = (uint32_t)b.bytes;
     wire_free(&b);
     return code;
+}
+
+void job_ran_on_device(struct job *j, const char *operation, const char *precision)
+{
+    snprintf(j->stages.operations, sizeof j->stages.operations, "%s/%s", operation, precision);
+    j->stages.copy_in_s = j->stages.compute_s = j->stages.copy_out_s = NAN;
 }
 
 int job_provenance(struct job *j, const struct audio *a, struct wire_buffer *warnings, struct kind_provenance *out)

@@ -13,12 +13,13 @@
 struct job {
     const struct task_request *request;
     const uint8_t *params, *item_params;
-    int fds[TASK_FDS];
-    int socket;              /* for signs of life */
-    struct exec *exec;       /* of the widest instruction set, until job_use_isa */
-    struct exec **by_isa;    /* [ISA_AVX512 + 1], this thread's; made when first used */
-    struct offload *offload; /* the way to the worker's device; NULL on the CPU */
-    double decode_s;         /* spent in decoding */
+    int fds[TASK_FDS_MOST];
+    int socket;                /* for signs of life */
+    struct exec *exec;         /* of the widest instruction set, until job_use_isa */
+    struct exec **by_isa;      /* [ISA_AVX512 + 1], this thread's; made when first used */
+    struct networks *networks; /* shared by all threads */
+    struct offload *offload;   /* the way to the worker's device; NULL on the CPU */
+    double decode_s;           /* spent in decoding */
     struct offload_stages stages;
     struct task_reply *reply;
     int64_t last_beat_ms;
@@ -27,9 +28,20 @@ struct job {
 int job_analyze(struct job *j) MUST_USE;
 int job_features(struct job *j) MUST_USE;
 int job_noop(struct job *j) MUST_USE;
+int job_separate(struct job *j) MUST_USE;
+int job_score(struct job *j) MUST_USE;
+int job_separate_clips(struct job *j) MUST_USE;
 
 /* Tells the supervisor, at most every 200 ms, that the item is alive. */
 void job_beat(struct job *j, double progress);
+
+/* Saves what another attempt of this item can go on from; the bytes are the kind's own. Not waited for: the newest that
+ * has reached the scheduler counts. */
+int job_save(struct job *j, const void *data, size_t bytes, double progress) MUST_USE;
+
+/* What an earlier attempt saved: false when there is nothing, or not exactly so many bytes. */
+bool job_resume(const struct job *j, void *data, size_t bytes);
+size_t job_resume_bytes(const struct job *j); /* 0: nothing was saved */
 
 /* Computes with the instruction set that the parameters name; nothing named: as before. */
 int job_use_isa(struct job *j, struct wire_slice name) MUST_USE;
@@ -44,6 +56,9 @@ struct audio;
 
 /* Opens the task's input: a file, or the stream that ffmpeg writes. */
 int job_open_audio(struct job *j, struct audio **out) MUST_USE;
+
+/* What the result says of where it was computed; nobody took the time of each stage. */
+void job_ran_on_device(struct job *j, const char *operation, const char *precision);
 
 /* Writes the encoded result map into the task's memfd. */
 int job_write_result(struct job *j, const struct wire_schema *schema, const void *result) MUST_USE;

@@ -1,10 +1,13 @@
 /* Drills: what a worker must survive, on demand. */
 #include "job.h"
 #include "kinds.h"
+#include "log.h"
+#include "networks.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +47,43 @@ static int allocate(struct job *j)
     return fail(STATUS_NOMEM, "noop: out of memory");
 }
 
+static int try_to_open(void)
+{
+    const int fd = open("/etc/passwd", O_RDONLY);
+    if (fd < 0 && errno == EPERM)
+        return STATUS_OK;
+    if (fd >= 0)
+        close(fd);
+    return fail(STATUS_INTERNAL, "noop: the sandbox let a file be opened");
+}
+
+/* Each thread of the pool has one of these: none is done before all have met. */
+static int try_in_pool(void *barrier, int64_t unused)
+{
+    (void)unused;
+    pthread_barrier_wait(barrier);
+    return try_to_open();
+}
+
+/* Here, and on the threads that the networks have for themselves, which began before the filter was closed. */
+static int open_everywhere(struct job *j)
+{
+    pthread_barrier_t barrier;
+    int code = try_to_open();
+    if (code)
+        return code;
+    struct exec *const ex = networks_begin_turn(j->networks);
+    const int threads = exec_threads(ex);
+    if (pthread_barrier_init(&barrier, NULL, (unsigned)threads)) {
+        networks_end_turn(j->networks);
+        return fail(STATUS_NOMEM, "noop: no barrier");
+    }
+    code = exec_parallel(ex, threads, try_in_pool, &barrier);
+    pthread_barrier_destroy(&barrier);
+    networks_end_turn(j->networks);
+    return code;
+}
+
 static int act(struct job *j, uint64_t action)
 {
     switch ((enum noop_action)action) {
@@ -59,22 +99,44 @@ static int act(struct job *j, uint64_t action)
             sleep_ms(1000);
     case NOOP_ALLOCATE:
         return allocate(j);
-    case NOOP_OPEN: {
-        const int fd = open("/etc/passwd", O_RDONLY);
-        if (fd < 0 && errno == EPERM)
-            return STATUS_OK;
-        if (fd >= 0)
-            close(fd);
-        return fail(STATUS_INTERNAL, "noop: the sandbox let a file be opened");
-    }
+    case NOOP_OPEN:
+        return open_everywhere(j);
     case NOOP_LOSE_DEVICE:
         return fail(STATUS_DEVICE, "noop: lost as it was told to");
     }
     return fail(STATUS_ARGUMENT, "noop: no action %llu", (unsigned long long)action);
 }
 
+/* Sleeps, from where an earlier attempt was; *from is where that was, NaN without one. */
+static int sleep_through(struct job *j, const struct kind_noop_params *p, double *from)
+{
+    enum { TOLD_MS = 1000 };
+    uint64_t slept = 0;
+    *from = NAN;
+    if (job_resume(j, &slept, sizeof slept) && slept <= p->sleep_ms)
+        *from = p->sleep_ms ? (double)slept / (double)p->sleep_ms : 0;
+    else
+        slept = 0;
+    const uint64_t began = slept;
+    while (slept < p->sleep_ms) {
+        const uint64_t left = p->sleep_ms - slept;
+        const uint64_t step = p->checkpoint_ms && p->checkpoint_ms < left ? p->checkpoint_ms : left;
+        sleep_ms(step);
+        slept += step;
+        const double progress = (double)slept / (double)p->sleep_ms;
+        const int code = slept < p->sleep_ms ? job_save(j, &slept, sizeof slept, progress) : STATUS_OK;
+        if (code)
+            return code;
+        job_beat(j, progress);
+    }
+    if (slept - began >= TOLD_MS)
+        log_warn("noop: slept %llu ms", (unsigned long long)(slept - began));
+    return STATUS_OK;
+}
+
 int job_noop(struct job *j)
 {
+    double resumed_from;
     struct kind_noop_params params = {0};
     struct kind_noop_item item = {0};
     int code = STATUS_OK;
@@ -84,8 +146,11 @@ int job_noop(struct job *j)
         code = wire_decode(&kind_noop_item_schema, j->item_params, j->request->item_params_bytes, &item);
     if (code)
         return code;
-    sleep_ms(params.sleep_ms);
-    if ((code = act(j, item.action)))
+    code = sleep_through(j, &params, &resumed_from);
+    if (!code)
+        code = act(j, item.action);
+    if (code)
         return code;
-    return job_write_result(j, &kind_noop_result_schema, &(struct kind_noop_result){.seconds = NAN});
+    const struct kind_noop_result r = {.seconds = NAN, .payload = item.payload, .resumed_from = resumed_from};
+    return job_write_result(j, &kind_noop_result_schema, &r);
 }

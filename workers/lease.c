@@ -3,6 +3,7 @@
 #include "log.h"
 #include "store_care.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,12 @@ static uint8_t *copy_bytes(struct wire_slice s)
     if (p && s.bytes)
         memcpy(p, s.data, s.bytes);
     return p;
+}
+
+/* A path that goes on behind a zero byte would be opened as the one in front of it. */
+static bool is_cut(struct wire_slice path)
+{
+    return path.bytes && memchr(path.data, 0, path.bytes);
 }
 
 static char *copy_text(struct wire_slice s)
@@ -60,30 +67,70 @@ static int read_params(struct lease *l, struct wire_slice kind)
         l->stores = !spectrum || p.keep; /* spectra are large and quickly made again */
         return params_features_hash(&p, l->feature, l->params_hash);
     }
+    if (strcmp(name, KIND_SEPARATE) == 0 || strcmp(name, KIND_SEPARATE_OBJECTS) == 0) {
+        struct separate_settings s;
+        l->to_objects = strcmp(name, KIND_SEPARATE) != 0;
+        l->task = TASK_SEPARATE;
+        l->result_schema = &kind_separate_result_schema;
+        return params_separate(l->params, l->params_bytes, &s);
+    }
+    if (strcmp(name, KIND_SEPARATE_CLIPS) == 0) {
+        struct separate_settings s;
+        l->task = TASK_SEPARATE_CLIPS;
+        l->result_schema = &kind_clips_result_schema;
+        return params_clips(l->params, l->params_bytes, &s);
+    }
+    if (strcmp(name, KIND_SCORE) == 0 || strcmp(name, KIND_SCORE_OBJECTS) == 0) {
+        struct kind_score_params p;
+        l->to_objects = strcmp(name, KIND_SCORE) != 0;
+        l->task = TASK_SCORE;
+        l->result_schema = &kind_score_result_schema;
+        return params_score(l->params, l->params_bytes, &p);
+    }
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
 }
 
 static int read_item(struct lease *l, struct item *it, const struct message_lease *m)
 {
     *it = (struct item){.lease = l,
+                        .job = m->job ? m->job : l->job, /* a lease may bring items of several jobs */
                         .index = m->index,
                         .token = m->token,
                         .attempt = (uint32_t)m->attempt,
                         .alone = m->attempt > 1,
                         .input = -1,
                         .result_fd = -1,
-                        .array_fd = -1};
+                        .array.fd = -1,
+                        .checkpoint_fd = -1,
+                        .save_fd = -1};
     it->ffmpeg = (struct ffmpeg){.output = -1, .message = -1};
     it->params = copy_bytes(m->params);
     it->params_bytes = m->params.bytes;
     it->path = copy_text(m->path);
     if (!it->params || !it->path)
         return fail(STATUS_NOMEM, "lease: out of memory");
+    if (is_cut(m->path))
+        item_fail(it, fail(STATUS_ARGUMENT, "cannot open: the path has a zero byte in it"));
+    if (m->object.bytes == HASH_BYTES) {
+        memcpy(it->object.bytes, m->object.data, HASH_BYTES);
+        it->has_object = true;
+    }
+    if (m->checkpoint.bytes == HASH_BYTES) {
+        memcpy(it->checkpoint.bytes, m->checkpoint.data, HASH_BYTES);
+        it->has_checkpoint = true;
+        it->resumed = isfinite(m->progress) ? m->progress : 0;
+        it->progress = it->resumed;
+    }
+    if (m->object.bytes && !it->has_object)
+        item_fail(it,
+                  fail(STATUS_ARGUMENT, "the item names an object by %u bytes, not %d", m->object.bytes, HASH_BYTES));
     if (l->task == TASK_FEATURES && !l->code) {
         struct kind_features_item out;
         if (wire_decode(&kind_features_item_schema, it->params, it->params_bytes, &out))
             item_fail(it, STATUS_FORMAT);
-        else if (!(it->out = copy_text(out.out)))
+        else if (is_cut(out.out))
+            item_fail(it, fail(STATUS_ARGUMENT, "cannot write: the path has a zero byte in it"));
+        else if (!(it->array.path = copy_text(out.out)))
             return fail(STATUS_NOMEM, "lease: out of memory");
     }
     return STATUS_OK;
@@ -125,9 +172,10 @@ void lease_destroy(struct lease **lease)
     for (size_t i = 0; l->items && i < l->count; i++) {
         struct item *it = &l->items[i];
         item_release(it);
+        free(it->log.text);
         free(it->params);
         free(it->path);
-        free(it->out);
+        free(it->array.path);
         free(it->record);
         wire_free(&it->result);
     }
@@ -161,7 +209,7 @@ void lease_commit(struct pool_work *w)
     size_t n = 0;
     for (size_t i = 0; puts && i < l->count; i++) {
         const struct item *it = &l->items[i];
-        if (!it->put_record && !it->put_stat)
+        if (!it->committing || (!it->put_record && !it->put_stat))
             continue;
         puts[n++] = (struct store_put){.has_record = it->put_record,
                                        .has_stat = it->put_stat,

@@ -253,6 +253,11 @@ void offload_destroy(struct offload **offload)
     *offload = NULL;
 }
 
+struct exec *offload_exec(const struct offload *o)
+{
+    return o->batch[0].ex;
+}
+
 bool offload_works(const struct offload *o)
 {
     return o && atomic_load(&o->works);

@@ -61,6 +61,9 @@ int offload_describe(struct offload *o, const struct offload_series *wish, bool 
 bool offload_works(const struct offload *o);
 const char *offload_backend(const struct offload *o);
 
+/* An exec on its device, for others to share that; of no use for anything else. */
+struct exec *offload_exec(const struct offload *o);
+
 /* Samples of all channels that a file should be decoded at once for it. */
 int64_t offload_block_samples(const struct offload *o);
 

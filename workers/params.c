@@ -118,6 +118,50 @@ int params_features(const void *data, size_t bytes, struct kind_features_params 
     return STATUS_OK;
 }
 
+int params_separate(const void *data, size_t bytes, struct separate_settings *out)
+{
+    char text[LIMIT_FEATURE_NAME + 1];
+    struct kind_separate_params *const p = &out->params;
+    data = or_empty_map(data, &bytes);
+    int code = wire_decode(&kind_separate_params_schema, data, bytes, p);
+    if (code)
+        return code;
+    if (!p->model.bytes || memchr(p->model.data, 0, p->model.bytes))
+        return fail(STATUS_ARGUMENT, "model: it has no name");
+    p->format = p->format.bytes ? p->format : wire_str("wav/int16/demucs");
+    p->clip = p->clip.bytes ? p->clip : wire_str("rescale");
+    wire_copy(p->format, text, sizeof text);
+    if ((code = audio_format_parse(text, &out->format)))
+        return code;
+    wire_copy(p->clip, text, sizeof text);
+    if ((code = audio_clip_parse(text, &out->clip)))
+        return code;
+    out->precision = PRECISION_F32;
+    wire_copy(p->precision, text, sizeof text);
+    if (p->precision.bytes && (code = precision_parse(text, &out->precision)))
+        return code;
+    if (isfinite(p->overlap) && !(p->overlap >= 0 && p->overlap <= 0.99))
+        return fail(STATUS_ARGUMENT, "overlap is %g, allowed 0 to 0.99", p->overlap);
+    if (isfinite(p->segment_s) && !(p->segment_s >= 0.1 && p->segment_s <= 3600))
+        return fail(STATUS_ARGUMENT, "segment is %g s, allowed 0.1 to 3600", p->segment_s);
+    return STATUS_OK;
+}
+
+int params_clips(const void *data, size_t bytes, struct separate_settings *out)
+{
+    const int code = params_separate(data, bytes, out);
+    const struct kind_separate_params *const p = &out->params;
+    if (!code && (isfinite(p->overlap) || isfinite(p->segment_s) || p->shifts || p->seed))
+        return fail(STATUS_ARGUMENT, "a clip lies in one segment as it is: no overlap, segment or shifts");
+    return code;
+}
+
+int params_score(const void *data, size_t bytes, struct kind_score_params *out)
+{
+    data = or_empty_map(data, &bytes);
+    return wire_decode(&kind_score_params_schema, data, bytes, out);
+}
+
 static int hash_of(const char *name, uint64_t version, const struct wire_schema *schema, const void *params,
                    uint8_t out[16])
 {

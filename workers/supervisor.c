@@ -14,7 +14,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POOL_THREADS = 2, SILENCE_BEATS = 5, BEAT_DEFAULT_MS = 1000, IDLE_MS = 1000, BUSY_MS = 50, CARE_MS = 10000 };
+enum {
+    POOL_THREADS = 2,
+    SILENCE_BEATS = 5,
+    BEAT_DEFAULT_MS = 1000,
+    IDLE_MS = 1000,
+    BUSY_MS = 50,
+    PART_MS = 500,
+    CARE_MS = 10000,
+    DRAIN_MS = 2000,
+    SWEEP_MS = 3600 * 1000
+};
 #define RESERVE_BYTES (UINT64_C(64) << 20)
 
 int64_t supervisor_now_ms(void)
@@ -51,6 +61,12 @@ static struct item *find_leader(struct supervisor *s, const struct item *of)
     return NULL;
 }
 
+void supervisor_submit(struct supervisor *s, struct item *it)
+{
+    it->with_pool = true;
+    pool_submit(s->pool, &it->work);
+}
+
 /* After prepare: serve it from an equal one, wait for that, or queue it for the child. */
 static void route(struct supervisor *s, struct item *it)
 {
@@ -64,7 +80,7 @@ static void route(struct supervisor *s, struct item *it)
         return; /* moved on when the leader is over */
     it->stage = STAGE_FINISHING;
     it->work.run = item_follow;
-    pool_submit(s->pool, &it->work);
+    supervisor_submit(s, it);
 }
 
 static void release_followers(struct supervisor *s, struct item *leader)
@@ -74,8 +90,8 @@ static void release_followers(struct supervisor *s, struct item *leader)
             continue;
         if (leader->put_record && !leader->code) {
             it->work.run = item_follow;
-            pool_submit(s->pool, &it->work);
-            it->stage = STAGE_FINISHING;
+            it->stage = STAGE_FINISHING; /* first: from then on the pool moves it */
+            supervisor_submit(s, it);
         } else { /* it failed, or was taken back: everyone for himself */
             it->leader = NULL;
             route(s, it);
@@ -92,23 +108,47 @@ static bool is_followed(struct supervisor *s, const struct lease *lease)
     return false;
 }
 
-void supervisor_item_over(struct supervisor *s, struct item *it)
+/* Stores and reports what of the lease has ended since the last time. */
+static void settle(struct supervisor *s, struct lease *l)
 {
-    struct lease *l = it->lease;
-    it->over = true;
-    it->progress = 1;
-    release_followers(s, it);
-    if (--l->left > 0)
+    bool writes = false, any = false;
+    if (l->committing)
+        return; /* the rest follows when that part is reported */
+    for (size_t i = 0; i < l->count; i++) {
+        struct item *it = &l->items[i];
+        it->committing = it->over && !it->reported;
+        any |= it->committing;
+        writes |= it->committing && (it->put_record || it->put_stat);
+    }
+    if (!any)
         return;
-    bool writes = false;
-    for (size_t i = 0; i < l->count; i++)
-        writes |= l->items[i].put_record || l->items[i].put_stat;
     l->committing = true;
     l->work.run = lease_commit;
     if (writes)
         pool_submit(s->pool, &l->work);
     else
         uplink_report(s, l);
+}
+
+/* What has ended does not wait long for what goes on: others watch, a deadline may come, and what is not committed is
+ * lost with this process. */
+static void settle_parts(struct supervisor *s, int64_t now)
+{
+    for (struct lease *l = s->leases; l; l = l->next)
+        if (l->left && (s->drain_until_ms || now - l->told_ms >= PART_MS))
+            settle(s, l);
+}
+
+void supervisor_item_over(struct supervisor *s, struct item *it)
+{
+    struct lease *l = it->lease;
+    it->over = true;
+    it->progress = 1;
+    if (it->ffmpeg_said[0])
+        item_log_add(&it->log, it->ffmpeg_said, strlen(it->ffmpeg_said));
+    release_followers(s, it);
+    if (--l->left == 0)
+        settle(s, l);
 }
 
 static void drop_reported(struct supervisor *s)
@@ -161,19 +201,29 @@ static void take_finished(struct supervisor *s)
             s->care.runs = false;
             continue;
         }
+        if (saving_is_work(w)) {
+            saving_hashed(w);
+            continue;
+        }
+        if (w == &s->sweep)
+            continue;
         if (w->run == lease_commit) {
             s->care.due = true;
-            uplink_report(s, (struct lease *)((char *)w - offsetof(struct lease, work)));
+            struct lease *l = (struct lease *)((char *)w - offsetof(struct lease, work));
+            uplink_report(s, l);
+            if (!l->left)
+                settle(s, l); /* what has ended meanwhile */
             continue;
         }
         struct item *it = (struct item *)((char *)w - offsetof(struct item, work));
-        if (it->stage == STAGE_WAITING && it->aborted) {
+        it->with_pool = false;
+        if ((it->stage == STAGE_WAITING || it->stage == STAGE_FETCHING) && it->aborted) {
             it->stage = STAGE_OVER;
             item_release(it);
         }
         if (it->stage == STAGE_OVER)
             supervisor_item_over(s, it);
-        else
+        else if (it->stage == STAGE_WAITING) /* else transfers_work sees it */
             route(s, it);
     }
 }
@@ -182,8 +232,36 @@ static void on_signal(struct supervisor *s)
 {
     struct signalfd_siginfo info;
     while (read(s->signal_fd, &info, sizeof info) == sizeof info)
-        if (info.ssi_signo != SIGCHLD)
-            s->stop = true;
+        if (info.ssi_signo != SIGCHLD) {
+            s->stop = s->drain_until_ms != 0 || !s->engaged;
+            s->drain_until_ms = supervisor_now_ms() + DRAIN_MS;
+            if (!s->stop)
+                uplink_return(s);
+        }
+}
+
+/* The end, when there is nothing left to wait for. */
+static void drain(struct supervisor *s)
+{
+    if (s->drain_until_ms && ((!s->leases && !s->reports) || supervisor_now_ms() >= s->drain_until_ms))
+        s->stop = true;
+}
+
+/* Over tcp the way to the scheduler may be what is lost: it lets the leases end, and others have the items. A local one
+ * is dead when it is silent, and takes the leases up again when it is back. */
+static void mind_leases(struct supervisor *s, int64_t now)
+{
+    if (!s->places.is_remote || !s->lease_ms || !s->leases || now - s->heard_ms < s->lease_ms - s->beat_ms)
+        return;
+    log_warn("the scheduler has been silent for almost as long as leases last: what was leased is dropped");
+    uplink_drop_all(s);
+    s->lease_ms = 0;
+}
+
+static void sweep_fetched(struct pool_work *w)
+{
+    const struct supervisor *s = (const struct supervisor *)((const char *)w - offsetof(struct supervisor, sweep));
+    fetched_sweep(s->places.fetched);
 }
 
 static void timers(struct supervisor *s)
@@ -201,6 +279,13 @@ static void timers(struct supervisor *s)
             uplink_ready(s);
         uplink_resend(s);
     }
+    mind_leases(s, now);
+    settle_parts(s, now);
+    if (s->places.is_remote && now >= s->next_sweep_ms) {
+        s->next_sweep_ms = now + SWEEP_MS;
+        s->sweep.run = sweep_fetched;
+        pool_submit(s->pool, &s->sweep);
+    }
     child_side_watch(s);
     start_care(s);
 }
@@ -209,20 +294,24 @@ static int loop(struct supervisor *s)
 {
     uplink_ready(s);
     while (!s->stop) {
-        zmq_pollitem_t polled[4] = {{s->socket, 0, ZMQ_POLLIN, 0},
+        zmq_pollitem_t polled[5] = {{s->socket, 0, ZMQ_POLLIN, 0},
                                     {NULL, pool_event_fd(s->pool), ZMQ_POLLIN, 0},
                                     {NULL, s->signal_fd, ZMQ_POLLIN, 0},
-                                    {NULL, s->child.socket, ZMQ_POLLIN, 0}};
-        if (zmq_poll(polled, 4, s->running ? BUSY_MS : IDLE_MS / 4) < 0 && errno != EINTR)
+                                    {NULL, s->child.socket, ZMQ_POLLIN, 0},
+                                    {NULL, s->child.log, ZMQ_POLLIN, 0}};
+        if (zmq_poll(polled, s->child.log >= 0 ? 5 : 4, s->running ? BUSY_MS : IDLE_MS / 4) < 0 && errno != EINTR)
             return fail(STATUS_IO, "poll: %s", zmq_strerror(errno));
         on_signal(s);
         uplink_receive(s);
+        child_side_logs(s);
         child_side_receive(s);
         take_finished(s);
+        transfers_work(s);
         child_side_dispatch(s);
         drop_reported(s);
         uplink_take(s);
         timers(s);
+        drain(s);
     }
     return s->child.pid > 0 ? STATUS_OK : fail(STATUS_IO, "no compute child");
 }
@@ -255,6 +344,7 @@ static void shut(struct supervisor *s)
     uplink_leave(s);
     s->places.closing = true; /* hashing what waits could take minutes */
     pool_destroy(&s->pool);
+    transfers_end(s);
     child_end(&s->child, NULL, 0);
     while (s->leases) {
         struct lease *l = s->leases;
@@ -289,13 +379,16 @@ int supervisor_run(const struct supervisor_options *options)
     static char ffmpeg[4096];
     struct supervisor s = {.options = options,
                            .signal_fd = -1,
-                           .child = {.socket = -1},
+                           .child = {.socket = -1, .log = -1},
                            .beat_ms = BEAT_DEFAULT_MS,
                            .credits = (uint32_t)options->threads,
                            .most_running = 2 * options->threads};
     s.queue_tail = &s.queue;
     s.places.features = options->features;
+    s.places.home = options->home;
     s.places.objects = options->objects;
+    s.places.fetched = options->fetched;
+    s.places.is_remote = strncmp(options->worker_socket, "tcp:", 4) == 0;
     s.places.reserve_bytes = options->reserve_bytes ? options->reserve_bytes : RESERVE_BYTES;
     s.heard_ms = supervisor_now_ms();
     s.ffmpeg = ffmpeg_find(ffmpeg, sizeof ffmpeg) == STATUS_OK ? ffmpeg : NULL;

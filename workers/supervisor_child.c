@@ -2,6 +2,7 @@
 #include "log.h"
 #include "supervisor_state.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +16,8 @@ int child_side_start(struct supervisor *s)
     return child_start(&s->child, &(struct child_options){.program = s->options->compute,
                                                           .threads = s->options->threads,
                                                           .device = s->options->device,
-                                                          .device_limit = s->options->device_limit});
+                                                          .device_limit = s->options->device_limit,
+                                                          .memory_bytes = s->options->memory_bytes});
 }
 
 static int open_ffmpeg(struct supervisor *s, struct item *it)
@@ -30,16 +32,27 @@ static int open_ffmpeg(struct supervisor *s, struct item *it)
 
 static int send_item(struct supervisor *s, struct item *it)
 {
-    const struct task_request r = {.magic = TASK_MAGIC,
-                                   .kind = it->lease->task,
-                                   .flags = it->wants_ffmpeg ? TASK_STREAM : 0,
-                                   .params_bytes = it->lease->params_bytes,
-                                   .item_params_bytes = it->params_bytes,
-                                   .id = it->token};
-    /* A noop has no input; its place in the row of descriptors is taken by the result once more. */
+    struct task_request r = {.magic = TASK_MAGIC,
+                             .kind = it->lease->task,
+                             .flags = (it->wants_ffmpeg ? (uint32_t)TASK_STREAM : 0) |
+                                      (it->checkpoint_fd >= 0 ? (uint32_t)TASK_RESUME : 0),
+                             .progress = it->resumed,
+                             .params_bytes = it->lease->params_bytes,
+                             .item_params_bytes = it->params_bytes,
+                             .id = it->token};
+    /* A noop has no input, and many have no array; the place in the row of descriptors is taken by the result once
+     * more. */
     const int input = it->wants_ffmpeg ? it->ffmpeg.output : it->input >= 0 ? it->input : it->result_fd;
-    const int fds[TASK_FDS] = {input, it->result_fd, it->array_fd};
-    return task_send_request(s->child.socket, &r, it->lease->params, it->params, fds);
+    const int array = it->array.fd < 0 && it->checkpoint_fd >= 0 ? it->result_fd : it->array.fd;
+    int fds[TASK_FDS_MOST] = {input, it->result_fd, array, it->checkpoint_fd};
+    if (it->separation)
+        separation_give(it, &r, fds);
+    if (it->track)
+        track_give(it, &r, fds);
+    const void *const params = it->clips        ? clips_give(it, &r, fds)
+                               : it->separation ? (const void *)&it->separation->plan
+                                                : it->params;
+    return task_send_request(s->child.socket, &r, it->lease->params, params, fds);
 }
 
 /* Takes the first item of the queue; true when it was sent or is over. */
@@ -102,15 +115,31 @@ static void try_ffmpeg(struct supervisor *s, struct item *it)
 {
     it->wants_ffmpeg = true;
     snprintf(it->refusal, sizeof it->refusal, "%s", it->reply.message);
-    if (ftruncate(it->result_fd, 0) || (it->array_fd >= 0 && ftruncate(it->array_fd, 0)))
+    if (ftruncate(it->result_fd, 0) || (it->array.fd >= 0 && ftruncate(it->array.fd, 0)))
         log_warn("cannot empty an item's outputs");
     it->stage = STAGE_WAITING;
     supervisor_enqueue(s, it, true);
 }
 
-static void on_reply(struct supervisor *s, const struct task_reply *r)
+/* When the child dies for another item's sake, this one goes on from here. */
+static void keep_checkpoint(struct item *it, int fd, double progress)
+{
+    const int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (kept < 0)
+        return; /* it begins where it began before: time is lost, nothing else */
+    item_close(&it->checkpoint_fd);
+    it->checkpoint_fd = kept;
+    it->resumed = progress;
+}
+
+static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
 {
     struct item *it = find_running(s, r->id);
+    if (it && r->event == TASK_SAVED && fd >= 0 && !it->aborted) {
+        keep_checkpoint(it, fd, r->progress);
+        saving_begin(s, it, fd, r->progress);
+    } else if (fd >= 0)
+        close(fd);
     if (!it)
         return;
     it->sign_ms = supervisor_now_ms();
@@ -119,14 +148,17 @@ static void on_reply(struct supervisor *s, const struct task_reply *r)
         it->started_ms = it->sign_ms;
         return;
     }
-    if (r->event == TASK_PROGRESS) {
-        it->progress = r->progress;
+    if (r->event == TASK_PROGRESS || r->event == TASK_SAVED) {
+        it->progress = it->separation && it->separation->to_objects ? STEMS_MADE * r->progress : r->progress;
+        if (it->separation && r->event == TASK_SAVED)
+            it->separation->saved = true;
         return;
     }
     if (r->event == TASK_FAILED && r->code == STATUS_DEVICE) { /* the child ends now; who is to blame is seen then */
         snprintf(s->lost_why, sizeof s->lost_why, "%s", r->message);
         return;
     }
+    child_side_logs(s); /* what it wrote before it said so */
     it->seconds = r->seconds;
     it->reply = *r;
     no_longer_running(s, it);
@@ -136,21 +168,22 @@ static void on_reply(struct supervisor *s, const struct task_reply *r)
     }
     it->stage = STAGE_FINISHING;
     it->work.run = item_finish;
-    pool_submit(s->pool, &it->work);
+    supervisor_submit(s, it);
 }
 
 void child_side_receive(struct supervisor *s)
 {
     struct task_reply r;
+    int fd;
     for (int i = 0; i < 256 && s->child.pid > 0; i++) {
-        const int code = task_receive_reply(s->child.socket, &r);
+        const int code = task_receive_reply(s->child.socket, &r, &fd);
         if (code == STATUS_TIMEOUT)
             return;
         if (code) {
             child_side_died(s);
             return;
         }
-        on_reply(s, &r);
+        on_reply(s, &r, fd);
     }
 }
 
@@ -194,6 +227,7 @@ void child_side_died(struct supervisor *s)
     int suspects = 0, exit_code;
     EACH_ITEM (s, l, it)
         suspects += it->stage == STAGE_RUNNING && it->started && !it->aborted;
+    child_side_logs(s); /* its last words, while it is known what ran */
     const bool cancelled = strstr(s->killed_for, "cancelled") != NULL;
     const bool lost = end_child(s, suspects, &exit_code, why);
     EACH_ITEM (s, l, it) {

@@ -16,7 +16,7 @@ struct care {
     int64_t next_ms;
 };
 
-enum { LEASES_MOST = 2, CREDITS_MOST = 128, REPORTS_MOST = 64 };
+enum { LEASES_MOST = 2, CREDITS_MOST = 128 };
 
 /* A report that has not been answered: sent again until it is. */
 struct pending_report {
@@ -25,6 +25,9 @@ struct pending_report {
     int64_t sent_ms;
     struct pending_report *next;
 };
+
+struct transfer; /* supervisor_objects.c */
+struct saving;
 
 struct supervisor {
     const struct supervisor_options *options;
@@ -36,11 +39,17 @@ struct supervisor {
     uint32_t seq;
 
     bool engaged, stop;
+    int64_t drain_until_ms; /* not 0: no new work, and the end then at the latest */
     uint64_t epoch;
+    int64_t lease_ms; /* 0: never engaged */
     int64_t beat_ms, next_beat_ms, heard_ms, ready_ms;
     bool take_waits;
     uint32_t credits;
     struct pending_report *reports;
+    struct transfer *transfers;
+    struct saving *savings;
+    struct pool_work sweep; /* of objects that were fetched */
+    int64_t next_sweep_ms;
 
     struct lease *leases;
     struct item *queue, **queue_tail; /* for the child, in order */
@@ -52,29 +61,53 @@ struct supervisor {
     char killed_for[96];         /* why we killed the child, for the message */
     char lost_why[TASK_MESSAGE]; /* what the child said of a device that it lost; then it ends by itself */
     const char *ffmpeg;          /* program, NULL: none found */
+    char log_line[4096];         /* of the child's stderr, not whole yet */
+    size_t log_bytes;
 };
 
 int64_t supervisor_now_ms(void);
 
+struct item *supervisor_find(struct supervisor *s, uint64_t token);
+
 /* Scheduler side. */
+uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct wire_schema *schema, const void *body);
+void uplink_return(struct supervisor *s);
+void uplink_drop_all(struct supervisor *s); /* without a word: the leases have ended, or will */
 void uplink_ready(struct supervisor *s);
 void uplink_beat(struct supervisor *s);
 void uplink_take(struct supervisor *s);
 void uplink_receive(struct supervisor *s);
-void uplink_report(struct supervisor *s, struct lease *l);
+void uplink_report(struct supervisor *s, struct lease *l); /* its items that are `committing` */
 void uplink_resend(struct supervisor *s);
 void uplink_leave(struct supervisor *s);
+
+/* Objects: what items need and what they save. */
+void uplink_chunk(struct supervisor *s, const struct packet *p);
+void uplink_stored(struct supervisor *s, const struct packet *p);
+void uplink_saved(struct supervisor *s, const struct packet *p);
+void saving_begin(struct supervisor *s, struct item *it, int fd, double progress); /* owns fd */
+bool saving_is_work(const struct pool_work *w);
+void saving_hashed(struct pool_work *w);
+bool transfers_refused(struct supervisor *s, uint32_t seq, enum wire_error error, const char *text);
+void transfers_work(struct supervisor *s);
+void transfers_end(struct supervisor *s);
+void fetched_sweep(const char *folder); /* what was fetched and not used for a day */
+
+/* How much of an item whose stems become objects is done when they are made. */
+#define STEMS_MADE 0.95
 
 /* Child side. */
 int child_side_start(struct supervisor *s) MUST_USE;
 void child_side_dispatch(struct supervisor *s);
 void child_side_receive(struct supervisor *s);
+void child_side_logs(struct supervisor *s);
 void child_side_watch(struct supervisor *s);
 void child_side_died(struct supervisor *s);
 
 /* The loop's own. */
 void supervisor_enqueue(struct supervisor *s, struct item *it, bool first);
 void supervisor_item_over(struct supervisor *s, struct item *it);
+void supervisor_submit(struct supervisor *s, struct item *it); /* its work goes to the pool */
 
 /* for (each item of each lease) */
 /* NOLINTBEGIN(bugprone-macro-parentheses): l and it are names that the macro declares */

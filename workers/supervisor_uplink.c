@@ -7,13 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RESEND_MS = 2000, LEASE_AIM_MS = 250 };
+enum {
+    RESEND_MS = 2000,
+    LEASE_AIM_MS = 250,
+    REPORT_BYTES = 768 << 10 /* and one more entry: below WIRE_BODY_MAX */
+};
 
-static void send_message(struct supervisor *s, enum message_type type, const struct wire_schema *schema,
-                         const void *body)
+uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct wire_schema *schema, const void *body)
 {
     if (channel_send(s->socket, NULL, type, ++s->seq, schema, body))
         log_debug("cannot send to the scheduler: %s", status_message()); /* a beat later everything is said again */
+    return s->seq;
 }
 
 /* The tokens of a report that has not been answered: held too, or the scheduler takes them back. */
@@ -30,16 +34,27 @@ static int append_reported(const struct pending_report *r, struct wire_buffer *h
 void uplink_ready(struct supervisor *s)
 {
     struct wire_buffer kinds = {0}, held = {0};
-    char host[48] = "host", name[LIMIT_NAME];
+    char host[48] = "host", name[LIMIT_NAME], device_id[LIMIT_NAME];
     uint32_t tokens = 0;
     gethostname(host, sizeof host - 1);
     const char *device = s->options->device ? s->options->device : "cpu";
     snprintf(name, sizeof name, "%.30s/%s/%ld", host, device, s->options->place);
+    uint32_t kind_count = 4;
     int code = wire_append_str(&kinds, KIND_ANALYZE);
-    code = code ? code : wire_append_str(&kinds, KIND_FEATURES);
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
+    code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_OBJECTS);
+    code = code ? code : wire_append_str(&kinds, KIND_SCORE_OBJECTS);
+    if (!code &&
+        !s->places.is_remote) { /* what they write, and what a score compares, has paths of the scheduler's machine */
+        code = wire_append_str(&kinds, KIND_FEATURES);
+        code = code ? code : wire_append_str(&kinds, KIND_SEPARATE);
+        code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_CLIPS);
+        code = code ? code : wire_append_str(&kinds, KIND_SCORE);
+        kind_count += 4;
+    }
+    snprintf(device_id, sizeof device_id, "%.30s/%s", host, device);
     EACH_ITEM (s, l, it)
-        if (!l->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
+        if (!it->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
             tokens++;
     for (const struct pending_report *r = s->reports; r; r = r->next)
         code = code ? code : append_reported(r, &held, &tokens);
@@ -47,11 +62,13 @@ void uplink_ready(struct supervisor *s)
                                         .pid = (uint64_t)getpid(),
                                         .device = wire_str(device),
                                         .threads = (uint64_t)s->options->threads,
-                                        .kinds = wire_list_of(&kinds, 3),
+                                        .kinds = wire_list_of(&kinds, kind_count),
                                         .version = wire_str(WAVEMILL_VERSION),
-                                        .held = wire_list_of(&held, tokens)};
+                                        .held = wire_list_of(&held, tokens),
+                                        .device_id = wire_str(device_id),
+                                        .device_bytes = s->options->device_bytes};
     if (!code)
-        send_message(s, MESSAGE_READY, &ready_schema, &ready);
+        uplink_send(s, MESSAGE_READY, &ready_schema, &ready);
     s->ready_ms = supervisor_now_ms();
     wire_free(&kinds);
     wire_free(&held);
@@ -60,18 +77,20 @@ void uplink_ready(struct supervisor *s)
 void uplink_beat(struct supervisor *s)
 {
     struct wire_buffer entries = {0};
+    size_t budget = item_log_budget();
     uint32_t count = 0;
     int code = STATUS_OK;
     EACH_ITEM (s, l, it)
-        if (!l->reported && !it->aborted && !code) {
-            const struct message_beat_entry e = {.token = it->token, .progress = it->progress};
+        if (!it->reported && !it->aborted && !code) {
+            const struct message_beat_entry e = {
+                .token = it->token, .progress = it->progress, .log = item_log_unsent(&it->log, &budget)};
             code = wire_encode(&beat_entry_schema, &e, &entries);
             count++;
         }
     if (!code && count)
-        send_message(s, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&entries, count)});
+        uplink_send(s, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&entries, count)});
     else
-        send_message(s, MESSAGE_PING, &empty_schema, &(struct message_empty){0});
+        uplink_send(s, MESSAGE_PING, &empty_schema, &(struct message_empty){0});
     wire_free(&entries);
 }
 
@@ -80,18 +99,18 @@ void uplink_take(struct supervisor *s)
     int open = 0;
     for (const struct lease *l = s->leases; l; l = l->next)
         open += !l->reported;
-    if (!s->engaged || s->take_waits || s->stop || open >= LEASES_MOST)
+    if (!s->engaged || s->take_waits || s->stop || s->drain_until_ms || open >= LEASES_MOST)
         return;
-    send_message(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = s->credits});
+    uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = s->credits});
     s->take_waits = true;
 }
 
 /* Leases are sized so that one takes about LEASE_AIM_MS: one transaction and one report for each, and results that come
- * steadily. */
+ * steadily. Of one that takes longer, what has ended shows how fast it goes. */
 static void adapt_credits(struct supervisor *s, const struct lease *l)
 {
     const int64_t took = supervisor_now_ms() - l->granted_ms;
-    const double rate = (double)l->count / (double)(took > 0 ? took : 1);
+    const double rate = (double)(l->count - l->left) / (double)(took > 0 ? took : 1);
     double wanted = rate * LEASE_AIM_MS;
     const double most = 4.0 * s->credits;
     wanted = wanted > most ? most : wanted < s->credits / 2.0 ? s->credits / 2.0 : wanted;
@@ -100,34 +119,66 @@ static void adapt_credits(struct supervisor *s, const struct lease *l)
                                               : (uint32_t)wanted;
 }
 
+/* Lines of items that end before the next beat would bring them. */
+static bool has_unsent_lines(const struct lease *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->items[i].committing && !l->items[i].aborted && l->items[i].log.bytes > l->items[i].log.sent)
+            return true;
+    return false;
+}
+
+/* A report of its own for each so many bytes: one message has room for some hundred results only. */
+static int keep_report(struct supervisor *s, struct wire_buffer *entries, uint32_t *count)
+{
+    struct pending_report *r = *count ? calloc(1, sizeof *r) : NULL;
+    int code = r || !*count ? STATUS_OK : fail(STATUS_NOMEM, "report");
+    if (r) {
+        code = wire_encode(&report_schema, &(struct message_report){wire_list_of(entries, *count)}, &r->body);
+        r->next = s->reports;
+        s->reports = r;
+    }
+    entries->bytes = 0;
+    *count = 0;
+    return code;
+}
+
 void uplink_report(struct supervisor *s, struct lease *l)
 {
     struct wire_buffer entries = {0};
     uint32_t count = 0;
     int code = STATUS_OK;
+    if (s->engaged && has_unsent_lines(l))
+        uplink_beat(s);
     for (size_t i = 0; i < l->count && !code; i++) {
         const struct item *it = &l->items[i];
-        if (it->aborted)
+        if (!it->committing || it->aborted)
             continue;
         const struct message_report_entry e = {
             .token = it->token,
             .failure = it->code ? it->failure : FAILURE_NONE,
             .message = it->code ? wire_str(it->message) : (struct wire_slice){0},
             .result =
-                it->code ? (struct wire_slice){0} : (struct wire_slice){it->result.data, (uint32_t)it->result.bytes}};
+                it->code ? (struct wire_slice){0} : (struct wire_slice){it->result.data, (uint32_t)it->result.bytes},
+            .log = it->code ? (struct wire_slice){(const uint8_t *)it->log.text, (uint32_t)it->log.bytes}
+                            : (struct wire_slice){0}};
         code = wire_encode(&report_entry_schema, &e, &entries);
         count++;
+        if (!code && entries.bytes > REPORT_BYTES)
+            code = keep_report(s, &entries, &count);
     }
-    struct pending_report *r = count && !code ? calloc(1, sizeof *r) : NULL;
-    if (r) {
-        code = wire_encode(&report_schema, &(struct message_report){wire_list_of(&entries, count)}, &r->body);
-        r->next = s->reports;
-        s->reports = r;
-    }
+    code = code ? code : keep_report(s, &entries, &count);
     wire_free(&entries);
-    if (code || (count && !r))
-        log_error("a report of %u items is lost for want of memory; their leases will run out", count);
-    l->reported = true;
+    if (code)
+        log_error("results are not reported for want of memory; their leases will run out");
+    l->reported = l->left == 0;
+    for (size_t i = 0; i < l->count; i++) {
+        l->items[i].reported |= l->items[i].committing;
+        l->items[i].committing = false;
+        l->reported &= l->items[i].reported;
+    }
+    l->committing = false;
+    l->told_ms = supervisor_now_ms();
     adapt_credits(s, l);
     uplink_resend(s);
 }
@@ -187,12 +238,12 @@ static void on_commits(struct supervisor *s, const struct packet *p)
 void uplink_leave(struct supervisor *s)
 {
     if (s->engaged)
-        send_message(s, MESSAGE_LEAVE, &empty_schema, &(struct message_empty){0});
+        uplink_send(s, MESSAGE_LEAVE, &empty_schema, &(struct message_empty){0});
     while (s->reports)
         forget_report(s, s->reports->seq);
 }
 
-static struct item *find_token(struct supervisor *s, uint64_t token)
+struct item *supervisor_find(struct supervisor *s, uint64_t token)
 {
     EACH_ITEM (s, l, it)
         if (it->token == token)
@@ -212,6 +263,33 @@ static void abort_item(struct supervisor *s, struct item *it)
     }
 }
 
+void uplink_drop_all(struct supervisor *s)
+{
+    EACH_ITEM (s, l, it)
+        if (!it->over) /* what has ended is still reported: its token decides */
+            abort_item(s, it);
+}
+
+/* Gives back what has not reached the child; the rest goes on. */
+void uplink_return(struct supervisor *s)
+{
+    struct wire_buffer tokens = {0};
+    uint32_t count = 0;
+    EACH_ITEM (s, l, it) {
+        if (it->aborted || it->over || it->stage >= STAGE_RUNNING)
+            continue;
+        if (wire_append_uint(&tokens, it->token))
+            break;
+        abort_item(s, it);
+        count++;
+    }
+    if (count)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
+    if (s->take_waits)
+        uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
+    wire_free(&tokens);
+}
+
 static void on_engaged(struct supervisor *s, const struct packet *p)
 {
     struct message_engaged m;
@@ -222,17 +300,20 @@ static void on_engaged(struct supervisor *s, const struct packet *p)
     s->engaged = true;
     s->epoch = m.epoch;
     s->beat_ms = m.beat_ms ? (int64_t)m.beat_ms : 1000;
+    s->lease_ms = (int64_t)m.lease_ms;
     s->take_waits = false;
     EACH_ITEM (s, l, it) {
         struct wire_list resumed = m.resumed;
         uint64_t token;
-        bool good = l->reported;
+        bool good = it->reported;
         while (!good && wire_next_uint(&resumed, &token))
             good = token == it->token;
         if (!good)
             abort_item(s, it);
     }
     log_info("engaged as worker %llu, epoch %llu", (unsigned long long)m.worker, (unsigned long long)m.epoch);
+    for (struct pending_report *r = s->reports; r; r = r->next)
+        r->sent_ms = supervisor_now_ms() - RESEND_MS; /* what was sent before may have died with a scheduler */
     uplink_resend(s);
 }
 
@@ -245,11 +326,11 @@ static void on_grant(struct supervisor *s, const struct packet *p)
         log_error("grant: %s", status_message()); /* not held: the leases run out and are granted again */
         return;
     }
-    if (l->count == 0) {
+    if (l->count == 0 || supervisor_find(s, l->items[0].token)) { /* nothing, or a message that came twice */
         lease_destroy(&l);
         return;
     }
-    l->granted_ms = supervisor_now_ms();
+    l->granted_ms = l->told_ms = supervisor_now_ms();
     l->next = s->leases;
     s->leases = l;
     for (size_t i = 0; i < l->count; i++) {
@@ -259,8 +340,10 @@ static void on_grant(struct supervisor *s, const struct packet *p)
             continue;
         }
         it->work.run = item_prepare;
-        pool_submit(s->pool, &it->work);
+        supervisor_submit(s, it);
     }
+    if (s->drain_until_ms) /* it crossed the word that no more is wanted */
+        uplink_return(s);
 }
 
 static void on_verdicts(struct supervisor *s, const struct packet *p)
@@ -272,7 +355,7 @@ static void on_verdicts(struct supervisor *s, const struct packet *p)
         return;
     }
     while (wire_next(&m.verdicts, &verdict_schema, &v)) {
-        struct item *it = v.verdict == VERDICT_ABORT ? find_token(s, v.token) : NULL;
+        struct item *it = v.verdict == VERDICT_ABORT ? supervisor_find(s, v.token) : NULL;
         if (it)
             abort_item(s, it);
     }
@@ -285,13 +368,16 @@ static void on_error(struct supervisor *s, const struct packet *p)
     if (packet_decode(p, &error_schema, &m))
         return;
     wire_copy(m.message, text, sizeof text);
+    if (m.code != ERROR_SESSION && transfers_refused(s, p->header.seq, (enum wire_error)m.code, text))
+        return;
     if (m.code == ERROR_SESSION) {
         s->engaged = false;
         uplink_ready(s);
         return;
     }
     log_error("the scheduler refuses a message: %s: %s", wire_error_name(m.code), text);
-    forget_report(s, p->header.seq);
+    if (m.code != ERROR_BUSY) /* then it is sent again */
+        forget_report(s, p->header.seq);
 }
 
 void uplink_receive(struct supervisor *s)
@@ -315,6 +401,15 @@ void uplink_receive(struct supervisor *s)
             break;
         case MESSAGE_VERDICTS:
             on_verdicts(s, &p);
+            break;
+        case MESSAGE_CHUNK:
+            uplink_chunk(s, &p);
+            break;
+        case MESSAGE_STORED:
+            uplink_stored(s, &p);
+            break;
+        case MESSAGE_SAVED:
+            uplink_saved(s, &p);
             break;
         case MESSAGE_COMMITS:
             on_commits(s, &p);

@@ -1,7 +1,9 @@
 /* wavemill-worker - one worker on one device of this machine: a supervisor and its compute child. `wavemill serve`
  * starts it. */
+#include "device.h"
 #include "device_choice.h"
 #include "log.h"
+#include "module.h"
 #include "paths.h"
 #include "store_care.h"
 #include "supervisor.h"
@@ -21,11 +23,12 @@ static const char usage[] =
     "that\n"
     "find no scheduler; by hand only for a scheduler that runs without workers.\n\n"
     "  --home DIR         data folder (default: $WAVEMILL_HOME, else ~/.local/share/wavemill)\n"
+    "  --connect ADDRESS  tcp:// address of a scheduler, as of another machine (default: that of the data folder)\n"
     "  --device DEV       what to compute on: auto (default: a GPU if there is one, else the cpu), cpu, cuda, cuda:N,\n"
     "                     emulated (the GPU's code on the cpu: slow, for tests)\n"
     "  --gpu-mem-limit SIZE  memory to take of the device at most, as bytes or 500M, 2G (default: what it has)\n"
     "  --threads N        files decoded and computed at once (default: the processors)\n"
-    "  --memory-limit MB  resident memory of the compute process (default: 1024, or 96 per thread)\n"
+    "  --memory-limit MB  resident memory of the compute process (default: 1024 and 128 per thread, at least 1536)\n"
     "  --store-limit SIZE what records and objects may take, as bytes or 500M, 2G: above it the oldest are removed, "
     "down\n"
     "                     to 90 % of it (default: no limit)\n"
@@ -38,6 +41,7 @@ static const char usage[] =
 
 enum {
     OPTION_HOME = 256,
+    OPTION_CONNECT,
     OPTION_DEVICE,
     OPTION_GPU_MEMORY,
     OPTION_THREADS,
@@ -60,7 +64,7 @@ static bool parse_number(const char *text, long least, long most, long *out)
 }
 
 struct settings {
-    const char *home;
+    const char *home, *connect;
     struct device_choice device;
     uint64_t device_limit, store_limit;
     long threads, memory_mb, stall_ms, place;
@@ -89,6 +93,12 @@ static int set_option(struct settings *s, int option)
     case OPTION_HOME:
         s->home = optarg;
         return -1;
+    case OPTION_CONNECT:
+        s->connect = optarg;
+        if (strncmp(optarg, "tcp://", 6) == 0)
+            return -1;
+        fprintf(stderr, "wavemill-worker: --connect %s: not an address like tcp://host:7070\n", optarg);
+        return 2;
     case OPTION_DEVICE:
         return parse_device(optarg, &s->device) ? -1 : 2;
     case OPTION_GPU_MEMORY:
@@ -117,11 +127,24 @@ static int set_option(struct settings *s, int option)
     }
 }
 
+/* What jobs may book of it: of a device its memory, of the processor what the compute process may have. */
+static uint64_t device_bytes(const struct settings *s)
+{
+    struct device_info info;
+    if (s->device.backend == BACKEND_CPU)
+        return (uint64_t)s->memory_mb << 20;
+    const struct device_api *api = s->device.module ? s->device.module->device : NULL;
+    if (s->device_limit || !api || api->describe(s->device.index, &info))
+        return s->device_limit;
+    return info.memory_bytes;
+}
+
 static int run(struct settings *s)
 {
-    enum { CPU_MB = 96, LEAST_MB = 1024, DEVICE_MB = 1024 }; /* the last: what a driver keeps in its process */
+    /* A thread's share is a song's, a network's segments; the last is what a driver keeps in its process. */
+    enum { BASE_MB = 1024, THREAD_MB = 128, LEAST_MB = 1536, DEVICE_MB = 1024 };
     struct paths paths;
-    char folder[PATHS_MAX], compute[PATHS_MAX + 32], device[DEVICE_NAME];
+    char folder[PATHS_MAX], compute[PATHS_MAX + 32], device[DEVICE_NAME], fetched[PATHS_MAX + 32];
     int code = paths_find(s->home, &paths);
     if (!code)
         code = paths_program_folder(folder, sizeof folder);
@@ -132,24 +155,33 @@ static int run(struct settings *s)
     snprintf(compute, sizeof compute, "%s/wavemill-compute", folder);
     device_choice_name(&s->device, device);
     if (s->memory_mb == 0)
-        s->memory_mb = (CPU_MB * s->threads > LEAST_MB ? CPU_MB * s->threads : LEAST_MB) +
+        s->memory_mb = (BASE_MB + THREAD_MB * s->threads > LEAST_MB ? BASE_MB + THREAD_MB * s->threads : LEAST_MB) +
                        (s->device.backend == BACKEND_CPU ? 0 : DEVICE_MB);
-    return supervisor_run(&(struct supervisor_options){.place = s->place,
-                                                       .worker_socket = paths.worker_socket,
-                                                       .features = paths.features,
-                                                       .objects = paths.objects,
-                                                       .compute = compute,
-                                                       .threads = (int)s->threads,
-                                                       .device = device,
-                                                       .device_limit = s->device_limit,
-                                                       .memory_bytes = (size_t)s->memory_mb << 20,
-                                                       .store_limit_bytes = s->store_limit,
-                                                       .stall_ms = s->stall_ms});
+    /* Beside the feature store's objects, which that sweeps by its records. */
+    snprintf(fetched, sizeof fetched, "%s/%s", paths.objects, s->connect ? "fetched" : "queue");
+    code = paths_make(fetched);
+    return code ? code
+                : supervisor_run(
+                      &(struct supervisor_options){.place = s->place,
+                                                   .worker_socket = s->connect ? s->connect : paths.worker_socket,
+                                                   .fetched = fetched,
+                                                   .device_bytes = device_bytes(s),
+                                                   .home = paths.home,
+                                                   .features = paths.features,
+                                                   .objects = paths.objects,
+                                                   .compute = compute,
+                                                   .threads = (int)s->threads,
+                                                   .device = device,
+                                                   .device_limit = s->device_limit,
+                                                   .memory_bytes = (size_t)s->memory_mb << 20,
+                                                   .store_limit_bytes = s->store_limit,
+                                                   .stall_ms = s->stall_ms});
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"home", required_argument, NULL, OPTION_HOME},
+                                            {"connect", required_argument, NULL, OPTION_CONNECT},
                                             {"device", required_argument, NULL, OPTION_DEVICE},
                                             {"gpu-mem-limit", required_argument, NULL, OPTION_GPU_MEMORY},
                                             {"threads", required_argument, NULL, OPTION_THREADS},

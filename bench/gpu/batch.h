@@ -52,6 +52,12 @@ struct ragged gpu_result(const struct gpu_case *c, const struct ragged *x, int64
 
 int gpu_run(struct exec *ex, const struct gpu_case *c, const struct ragged *x, struct ragged *y) MUST_USE;
 
+/* What a case asks for at least, for the figures that are printed. Floating-point operations of its equation, a
+ * multiply-add counted as two; what a way of computing adds to it is not counted. Bytes that are read and written once,
+ * a decibel_clip alone and in place. */
+double gpu_flops(const struct gpu_case *c, const struct ragged *x, const struct ragged *y);
+double gpu_bytes(const struct gpu_case *c, const struct ragged *x, const struct ragged *y);
+
 /* Noise in [-0.5, 0.5) from a seed, as samples of a type. */
 void gpu_noise(uint32_t seed, enum dtype dtype, int64_t samples, void *out);
 

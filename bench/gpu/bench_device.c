@@ -140,8 +140,8 @@ static void print_case(struct sides *s)
                                     .seconds = bench_median(s->ours, d->rounds),
                                     .least = s->ours[0],
                                     .most = s->ours[d->rounds - 1],
-                                    .bytes = (double)batch_bytes(&d->x) + (double)batch_bytes(&s->y),
-                                    .flops = bench_flops(s->c, &d->x, &s->y),
+                                    .bytes = gpu_bytes(s->c, &d->x, &s->y),
+                                    .flops = gpu_flops(s->c, &d->x, &s->y),
                                     .bar = bars[s->c - cases]};
     bench_begin(d, &f);
     printf(",\"frames\":%lld", (long long)s->y.total);
@@ -272,6 +272,7 @@ static int run(struct bench_device *d, const char *backend, const char *baseline
         if (d->baseline) /* its memory is needed now */
             d->baseline_api->close(&d->baseline);
         bench_rows(d);
+        bench_networks(d);
         batch_release(d->ex, &d->x);
         bench_copies(d);
         bench_launches(d);

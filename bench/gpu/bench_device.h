@@ -36,11 +36,12 @@ int bench_clock(struct bench_device *d, int (*body)(void *), void *context, doub
 /* The row as a line of JSON that is still open: "more" goes on, and closes it. */
 void bench_begin(const struct bench_device *d, const struct bench_figures *f);
 
-/* Floating-point operations that the equation of a case asks for, a multiply-add counted as two; what a way of
- * computing adds to it is not counted. */
-double bench_flops(const struct gpu_case *c, const struct ragged *x, const struct ragged *y);
+/* Fills in what is measured: few rounds of what is slow, many calls of what is short. */
+int bench_measure(struct bench_device *d, int (*body)(void *), void *context, struct bench_figures *f) MUST_USE;
+void bench_end(const struct bench_device *d, const struct bench_figures *f); /* the whole row */
 
-void bench_rows(struct bench_device *d); /* a row for every operation, and the jobs made of several */
+void bench_rows(struct bench_device *d);     /* a row for every operation, and the jobs made of several */
+void bench_networks(struct bench_device *d); /* and for those that networks are made of */
 void bench_not_run(const char *row, const char *why);
 void bench_copies(struct bench_device *d);   /* rows copy_pinned_in, copy_pinned_out, copy_pageable_in */
 void bench_launches(struct bench_device *d); /* rows launch_and_wait, launch_queued, launch_graph */

@@ -59,62 +59,6 @@ static const struct row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
-/* ---- figures ---- */
-
-static double spectral_flops(int op, double frames)
-{
-    const double n = N_FFT;
-    static const double per_bin[SPECTRAL_OUTPUTS] = {
-        [SPECTRAL_SPECTROGRAM] = 3,  [SPECTRAL_MEL] = 3 + 4, /* a bin lies in two bands at most */
-        [SPECTRAL_CENTROID] = 3 + 3, [SPECTRAL_BANDWIDTH] = 3 + 7, [SPECTRAL_ROLLOFF] = 3 + 2,
-        [SPECTRAL_FLATNESS] = 3 + 3, [SPECTRAL_CONTRAST] = 3 + 2,  [SPECTRAL_FLUX] = 3 + 4,
-        [SPECTRAL_POLY] = 3 + 4,
-    };
-    return frames * (n + 2.5 * n * log2(n) + per_bin[op] * BINS);
-}
-
-double bench_flops(const struct gpu_case *c, const struct ragged *x, const struct ragged *y)
-{
-    const double in = (double)x->total * x->channels, out = (double)y->total * y->channels, n = N_FFT;
-    const struct resample_key k = c->op == GPU_RESAMPLE ? resample_key(&c->rates) : (struct resample_key){1, 1};
-    switch (c->op) {
-    case GPU_RMS:
-    case GPU_PEAK:
-    case GPU_CROSSING:
-        return 2 * n * (double)y->total;
-    case GPU_WAVEFORM:
-    case GPU_LEVEL:
-        return 4 * in;
-    case GPU_MIXDOWN:
-    case GPU_DECIBEL_PEAK:
-    case GPU_DECIBEL_CLIP:
-        return in;
-    case GPU_MFCC:
-        return 2 * out * x->channels;
-    case GPU_STATISTICS: /* values and differences: sums, squares, two extremes */
-        return 11 * in;
-    case GPU_ISTFT:
-        return (double)x->total * (3 * n + 2.5 * n * log2(n)) + 2 * out;
-    case GPU_HPSS: /* two medians of 31, of which one value is exchanged: as on the CPU (bench/cases.c) */
-        return in * (2.0 * 30 * 4 + 20);
-    case GPU_RESAMPLE:
-        return 2 * out * (double)resample_taps(&k);
-    case GPU_SEARCH:
-        return 2.0 * (double)c->search.vectors * (double)c->search.queries * c->search.dimensions;
-    default:
-        return spectral_flops(c->op, (double)y->total);
-    }
-}
-
-static double bytes_of(const struct gpu_case *c, const struct ragged *x, const struct ragged *y)
-{
-    const struct search_params *const s = &c->search;
-    const double x_bytes = c->op == GPU_SEARCH
-                               ? (double)(s->vectors + s->queries) * s->dimensions * (double)sizeof(float)
-                               : (double)batch_bytes(x);
-    return x_bytes + (double)batch_bytes(y);
-}
-
 void bench_begin(const struct bench_device *d, const struct bench_figures *f)
 {
     printf(
@@ -149,8 +93,7 @@ static int run_call(void *context)
     return gpu_run(k->d->ex, k->c, &k->x, &k->y);
 }
 
-/* Fills in what is measured: few rounds of what is slow, many calls of what is short. */
-static int measure(struct bench_device *d, int (*body)(void *), void *context, struct bench_figures *f)
+int bench_measure(struct bench_device *d, int (*body)(void *), void *context, struct bench_figures *f)
 {
     const int calls = d->calls;
     const double began = bench_now();
@@ -171,11 +114,11 @@ static int measure(struct bench_device *d, int (*body)(void *), void *context, s
     return code;
 }
 
-static int end(const struct bench_device *d, const struct bench_figures *f)
+void bench_end(const struct bench_device *d, const struct bench_figures *f)
 {
     bench_begin(d, f);
     printf("}\n");
-    return fflush(stdout);
+    fflush(stdout);
 }
 
 static void run_row(struct bench_device *d, const struct row *row, const struct ragged *x)
@@ -194,20 +137,20 @@ static void run_row(struct bench_device *d, const struct row *row, const struct 
     struct ragged shape = gpu_result(&c, x, offset);
     struct bench_figures f = {.name = c.name,
                               .what = c.op == GPU_SEARCH ? what : row->what,
-                              .bytes = bytes_of(&c, x, &shape),
-                              .flops = bench_flops(&c, x, &shape)};
+                              .bytes = gpu_bytes(&c, x, &shape),
+                              .flops = gpu_flops(&c, x, &shape)};
     f.bar = row->bar;
     if (c.op == GPU_DECIBEL_CLIP)
         shape.channels = 1; /* nothing is written there */
     int code = batch_to_device(d->ex, &shape, &k.y);
     if (!code) {
-        code = measure(d, run_call, &k, &f);
+        code = bench_measure(d, run_call, &k, &f);
         batch_release(d->ex, &k.y);
     }
     if (code)
         bench_not_run(c.name, status_message());
     else
-        end(d, &f);
+        bench_end(d, &f);
 }
 
 /* ---- what the rows are measured on ---- */
@@ -309,6 +252,7 @@ static int analyse(void *context)
 static void run_analysis(struct bench_device *d)
 {
     static const char name[] = "default analysis";
+    static const struct gpu_case transform = {"stft", SPECTRAL_STFT, MEASURED};
     static int64_t offset[FEATURES][CHANNELS + 1], rows_of[FEATURES][CHANNELS + 1];
     struct analysis a = {.d = d};
     struct bench_figures f = {.name = name, .what = "ten features and their statistics", .bar = 6e-3};
@@ -322,11 +266,11 @@ static void run_analysis(struct bench_device *d)
         code = batch_to_device(d->ex, &y, &a.y[i]);
         code = code ? code : batch_to_device(d->ex, &described, &a.described[i]);
         f.bytes += 2 * (double)batch_bytes(&y) + (double)batch_bytes(&described); /* written, and read to describe */
-        f.flops += bench_flops(&features[i], x, &y) + bench_flops(&statistics_of, &y, &described);
+        f.flops += gpu_flops(&features[i], x, &y) + gpu_flops(&statistics_of, &y, &described);
         if (i > 0 && features[i].op < SPECTRAL_OUTPUTS) /* all share one transform */
-            f.flops -= spectral_flops(SPECTRAL_STFT, (double)y.total) + (double)(3 * BINS * y.total);
+            f.flops -= gpu_flops(&transform, x, &y) + (double)(3 * BINS * y.total);
     }
-    code = code ? code : measure(d, analyse, &a, &f);
+    code = code ? code : bench_measure(d, analyse, &a, &f);
     for (int i = 0; i < FEATURES; i++) {
         batch_release(d->ex, &a.y[i]);
         batch_release(d->ex, &a.described[i]);
@@ -334,7 +278,7 @@ static void run_analysis(struct bench_device *d)
     if (code)
         bench_not_run(name, status_message());
     else
-        end(d, &f);
+        bench_end(d, &f);
 }
 
 void bench_rows(struct bench_device *d)

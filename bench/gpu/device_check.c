@@ -7,6 +7,7 @@
  *
  * One line of JSON per case. Exit status: 0, 1 a case fails, 2 usage, 4 no device, 5 anything else. */
 #include "batch.h"
+#include "network.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 6, PASSES = 3 };
+enum { ROWS = 6, PASSES = 3, NETWORK_SHARE = 16 /* of the samples, which are enough for a segment on a GPU */ };
 
 #define STFT(n, hop, padding) .p = {.stft = {.frame = {(n), (hop), true}, .pad = (padding)}}
 #define BANDS(n, hop, padding, count) \
@@ -77,7 +78,7 @@ static bool is_own_size(const struct gpu_case *c)
     return (c->op >= SPECTRAL_OUTPUTS && c->op != GPU_ISTFT) || (n & (n - 1)) == 0;
 }
 
-/* Outputs of the spectral row may have no twin on devices; every other row has one. */
+/* Outputs of the spectral row may have no twin on devices; every other row on batches has one. */
 static bool is_there(const struct exec *ex, const struct gpu_case *c)
 {
     return c->op >= SPECTRAL_OUTPUTS || (exec_ops(ex)->spectral_outputs >> c->op & 1);
@@ -192,6 +193,45 @@ static int check_case(struct exec *const ex[2], const struct gpu_case *c, int64_
     return code;
 }
 
+/* ---- what networks are made of, without a batch ---- */
+
+static int network_once(struct exec *ex, const char *name, int64_t samples, char **out, size_t *bytes)
+{
+    struct network *n;
+    int code = network_open(&n, ex, name, samples);
+    if (code)
+        return code;
+    *bytes = network_result_bytes(n);
+    *out = malloc(*bytes);
+    code = *out ? network_run(n) : fail(STATUS_NOMEM, "out of memory");
+    if (!code)
+        code = network_read(n, *out);
+    network_close(&n);
+    return code;
+}
+
+/* A row that the device has not is none to check. */
+static int check_network(struct exec *const ex[2], const char *name, int64_t samples, bool *failed)
+{
+    static const struct gpu_case floats = {.op = GPU_RMS};
+    char *y[PASSES] = {NULL};
+    size_t bytes = 0;
+    int code = STATUS_OK;
+    for (int i = 0; i < PASSES && !code; i++)
+        code = network_once(ex[i == 2], name, samples, &y[i], &bytes);
+    if (!code) {
+        const bool equal = memcmp(y[0], y[1], bytes) == 0 && memcmp(y[0], y[2], bytes) == 0;
+        const bool numbers = plausible(&floats, y[0], bytes);
+        printf("{\"case\":\"%s\",\"rows\":1,\"bytes\":%zu,\"equal\":%s,\"numbers\":%s}\n", name, bytes,
+               equal ? "true" : "false", numbers ? "true" : "false");
+        fflush(stdout);
+        *failed |= !equal || !numbers;
+    }
+    for (int i = 0; i < PASSES; i++)
+        free(y[i]);
+    return code == STATUS_UNSUPPORTED ? STATUS_OK : code;
+}
+
 static int run(const char *backend, int64_t samples, bool own_sizes, bool *failed)
 {
     struct exec *ex[2] = {NULL, NULL};
@@ -200,6 +240,9 @@ static int run(const char *backend, int64_t samples, bool own_sizes, bool *faile
     for (size_t i = 0; i < sizeof cases / sizeof *cases && !code; i++)
         if ((!own_sizes || is_own_size(&cases[i])) && is_there(ex[0], &cases[i]))
             code = check_case(ex, &cases[i], samples, failed);
+    const char *name;
+    for (int i = 0; (name = network_name(i)) && !code; i++)
+        code = check_network(ex, name, samples / NETWORK_SHARE, failed);
     exec_destroy(&ex[1]);
     exec_destroy(&ex[0]);
     return code;

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 enum exit_code {
     EXIT_DONE = 0,
@@ -71,6 +72,17 @@ int cli_common(int option, struct common *c, const char *command, const char *he
 /* Parses a whole number; on failure says so and returns false. */
 bool cli_number(const char *command, const char *option, const char *text, double least, double most, double *out);
 
+/* "250ms", "30s", "5m", "2h", "1d"; on failure says so and returns false, as all of these do. */
+bool cli_duration(const char *command, const char *option, const char *text, double most_ms, uint64_t *ms);
+/* "+5m": from now; or 2026-01-31T18:30:00, local time, with Z at its end UTC. In Unix milliseconds. */
+bool cli_moment(const char *command, const char *option, const char *text, uint64_t *unix_ms);
+/* Digits only, up to `most`; says nothing. */
+bool cli_id(const char *text, uint64_t most, uint64_t *out);
+bool cli_jobs(const char *command, int count, char **texts, uint64_t *ids);
+/* An idempotency key: the text itself up to 16 bytes, else its BLAKE2b-128; of the index-th job of one command (from 0)
+ * that of the text, a newline and the index. Empty when out of memory. */
+struct wire_slice cli_key(const char *text, uint64_t index, uint8_t buffer[LIMIT_KEY]);
+
 /* A list a,b,c as elements of a WIRE_STRS list, which stay in *buffer; false for an empty name or a name too long. */
 bool cli_names(const char *text, struct wire_buffer *buffer, struct wire_list *out);
 
@@ -78,8 +90,15 @@ bool cli_names(const char *text, struct wire_buffer *buffer, struct wire_list *o
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_failed(const char *command, int status); /* with the thread's message; returns the exit code for it */
 
+/* What the scheduler answered to a question about a job: no such job, not in its state, a key's conflict are told and
+ * give 1, as do-able things that did not happen; all else is cli_failed. */
+int cli_answered(const char *command, const struct client *c, uint64_t job, int status);
+
 extern volatile sig_atomic_t cli_interrupted; /* set by SIGINT and SIGTERM */
 int cli_connect(const struct common *c, bool start, struct client **out);
+
+/* Options of a command that has none of its own. -1: go on at optind; else the exit code to return. */
+int cli_plain_options(int argc, char **argv, struct common *c, const char *command, const char *help);
 
 /* For a command that sends work: to the scheduler that runs, or to one that is started. STATUS_UNSUPPORTED: the device
  * that was asked for by name is not on this machine, or not among those of the workers that run. */
@@ -112,6 +131,13 @@ json_t *output_begin(const char *path);
 void output_provenance(json_t *line, const struct kind_provenance *p);
 /* A job as `jobs` and `show` print it. */
 json_t *output_job(const struct message_job *j);
+/* A job as a line, in the command's format; with headings before the `first`. */
+void output_job_row(const struct common *c, const struct message_job *j, bool first);
+/* An outcome: {"schema", "tool_version", "job", "item", "state", "attempts", "retried"}, the item's "input" where it
+ * has a path, and "error" where it failed. */
+json_t *output_outcome(uint64_t job, const struct message_outcome *o);
+/* Text with control characters as '?'. */
+void output_plain(FILE *to, const char *text);
 json_t *output_number(double v); /* null for what is not finite */
 void output_csv_text(const char *text);
 /* Text for a terminal: control characters as '?', cut in front to `width` columns. */
@@ -126,10 +152,22 @@ struct batch {
     const char *command, *kind;
     struct wire_slice params;
     const struct walk *files;
-    const struct wire_slice *item_params; /* [files], or NULL */
+    struct wire_slice *item_params; /* [files], or NULL */
     int64_t priority;
+    bool upload;        /* the files go to the scheduler as objects */
+    bool was_cancelled; /* by somebody else, or with its session */
+    /* Before an item is sent: what its parameters need that only a connection gives, into item_params; or NULL. */
+    int (*ready)(struct batch *b, struct client *c, size_t index);
     /* One result that was committed. */
     int (*show)(struct batch *b, const char *path, struct wire_slice result);
+    /* One that failed for good, by its place in `files`; or NULL. */
+    void (*failed_for_good)(struct batch *b, size_t index);
+    /* One that failed for good and is done in another way: true, and nothing is said of it; or NULL. */
+    bool (*excuse)(struct batch *b, size_t index);
+    const char *stays;          /* what an interrupt leaves; NULL: results, in the store */
+    uint64_t job;               /* its number, once it is submitted */
+    struct client *client;      /* while it runs */
+    struct stems_upload *stems; /* of uploads that are separated; else NULL */
     void *context;
     uint64_t done, failed, from_store;
     double seconds;
@@ -141,14 +179,45 @@ struct batch {
 /* Submits, prints outcomes as they come, and cancels on interrupt. Returns an exit code. */
 int batch_run(struct batch *b);
 
+/* Gives a file to the scheduler; one that cannot be read is left to the worker that gets its path. */
+int batch_put_file(struct client *c, const char *path, uint8_t hash[LIMIT_OBJECT], bool *is_there) MUST_USE;
+
+/* ---- submitting without waiting ---- */
+
+/* What `wavemill submit` says of its jobs. While it is set, batch_run submits and does not wait. */
+struct submission {
+    struct client_job job; /* but for kind, params and key */
+    const char *key;       /* NULL: a random one for each */
+    uint64_t jobs;
+};
+extern const struct submission *cli_submission;
+
+/* Sends as many jobs as cli_submission says, each with these items; prints what was acknowledged. b: whose items they
+ * are, for its `ready`; NULL: nobody's. */
+int submit_jobs(const struct common *c, const char *kind, struct wire_slice params, struct client_item *items,
+                size_t count, uint8_t (*objects)[LIMIT_OBJECT], struct batch *b);
+
 /* ---- commands ---- */
 int cmd_analyze(int argc, char **argv);
 int cmd_features(int argc, char **argv);
-int cmd_serve(int argc, char **argv);
+int cmd_separate(int argc, char **argv);
+int cmd_score(int argc, char **argv);
+int cmd_submit(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_dead(int argc, char **argv);
+int cmd_retry(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_priority(int argc, char **argv);
+int cmd_queue(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
 int cmd_store(int argc, char **argv);
+int cmd_models(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif

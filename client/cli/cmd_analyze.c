@@ -26,6 +26,7 @@ static const char help[] =
     "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --force            compute also what is in the store\n"
     "  --verify           read every file's bytes again to know it by its contents\n"
+    "  --upload           give the files to the scheduler, for workers that cannot read their paths\n"
     "  --priority N       -1000 to 1000, larger first (default 0)\n";
 
 enum { FILE_COLUMNS = 44 };
@@ -190,7 +191,7 @@ static int show(struct batch *b, const char *path, struct wire_slice result)
 static void summarise(const struct batch *b, int argc, char **argv)
 {
     struct paths paths;
-    if (b->common->quiet || paths_find(NULL, &paths))
+    if (b->common->quiet || cli_submission || paths_find(NULL, &paths))
         return;
     fprintf(stderr, "%llu files", (unsigned long long)(b->done + b->failed));
     if (b->failed)
@@ -208,6 +209,8 @@ static void summarise(const struct batch *b, int argc, char **argv)
                 (unsigned long long)b->on_device, (unsigned long long)b->launches, b->device_s, b->copy_in_s,
                 b->copy_out_s, fmin(100, 100 * (b->device_s + b->copy_in_s + b->copy_out_s) / fmax(b->seconds, 1e-9)),
                 b->decode_s);
+    if (b->upload) /* they are in the stores of whoever measured */
+        return;
     fprintf(stderr, "features are in %s; read them again with: wavemill analyze --json", paths.features);
     for (int i = 0; i < argc && i < 3; i++)
         fprintf(stderr, " %s", argv[i]);
@@ -252,7 +255,22 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
 
 int cmd_analyze(int argc, char **argv)
 {
-    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, RATE, CHANNELS, MONO, RESAMPLE, ISA, FORCE, VERIFY, PRIORITY };
+    enum {
+        N_FFT = 1,
+        HOP,
+        N_MELS,
+        N_MFCC,
+        FEATURES,
+        RATE,
+        CHANNELS,
+        MONO,
+        RESAMPLE,
+        ISA,
+        FORCE,
+        VERIFY,
+        PRIORITY,
+        UPLOAD
+    };
     static const struct option options[] = {{"n-fft", required_argument, NULL, N_FFT},
                                             {"hop", required_argument, NULL, HOP},
                                             {"hop-length", required_argument, NULL, HOP},
@@ -267,11 +285,13 @@ int cmd_analyze(int argc, char **argv)
                                             {"force", no_argument, NULL, FORCE},
                                             {"verify", no_argument, NULL, VERIFY},
                                             {"priority", required_argument, NULL, PRIORITY},
+                                            {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};
     struct common common = {0};
     struct kind_analyze_params p = {0};
     struct wire_buffer names = {0};
     double priority = 0, number;
+    bool upload = false;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int code = -1;
         switch (o) {
@@ -324,6 +344,9 @@ int cmd_analyze(int argc, char **argv)
         case VERIFY:
             p.verify = true;
             break;
+        case UPLOAD:
+            upload = true;
+            break;
         case PRIORITY:
             if (!cli_number("analyze", "--priority", optarg, -1000, 1000, &priority))
                 return EXIT_USAGE;
@@ -339,7 +362,8 @@ int cmd_analyze(int argc, char **argv)
     struct walk files = {0};
     struct batch b = {
         .common = &common, .command = "analyze", .kind = KIND_ANALYZE, .priority = (int64_t)priority, .show = show};
-    p.statistics = common.format == OUTPUT_JSON;
+    p.statistics = common.format == OUTPUT_JSON && !cli_submission; /* the store has them; the journal need not */
+    b.upload = upload;
     const int code = run(&b, &p, &files, argc - optind, argv + optind);
     walk_free(&files);
     wire_free(&names);

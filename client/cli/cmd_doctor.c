@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "doctor.h"
 #include "exec.h"
+#include "library.h"
+#include "models_fetch.h"
 #include "store.h"
 #include "store_care.h"
 
@@ -69,6 +71,28 @@ static void look_at_libraries(struct findings *f)
     }
     snprintf(doctor_find(f, "libsodium")->value, PATHS_MAX, "%s", sodium_version_string());
     snprintf(doctor_find(f, "jansson")->value, PATHS_MAX, "%s", JANSSON_VERSION);
+    snprintf(doctor_find(f, "libcurl")->value, PATHS_MAX, "%s", transfer_library());
+}
+
+/* "htdemucs, htdemucs_ft", cut where there is no room for more. */
+static int add_model(void *context, const char *name, const json_t *model)
+{
+    struct finding *const to = context;
+    const size_t n = strlen(to->value);
+    snprintf(to->value + n, sizeof to->value - n, "%s%s%s", n ? ", " : "", name, model ? "" : " (damaged)");
+    if (!model)
+        to->mend = "wavemill models verify says what is wrong with it; wavemill models remove, then fetch it again";
+    return STATUS_OK;
+}
+
+static void look_at_models(struct findings *f, const char *home)
+{
+    struct finding *const models = doctor_find(f, "models");
+    if (library_each(home, add_model, models))
+        snprintf(models->value, sizeof models->value, "%s", status_message());
+    else if (!models->value[0])
+        snprintf(models->value, sizeof models->value,
+                 "none: separate takes hpss (`wavemill models fetch htdemucs` gets a network)");
 }
 
 static void look_at_programs(struct findings *f)
@@ -119,6 +143,7 @@ static void look_at_home(struct findings *f)
         if (room < ROOM_LEAST)
             disk->mend = "below 64 MiB results are not stored: make room, or `wavemill store prune --to SIZE`";
     }
+    look_at_models(f, paths.home);
     snprintf(doctor_find(f, "client socket")->value, PATHS_MAX, "%s", paths.client_socket);
     snprintf(doctor_find(f, "worker socket")->value, PATHS_MAX, "%s", paths.worker_socket);
 }
@@ -131,7 +156,8 @@ static void look_at_scheduler(struct findings *f, const struct common *c)
     struct common quick = *c;
     quick.timeout_ms = quick.timeout_ms ? quick.timeout_ms : 2000;
     if (cli_connect(&quick, false, &client) || client_stats(client, &m)) {
-        snprintf(s->value, sizeof s->value, "none running: commands start one for their own duration");
+        snprintf(s->value, sizeof s->value,
+                 "none running: analyze, features and separate start one for their own duration");
     } else {
         struct message_worker w;
         unsigned workers = 0;

@@ -1,125 +1,120 @@
-/* jobs and cancel - the queue as a user sees it. They never start a scheduler. */
+/* jobs - the queue as a user sees it. Never starts a scheduler. */
 #include "cli.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
-static const char jobs_help[] = "usage: wavemill jobs [OPTION...]\n"
-                                "Lists the jobs of the scheduler that runs for WAVEMILL_HOME, oldest first.\n\n";
-static const char cancel_help[] = "usage: wavemill cancel [OPTION...] JOB...\n"
-                                  "Cancels jobs by their number. What was finished stays in the store.\n\n";
+static const char help[] = "usage: wavemill jobs [OPTION...]\n"
+                           "Lists the jobs of the scheduler that runs for WAVEMILL_HOME, oldest first.\n\n"
+                           "  --state A,B        only those that are queued (nothing begun), running, done (and no "
+                           "item dead), dead (over, with\n"
+                           "                     dead items) or cancelled\n"
+                           "  --kind KIND        only those of this kind\n"
+                           "  --name NAME        only those with this name\n"
+                           "  --after JOB        only those with a higher number\n"
+                           "  --limit N          at most so many (default: all, on a terminal 100)\n\n";
 
-enum { PAGE = 500 };
+enum { PAGE = 500, TERMINAL_LIMIT = 100 };
 
-static void show_job(const struct common *c, const struct message_job *j, bool first)
+static bool read_phases(const char *text, uint64_t *phases)
 {
-    char kind[LIMIT_NAME + 1], name[LIMIT_NAME + 1];
-    wire_copy(j->kind, kind, sizeof kind);
-    wire_copy(j->name, name, sizeof name);
-    if (c->format == OUTPUT_JSON) {
-        output_json_line(output_job(j));
-        return;
+    static const char *const names[] = {"queued", "running", "done", "dead", "cancelled"}; /* bits of enum job_phase */
+    while (*text) {
+        const size_t n = strcspn(text, ",");
+        uint64_t bit = 0;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0)
+                bit = UINT64_C(1) << i;
+        if (!bit)
+            return false;
+        *phases |= bit;
+        text += n + (text[n] == ',');
     }
-    const bool csv = c->format == OUTPUT_CSV;
-    if (first)
-        puts(csv ? "job,state,kind,items,done,failed,cancelled,queued,leased,priority,name"
-                 : "   job  state      kind           items      done    failed    queued    leased  name");
-    printf(csv ? "%llu,%s,%s,%llu,%llu,%llu" : "%6llu  %-9s  %-10s %9llu %9llu %9llu", (unsigned long long)j->job,
-           job_state_name(j->state), kind, (unsigned long long)j->items, (unsigned long long)j->done,
-           (unsigned long long)j->dead);
-    if (csv)
-        printf(",%llu", (unsigned long long)j->cancelled);
-    printf(csv ? ",%llu,%llu" : " %9llu %9llu", (unsigned long long)j->queued, (unsigned long long)j->leased);
-    if (csv) {
-        printf(",%lld,", (long long)j->priority);
-        output_csv_text(name);
-        putchar('\n');
-    } else {
-        printf("  %s\n", name);
-    }
+    return *phases != 0;
 }
 
-static int list_all(const struct common *c, struct client *client)
+struct wanted {
+    struct client_filter filter;
+    uint64_t after, limit; /* limit 0: all */
+};
+
+static int list(const struct common *c, struct client *client, struct wanted *w)
 {
-    uint64_t after = 0;
-    bool first = true, more = true;
-    while (more) {
+    bool more = true;
+    uint64_t shown = 0;
+    while (more && (w->limit == 0 || shown < w->limit)) {
         struct message_jobs page;
         struct message_job j;
-        const int code = client_list(client, after, PAGE, &page);
+        const uint64_t left = w->limit ? w->limit - shown : PAGE;
+        const int code = client_list(client, &w->filter, w->after, left < PAGE ? left : PAGE, &page);
         if (code)
             return code;
         more = page.more;
         while (wire_next(&page.jobs, &job_schema, &j)) {
-            show_job(c, &j, first);
-            first = false;
-            after = j.job;
+            output_job_row(c, &j, shown == 0);
+            shown++;
+            w->after = j.job;
         }
+        if (ferror(stdout))
+            return fail(STATUS_IO, "cannot write to stdout");
     }
-    if (first && c->format == OUTPUT_TABLE && !c->quiet)
+    if (c->format != OUTPUT_TABLE || c->quiet)
+        return STATUS_OK;
+    if (!shown)
         fputs("no jobs\n", stderr);
+    if (more)
+        fprintf(stderr, "there are more: --after %llu\n", (unsigned long long)w->after);
     return STATUS_OK;
 }
 
-static int parse(int argc, char **argv, struct common *c, const char *command, const char *help)
+static int take_option(int option, struct wanted *w, struct common *c)
 {
-    static const struct option options[] = {CLI_COMMON_OPTIONS};
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        const int code = cli_common(o, c, command, help);
-        if (code >= 0)
-            return code;
+    switch (option) {
+    case 's':
+        return read_phases(optarg, &w->filter.phases)
+                   ? -1
+                   : cli_usage("jobs", "--state %s: a list of queued, running, done, dead, cancelled", optarg);
+    case 'k':
+        w->filter.kind = optarg;
+        return strlen(optarg) <= LIMIT_NAME ? -1 : cli_usage("jobs", "--kind: at most %d bytes", LIMIT_NAME);
+    case 'n':
+        w->filter.name = optarg;
+        return strlen(optarg) <= LIMIT_NAME ? -1 : cli_usage("jobs", "--name: at most %d bytes", LIMIT_NAME);
+    case 'a':
+        return cli_id(optarg, UINT64_MAX, &w->after) ? -1
+                                                     : cli_usage("jobs", "--after %s: the number of a job", optarg);
+    case 'l':
+        return cli_id(optarg, UINT64_MAX, &w->limit) && w->limit
+                   ? -1
+                   : cli_usage("jobs", "--limit %s: a number from 1 on", optarg);
+    default:
+        return cli_common(option, c, "jobs", help);
     }
-    return -1;
 }
 
 int cmd_jobs(int argc, char **argv)
 {
+    static const struct option options[] = {
+        {"state", required_argument, NULL, 's'}, {"kind", required_argument, NULL, 'k'},
+        {"name", required_argument, NULL, 'n'},  {"after", required_argument, NULL, 'a'},
+        {"limit", required_argument, NULL, 'l'}, CLI_COMMON_OPTIONS};
     struct common common = {0};
+    struct wanted w = {0};
     struct client *c = NULL;
-    int code = parse(argc, argv, &common, "jobs", jobs_help);
-    if (code >= 0)
-        return code;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        const int exit_code = take_option(o, &w, &common);
+        if (exit_code >= 0)
+            return exit_code;
+    }
     if (optind < argc)
         return cli_usage("jobs", "what is %s?", argv[optind]);
-    code = cli_connect(&common, false, &c);
+    if (!w.limit && common.format == OUTPUT_TABLE && isatty(STDOUT_FILENO))
+        w.limit = TERMINAL_LIMIT;
+    int code = cli_connect(&common, false, &c);
     if (!code)
-        code = list_all(&common, c);
+        code = list(&common, c, &w);
     client_close(&c);
     return code ? cli_failed("jobs", code) : EXIT_DONE;
-}
-
-int cmd_cancel(int argc, char **argv)
-{
-    struct common common = {0};
-    struct client *c = NULL;
-    int exit_code = parse(argc, argv, &common, "cancel", cancel_help);
-    if (exit_code >= 0)
-        return exit_code;
-    if (optind == argc)
-        return cli_usage("cancel", "which job?");
-    for (int i = optind; i < argc; i++) {
-        char *end;
-        if (strtoull(argv[i], &end, 10) == 0 || *end || argv[i][0] == '-')
-            return cli_usage("cancel", "%s is not the number of a job", argv[i]);
-    }
-    int code = cli_connect(&common, false, &c);
-    if (code)
-        return cli_failed("cancel", code);
-    exit_code = EXIT_DONE;
-    for (int i = optind; i < argc && !code; i++) {
-        struct message_job j;
-        code = client_cancel(c, strtoull(argv[i], NULL, 10), &j);
-        if (code == STATUS_NOT_FOUND) {
-            fprintf(stderr, "wavemill cancel: there is no job %s\n", argv[i]);
-            exit_code = EXIT_SOME_FAILED;
-            code = STATUS_OK;
-        } else if (!code) {
-            show_job(&common, &j, i == optind);
-        }
-    }
-    client_close(&c);
-    return code ? cli_failed("cancel", code) : exit_code;
 }

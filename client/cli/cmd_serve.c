@@ -19,14 +19,18 @@ static const char help[] =
     "usage: wavemill serve [OPTION...]\n"
     "Keeps a scheduler and a worker for this machine's device running until it is stopped (Ctrl-C or SIGTERM). "
     "Commands find\n"
-    "it by WAVEMILL_HOME and attach. Without it they start one for their own duration. Jobs are kept in\n"
+    "it by WAVEMILL_HOME and attach. Without it analyze, features and separate start one for their own duration. Jobs "
+    "are kept "
+    "in\n"
     "WAVEMILL_HOME/queue, and are there again after a crash.\n\n"
     "  --linger-ms N      end by itself N ms after the last client has left (default: stay)\n"
+    "  --listen ADDRESS   take workers of other machines at tcp://127.0.0.1:PORT (see `wavemill worker`)\n"
+    "  --insecure-tcp     let --listen be an address that other machines reach: whoever reaches it may work\n"
     "  --no-workers       the scheduler only\n"
     "  --stall-ms N       time without progress after which an item counts as hung (default: 120000)\n";
 
 enum {
-    ARGUMENTS = 24,
+    ARGUMENTS = 32,
     SCHEDULER = 0,
     WORKER = 1,
     CHILDREN = 2,
@@ -198,12 +202,14 @@ static int prepare(struct service *s, const struct common *c, const char *linger
         return code;
     for (int i = 0; i < CHILDREN; i++) {
         snprintf(s->programs[i], sizeof s->programs[i], "%s/%s", folder, names[i]);
-        argument(s, i, s->programs[i]);
+        s->arguments[i][0] = s->programs[i];
     }
     argument(s, SCHEDULER, "--run-dir");
     argument(s, SCHEDULER, s->paths.run);
     argument(s, SCHEDULER, "--journal");
     argument(s, SCHEDULER, s->paths.queue);
+    argument(s, SCHEDULER, "--objects");
+    argument(s, SCHEDULER, s->paths.objects);
     if (linger) {
         argument(s, SCHEDULER, "--linger-ms");
         argument(s, SCHEDULER, linger);
@@ -275,11 +281,12 @@ static int serve_by_hand(struct service *s, int *exit_code)
 
 int cmd_serve(int argc, char **argv)
 {
-    enum { LINGER = 1, NO_WORKERS, STALL, EMBEDDED, READY };
+    enum { LINGER = 1, NO_WORKERS, STALL, EMBEDDED, READY, LISTEN, INSECURE };
     static const struct option options[] = {
         {"linger-ms", required_argument, NULL, LINGER}, {"no-workers", no_argument, NULL, NO_WORKERS},
         {"stall-ms", required_argument, NULL, STALL},   {"embedded", no_argument, NULL, EMBEDDED},
-        {"ready-fd", required_argument, NULL, READY},   CLI_COMMON_OPTIONS};
+        {"ready-fd", required_argument, NULL, READY},   {"listen", required_argument, NULL, LISTEN},
+        {"insecure-tcp", no_argument, NULL, INSECURE},  CLI_COMMON_OPTIONS};
     static struct service s;
     struct common common = {0};
     const char *linger = NULL, *stall = NULL, *ready = NULL;
@@ -287,6 +294,7 @@ int cmd_serve(int argc, char **argv)
     double number;
     s.workers = true;
     s.ready_fd = -1;
+    s.arguments[SCHEDULER][0] = s.arguments[WORKER][0] = ""; /* the programs' places */
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int code = -1;
         switch (o) {
@@ -300,6 +308,13 @@ int cmd_serve(int argc, char **argv)
         case STALL:
             stall = optarg;
             code = cli_number("serve", "--stall-ms", optarg, 100, 1e9, &number) ? -1 : EXIT_USAGE;
+            break;
+        case LISTEN:
+            argument(&s, SCHEDULER, "--listen");
+            argument(&s, SCHEDULER, optarg);
+            break;
+        case INSECURE:
+            argument(&s, SCHEDULER, "--insecure-tcp");
             break;
         case EMBEDDED:
             embedded = true;

@@ -1,5 +1,5 @@
 /* show - one job: its items, where their time went, and what failed. Reads the job's outcomes; waits for nothing. */
-#include "cli.h"
+#include "outcome_show.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,8 @@
 static const char help[] =
     "usage: wavemill show [OPTION...] JOB\n"
     "Shows one job of the scheduler that runs for WAVEMILL_HOME: its items, where their time went\n"
-    "(decoding, copies, kernels), and each item that failed.\n\n";
+    "(decoding, copies, kernels), and each item that failed; of stems and scores also what `wavemill separate` and\n"
+    "`wavemill score` print of them.\n\n";
 
 /* Sums over the results that were computed for this job. */
 struct stages {
@@ -22,17 +23,16 @@ static double finite_or_zero(double v)
     return isfinite(v) ? v : 0;
 }
 
-/* Every result begins with its provenance, whatever its kind. */
-static int add(struct stages *s, struct wire_slice result)
+/* A result that measures begins with its provenance; that of a drill, or of a kind of others, only counts. */
+static void add(struct stages *s, struct wire_slice result)
 {
     struct kind_provenance p;
-    const int code = wire_decode(&kind_provenance_schema, result.data, result.bytes, &p);
-    if (code)
-        return code;
     s->results++;
+    if (wire_decode(&kind_provenance_schema, result.data, result.bytes, &p))
+        return;
     s->from_store += p.from_store;
     if (p.from_store) /* its times are those of the job that computed it */
-        return STATUS_OK;
+        return;
     s->seconds += finite_or_zero(p.seconds);
     s->decode_s += finite_or_zero(p.decode_s);
     s->on_device += p.on_device.bytes > 0;
@@ -40,7 +40,6 @@ static int add(struct stages *s, struct wire_slice result)
     s->compute_s += finite_or_zero(p.device_s);
     s->copy_out_s += finite_or_zero(p.copy_out_s);
     s->launches += p.launches;
-    return STATUS_OK;
 }
 
 static json_t *failed_item(const struct message_outcome *o)
@@ -71,11 +70,11 @@ static int read_all(struct client *c, uint64_t id, struct stages *s, json_t *fai
         if (code)
             return code;
         count = page.outcomes.count;
-        while (!code && client_next(&page, &o))
-            if (o.state == ITEM_DONE)
-                code = o.result.bytes ? add(s, o.result) : STATUS_OK;
-            else
+        while (client_next(&page, &o))
+            if (o.state != ITEM_DONE && !o.retried)
                 json_array_append_new(failures, failed_item(&o));
+            else if (o.result.bytes)
+                add(s, o.result);
         cursor = page.cursor;
         json_decref(*job);
         *job = output_job(&page.job);
@@ -130,19 +129,68 @@ static void print_text(const json_t *job, const struct stages *s, const json_t *
     }
 }
 
+/* An item that is done, as `watch` has it. */
+static int show_outcome(const struct common *common, enum outcome_kind kind, uint64_t id,
+                        const struct message_outcome *o, json_t *lines, struct score_summary *scores)
+{
+    char path[LIMIT_PATH + 1];
+    wire_copy(o->path, path, sizeof path);
+    if (lines) {
+        json_t *const line = output_outcome(id, o);
+        outcome_members(kind, line, o->result, NULL);
+        json_array_append_new(lines, line);
+        return STATUS_OK;
+    }
+    fputs("done               ", stdout);
+    output_plain(stdout, path);
+    putchar('\n');
+    return outcome_details(kind, common, path, o->result, NULL, scores);
+}
+
+/* Stems and scores: into `lines`, or, where that is NULL, printed. */
+static int show_results(const struct common *common, struct client *c, uint64_t id, json_t *lines)
+{
+    struct score_summary scores = {0};
+    uint64_t cursor = 0, count = 1;
+    int code = STATUS_OK;
+    while (!code && count) {
+        struct client_page page;
+        struct message_outcome o;
+        code = client_watch_paths(c, id, cursor, 0, &page);
+        if (code)
+            break;
+        const enum outcome_kind kind = outcome_kind_of(page.job.kind);
+        const bool shows = kind == OUTCOME_SEPARATE || kind == OUTCOME_SCORE;
+        while (!code && shows && client_next(&page, &o))
+            if (o.state == ITEM_DONE && !o.retried)
+                code = show_outcome(common, kind, id, &o, lines, &scores);
+        count = shows ? page.outcomes.count : 0;
+        cursor = page.cursor;
+        client_page_release(&page);
+    }
+    if (!code && !lines && scores.tracks)
+        score_show_summary(common, &scores, 0);
+    score_summary_free(&scores);
+    return code;
+}
+
 static int show(const struct common *common, struct client *c, uint64_t id)
 {
     struct stages s = {0};
     double wall_s = NAN;
     json_t *const failures = json_array();
     json_t *job = NULL;
-    const int code = read_all(c, id, &s, failures, &job, &wall_s);
+    int code = read_all(c, id, &s, failures, &job, &wall_s);
     if (!code && common->format == OUTPUT_JSON) {
+        json_t *const lines = json_array();
+        code = show_results(common, c, id, lines);
         json_object_set_new(job, "stages", stages_json(&s, wall_s));
         json_object_set(job, "failures", failures);
+        json_object_set_new(job, "outcomes", lines);
         output_json_line(json_incref(job)); /* which lets go of one */
     } else if (!code) {
         print_text(job, &s, failures, wall_s);
+        code = show_results(common, c, id, NULL);
     }
     json_decref(job);
     json_decref(failures);
@@ -151,29 +199,22 @@ static int show(const struct common *common, struct client *c, uint64_t id)
 
 int cmd_show(int argc, char **argv)
 {
-    static const struct option options[] = {CLI_COMMON_OPTIONS};
     struct common common = {0};
     struct client *c = NULL;
-    char *end = NULL;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        const int exit_code = cli_common(o, &common, "show", help);
-        if (exit_code >= 0)
-            return exit_code;
-    }
+    uint64_t id;
+    int exit_code = cli_plain_options(argc, argv, &common, "show", help);
+    if (exit_code >= 0)
+        return exit_code;
     if (optind + 1 != argc)
         return cli_usage("show", optind == argc ? "which job?" : "one job, not %d", argc - optind);
-    const uint64_t id = strtoull(argv[optind], &end, 10);
-    if (id == 0 || *end || argv[optind][0] == '-')
-        return cli_usage("show", "%s is not the number of a job", argv[optind]);
+    if (!cli_jobs("show", 1, argv + optind, &id))
+        return EXIT_USAGE;
     if (common.format == OUTPUT_CSV)
         return cli_usage("show", "one job is no table: --json, or as it is");
-    int code = cli_connect(&common, false, &c);
+    const int code = cli_connect(&common, false, &c);
     if (code)
         return cli_failed("show", code);
-    code = show(&common, c, id);
+    exit_code = cli_answered("show", c, id, show(&common, c, id));
     client_close(&c);
-    if (code != STATUS_NOT_FOUND)
-        return code ? cli_failed("show", code) : EXIT_DONE;
-    fprintf(stderr, "wavemill show: there is no job %s\n", argv[optind]);
-    return EXIT_SOME_FAILED;
+    return exit_code;
 }

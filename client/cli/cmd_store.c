@@ -214,20 +214,13 @@ static int gc(const struct common *c, struct store *s, const struct paths *paths
 /* "30d": the moment so long ago, in Unix milliseconds, at least 1. */
 static bool parse_age(const char *text, uint64_t *before_unix_ms)
 {
-    static const char units[] = "smhd";
-    static const double seconds[] = {1, 60, 3600, 86400};
-    char *end;
-    const double number = strtod(text, &end);
-    const char *const unit = *end ? strchr(units, *end) : NULL;
-    if (end == text || !unit || end[1] || !(number >= 0 && number < 1e9)) {
-        cli_usage("store", "--older %s: a number with s, m, h or d", text);
-        return false;
-    }
     struct timespec now;
+    uint64_t age_ms;
+    if (!cli_duration("store", "--older", text, 1e9 * 1000, &age_ms))
+        return false;
     clock_gettime(CLOCK_REALTIME, &now);
-    const double now_ms = (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
-    const double then_ms = now_ms - number * seconds[unit - units] * 1000;
-    *before_unix_ms = then_ms < 1 ? 1 : (uint64_t)then_ms;
+    const uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    *before_unix_ms = age_ms < now_ms ? now_ms - age_ms : 1;
     return true;
 }
 

@@ -8,20 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
-const char cli_common_help[] = "Output:\n"
-                               "  --json             one JSON object per item on stdout, flushed as it is finished\n"
-                               "  --csv              comma-separated values with a header line\n"
-                               "  --progress KIND    bar, json or none, on stderr (default: bar on a terminal)\n"
-                               "  --quiet            no summary, no progress\n"
-                               "  --dry-run          say what would be done, do nothing\n"
-                               "Work (for a scheduler that this command has to start):\n"
-                               "  --device DEV       auto (default: a GPU if there is one, else the cpu), cpu, cuda,\n"
-                               "                     cuda:N or emulated; where a scheduler runs, its workers' device\n"
-                               "  --gpu-mem-limit SIZE  memory to take of the GPU at most (bytes, or 500M, 2G)\n"
-                               "  --threads N        files computed at once (default: the processors)\n"
-                               "  --memory-limit MB  resident memory of the compute process\n"
-                               "  --store-limit SIZE records and objects above it (bytes, or 500M, 2G): the oldest go\n"
-                               "  --timeout S        how long to wait for the scheduler's answers (default 10)\n";
+const char cli_common_help[] =
+    "Output:\n"
+    "  --json             one JSON object per item on stdout, flushed as it is finished\n"
+    "  --csv              comma-separated values with a header line\n"
+    "  --progress KIND    bar, json or none, on stderr (default: bar on a terminal)\n"
+    "  --quiet            no summary, no progress\n"
+    "  --dry-run          say what would be done, do nothing\n"
+    "Work (for a scheduler that this command has to start):\n"
+    "  --device DEV       auto (default: a GPU if there is one, else the cpu), cpu, cuda,\n"
+    "                     cuda:N or emulated; where a scheduler runs, its workers' device\n"
+    "  --gpu-mem-limit SIZE  memory to take of the GPU at most (bytes, or 500M, 2G)\n"
+    "  --threads N        files computed at once (default: the processors)\n"
+    "  --memory-limit MB  resident memory of the compute process\n"
+    "  --store-limit SIZE records and objects above it (bytes, or 500M, 2G): the oldest go\n"
+    "  --timeout S        how long to wait for the scheduler's answers, and for one that restarts\n"
+    "                     (default 10)\n";
 
 int cli_usage(const char *command, const char *format, ...)
 {
@@ -51,6 +53,23 @@ int cli_failed(const char *command, int status)
         return EXIT_USAGE;
     default:
         return EXIT_INTERNAL;
+    }
+}
+
+int cli_answered(const char *command, const struct client *c, uint64_t job, int status)
+{
+    if (!status)
+        return EXIT_DONE;
+    switch (client_refusal(c)) {
+    case ERROR_NOT_FOUND:
+        fprintf(stderr, "wavemill %s: no job %llu\n", command, (unsigned long long)job);
+        return EXIT_SOME_FAILED;
+    case ERROR_STATE:
+    case ERROR_CONFLICT:
+        fprintf(stderr, "wavemill %s: %s\n", command, status_message());
+        return EXIT_SOME_FAILED;
+    default:
+        return cli_failed(command, status);
     }
 }
 
@@ -150,12 +169,26 @@ int cli_common(int option, struct common *c, const char *command, const char *he
     }
 }
 
+int cli_plain_options(int argc, char **argv, struct common *c, const char *command, const char *help)
+{
+    static const struct option options[] = {CLI_COMMON_OPTIONS};
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        const int code = cli_common(o, c, command, help);
+        if (code >= 0)
+            return code;
+    }
+    if (c->dry_run) /* it would be done all the same */
+        return cli_usage(command, "--dry-run: not here");
+    return -1;
+}
+
 int cli_connect(const struct common *c, bool start, struct client **out)
 {
     return client_open(&(struct client_options){.name = "wavemill",
                                                 .start = start,
                                                 .serve_options = c->serve,
                                                 .timeout_ms = c->timeout_ms,
+                                                .restart_ms = c->timeout_ms,
                                                 .interrupted = &cli_interrupted},
                        out);
 }

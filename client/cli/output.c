@@ -105,7 +105,8 @@ void output_provenance(json_t *line, const struct kind_provenance *p)
         json_object_set_new(computed, "copy_in_s", output_number(p->copy_in_s));
         json_object_set_new(computed, "device_s", output_number(p->device_s));
         json_object_set_new(computed, "copy_out_s", output_number(p->copy_out_s));
-        json_object_set_new(computed, "launches", json_integer((json_int_t)p->launches));
+        if (p->launches) /* else nobody counted */
+            json_object_set_new(computed, "launches", json_integer((json_int_t)p->launches));
     }
     json_object_set_new(line, "computed", computed);
 }
@@ -124,17 +125,89 @@ json_t *output_job(const struct message_job *j)
     json_object_set_new(line, "kind", slice(j->kind));
     json_object_set_new(line, "name", slice(j->name));
     json_object_set_new(line, "priority", json_integer(j->priority));
+    json_object_set_new(line, "paused", json_boolean(j->paused));
     json_object_set_new(line, "submitted_unix_ms", unix_time(j->submitted_unix_ms));
     json_object_set_new(line, "finished_unix_ms", unix_time(j->finished_unix_ms));
+    json_object_set_new(line, "start_unix_ms", unix_time(j->start_unix_ms));
+    json_object_set_new(line, "deadline_unix_ms", unix_time(j->deadline_unix_ms));
+    json_object_set_new(line, "progress", output_number(j->progress));
+    json_object_set_new(line, "attempts", json_integer((json_int_t)j->attempts));
+    json_object_set_new(line, "max_attempts", json_integer((json_int_t)j->max_attempts));
+    json_object_set_new(line, "device_bytes", json_integer((json_int_t)j->device_bytes));
     json_object_set_new(items, "total", json_integer((json_int_t)j->items));
     json_object_set_new(items, "queued", json_integer((json_int_t)j->queued));
     json_object_set_new(items, "leased", json_integer((json_int_t)j->leased));
+    json_object_set_new(items, "waiting", json_integer((json_int_t)j->waiting));
     json_object_set_new(items, "done", json_integer((json_int_t)j->done));
     json_object_set_new(items, "failed", json_integer((json_int_t)j->dead));
     json_object_set_new(items, "cancelled", json_integer((json_int_t)j->cancelled));
     json_object_set_new(items, "commits", json_integer((json_int_t)j->commits));
     json_object_set_new(line, "items", items);
     return line;
+}
+
+void output_job_row(const struct common *c, const struct message_job *j, bool first)
+{
+    char kind[LIMIT_NAME + 1], name[LIMIT_NAME + 1];
+    wire_copy(j->kind, kind, sizeof kind);
+    wire_copy(j->name, name, sizeof name);
+    if (c->format == OUTPUT_JSON) {
+        output_json_line(output_job(j));
+        return;
+    }
+    const bool csv = c->format == OUTPUT_CSV;
+    const char *const state = !csv && j->paused ? "paused" : job_state_name(j->state);
+    if (first)
+        puts(csv ? "job,state,kind,items,done,failed,cancelled,queued,leased,priority,name"
+                 : "   job  state      kind                   items      done    failed    queued    leased  name");
+    printf(csv ? "%llu,%s,%s,%llu,%llu,%llu" : "%6llu  %-9s  %-18s %9llu %9llu %9llu", (unsigned long long)j->job,
+           state, kind, (unsigned long long)j->items, (unsigned long long)j->done, (unsigned long long)j->dead);
+    if (csv)
+        printf(",%llu", (unsigned long long)j->cancelled);
+    printf(csv ? ",%llu,%llu" : " %9llu %9llu", (unsigned long long)j->queued, (unsigned long long)j->leased);
+    if (csv) {
+        printf(",%lld,", (long long)j->priority);
+        output_csv_text(name);
+        putchar('\n');
+    } else {
+        fputs("  ", stdout);
+        output_plain(stdout, name);
+        putchar('\n');
+    }
+    fflush(stdout);
+}
+
+json_t *output_outcome(uint64_t job, const struct message_outcome *o)
+{
+    char path[LIMIT_PATH + 1], message[LIMIT_MESSAGE + 1];
+    json_t *line;
+    wire_copy(o->path, path, sizeof path);
+    wire_copy(o->message, message, sizeof message);
+    if (*path) {
+        line = output_begin(path);
+    } else {
+        line = json_object();
+        json_object_set_new(line, "schema", json_integer(OUTPUT_SCHEMA));
+        json_object_set_new(line, "tool_version", json_string(WAVEMILL_VERSION));
+    }
+    json_object_set_new(line, "job", json_integer((json_int_t)job));
+    json_object_set_new(line, "item", json_integer((json_int_t)o->index));
+    json_object_set_new(line, "state", json_string(item_state_name(o->state)));
+    json_object_set_new(line, "attempts", json_integer((json_int_t)o->attempts));
+    json_object_set_new(line, "retried", json_boolean(o->retried));
+    if (o->state != ITEM_DONE && !o->retried) { /* of a retried one the reason is gone */
+        json_t *const error = json_object();
+        json_object_set_new(error, "class", json_string(failure_name((int)o->failure)));
+        json_object_set_new(error, "message", json_string(message));
+        json_object_set_new(line, "error", error);
+    }
+    return line;
+}
+
+void output_plain(FILE *to, const char *text)
+{
+    for (; *text; text++) /* a name may hold anything, also codes that move the cursor */
+        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, to);
 }
 
 void output_csv_text(const char *text)
@@ -191,7 +264,6 @@ void output_failure(const struct common *c, const char *path, uint64_t failure, 
     }
     fflush(stdout);
     fprintf(stderr, "failed: ");
-    for (const char *p = path; *p; p++) /* a name may hold anything, also codes that move the cursor */
-        fputc((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p, stderr);
+    output_plain(stderr, path);
     fprintf(stderr, ": %s: %s\n", failure_name((int)failure), message);
 }

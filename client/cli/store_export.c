@@ -292,13 +292,13 @@ static int write_array(void *context, const struct store_key *key, const struct 
     char header[NPY_HEADER_BYTES];
     if (r->place == RECORD_NO_ARRAY || (w->wish->kind && w->wish->kind != (enum feature_kind)key->kind))
         return STATUS_OK;
-    const size_t item = npy_item_bytes((enum dtype)r->dtype);
+    uint64_t bytes = r->array_bytes, described = 0;
     int code = npy_header((enum dtype)r->dtype, r->bins, (int64_t)r->frames, header), fd = -1;
-    uint64_t bytes = r->array_bytes;
+    code = code ? code : npy_array_bytes((enum dtype)r->dtype, r->bins, r->frames, &described);
     if (!code && r->place == RECORD_OBJECT)
         code = objects_open(w->objects, &r->object, true, &fd, &bytes);
     if (code == STATUS_NOT_FOUND || code == STATUS_DAMAGED || code == STATUS_ARGUMENT ||
-        (!code && (bytes != r->array_bytes || bytes != item * r->bins * r->frames))) {
+        (!code && (bytes != r->array_bytes || bytes != described))) {
         w->skipped++;
         code = STATUS_OK;
     } else if (!code) {

@@ -86,12 +86,22 @@ static int start_on_device(const struct common *c, struct client **out)
     return code ? code : check_workers(c, *out, &alone);
 }
 
+/* One that was killed is not waited for: another is started. */
+static int connect_if_running(const struct common *c, struct client **out)
+{
+    struct paths paths;
+    const int code = paths_find(NULL, &paths);
+    if (code)
+        return code;
+    return start_is_running(&paths) ? cli_connect(c, false, out) : fail(STATUS_NOT_FOUND, "no scheduler runs");
+}
+
 int cli_connect_for_work(const struct common *c, struct client **out)
 {
     if (!c->names_device)
         return cli_connect(c, true, out);
     bool alone = false;
-    int code = cli_connect(c, false, out);
+    int code = connect_if_running(c, out);
     if (!code)
         code = check_workers(c, *out, &alone);
     if (code == STATUS_UNSUPPORTED && alone) {

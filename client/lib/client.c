@@ -1,184 +1,32 @@
 #include "client.h"
 
-#include "channel.h"
-#include "paths.h"
-#include "start.h"
+#include "session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/random.h>
 
-enum { TIMEOUT_MS = 10000, POLL_MS = 100, CHUNK_BYTES = 768 << 10, PAGE_LIMIT = 1000 };
-
-struct client {
-    struct client_options options;
-    struct paths paths;
-    void *zmq, *socket;
-    uint32_t seq;
-    int64_t beat_ms, said_ms;
-    struct packet reply;      /* the last one, which answers point into */
-    bool attaching;           /* between finding a scheduler and its WELCOME */
-    uint64_t added_to, added; /* items sent so far to the job that is being filled */
-};
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int say(struct client *c, enum message_type type, const struct wire_schema *schema, const void *body)
-{
-    c->said_ms = now_ms();
-    return channel_send(c->socket, NULL, type, ++c->seq, schema, body);
-}
-
-static void keep_session(struct client *c)
-{
-    if (c->beat_ms && now_ms() - c->said_ms >= c->beat_ms) {
-        const uint32_t seq = c->seq;
-        const int ignored = say(c, MESSAGE_PING, &empty_schema, &(struct message_empty){0});
-        (void)ignored; /* the wait that we are in will say that nobody answers */
-        c->seq = seq;  /* its PONG answers no request */
-    }
-}
-
-/* An ERROR reply as a status code. */
-static int refused(const struct packet *p)
-{
-    static const enum status codes[] = {
-        [0] = STATUS_INTERNAL,           [ERROR_VERSION] = STATUS_VERSION, [ERROR_TYPE] = STATUS_INTERNAL,
-        [ERROR_BODY] = STATUS_FORMAT,    [ERROR_LIMIT] = STATUS_ARGUMENT,  [ERROR_NOT_FOUND] = STATUS_NOT_FOUND,
-        [ERROR_STATE] = STATUS_ARGUMENT, [ERROR_BUSY] = STATUS_BUSY,       [ERROR_SESSION] = STATUS_TIMEOUT};
-    struct message_error m;
-    char text[LIMIT_MESSAGE + 1];
-    const int code = packet_decode(p, &error_schema, &m);
-    if (code)
-        return code;
-    wire_copy(m.message, text, sizeof text);
-    return fail(m.code <= ERROR_SESSION ? codes[m.code] : STATUS_INTERNAL, "scheduler: %s",
-                *text ? text : wire_error_name(m.code));
-}
-
-/* Waits for the reply to the last request; it stays in c->reply. */
-static int await(struct client *c, enum message_type want, int64_t timeout_ms)
-{
-    const int64_t end = now_ms() + timeout_ms;
-    for (;;) {
-        packet_release(&c->reply);
-        int code = channel_receive(c->socket, &c->reply);
-        if (code == STATUS_OK) {
-            if (c->reply.header.type == MESSAGE_PONG || c->reply.header.seq != c->seq)
-                continue; /* late, and nobody waits for it any more */
-            if (c->reply.header.type == MESSAGE_ERROR)
-                return refused(&c->reply);
-            return c->reply.header.type == want
-                       ? STATUS_OK
-                       : fail(STATUS_FORMAT, "scheduler: an answer of type %d, not %d", c->reply.header.type, want);
-        }
-        if (code != STATUS_TIMEOUT)
-            return code;
-        if (c->options.interrupted && *c->options.interrupted)
-            return fail(STATUS_CANCELLED, "interrupted");
-        if (now_ms() >= end || (c->attaching && !start_is_running(&c->paths)))
-            return fail(STATUS_TIMEOUT, "the scheduler does not answer");
-        keep_session(c);
-        zmq_pollitem_t item = {c->socket, 0, ZMQ_POLLIN, 0};
-        const int64_t left = end - now_ms();
-        zmq_poll(&item, 1, left < POLL_MS ? (long)(left > 0 ? left : 0) : POLL_MS);
-    }
-}
-
-static int ask(struct client *c, enum message_type type, const struct wire_schema *schema, const void *body,
-               enum message_type want, const struct wire_schema *answer_schema, void *answer)
-{
-    int code = say(c, type, schema, body);
-    if (!code)
-        code = await(c, want, c->options.timeout_ms);
-    return code ? code : packet_decode(&c->reply, answer_schema, answer);
-}
-
-static int greet(struct client *c)
-{
-    struct message_welcome w;
-    const struct message_hello hello = {.name = wire_str(c->options.name ? c->options.name : "libwavemill"),
-                                        .version = wire_str(WAVEMILL_VERSION)};
-    const int code = ask(c, MESSAGE_HELLO, &hello_schema, &hello, MESSAGE_WELCOME, &welcome_schema, &w);
-    if (!code)
-        c->beat_ms = (int64_t)w.beat_ms;
-    return code;
-}
-
-static int connect_socket(struct client *c)
-{
-    c->zmq = zmq_ctx_new();
-    if (!c->zmq)
-        return fail(STATUS_NOMEM, "zmq: %s", zmq_strerror(errno));
-    const int code = channel_open(c->zmq, ZMQ_DEALER, &c->socket);
-    if (!code && zmq_connect(c->socket, c->paths.client_socket))
-        return fail(STATUS_IO, "cannot connect to %s: %s", c->paths.client_socket, zmq_strerror(errno));
-    return code;
-}
-
-static int find_or_start(struct client *c)
-{
-    int code = STATUS_OK;
-    if (!start_is_running(&c->paths))
-        code = c->options.start
-                   ? start_serve(&c->paths, &c->options, c->options.timeout_ms)
-                   : fail(STATUS_NOT_FOUND, "no scheduler runs for %s; `wavemill serve` starts one", c->paths.home);
-    if (!code)
-        code = connect_socket(c);
-    c->attaching = true;
-    if (!code)
-        code = greet(c);
-    c->attaching = false;
-    return code;
-}
-
-static void disconnect(struct client *c)
-{
-    packet_release(&c->reply);
-    if (c->socket)
-        zmq_close(c->socket);
-    if (c->zmq)
-        zmq_ctx_term(c->zmq);
-    c->zmq = c->socket = NULL;
-}
-
-/* With start.lock held from the look for a scheduler to its WELCOME. One that dies in between, as after a kill, is
- * followed by another. */
-static int attach(struct client *c)
-{
-    enum { TRIES = 3 };
-    int lock = -1;
-    int code = start_lock(&c->paths, &c->options, c->options.timeout_ms, &lock);
-    if (code)
-        return code;
-    for (int i = 0; i < TRIES; i++) {
-        code = find_or_start(c);
-        if (code != STATUS_TIMEOUT || start_is_running(&c->paths))
-            break;
-        disconnect(c);
-    }
-    close(lock);
-    return code;
-}
+enum { TIMEOUT_MS = 10000, CHUNK_BYTES = 768 << 10, PAGE_LIMIT = 1000 };
 
 int client_open(const struct client_options *options, struct client **out)
 {
+    *out = NULL; /* client_close takes what is left of a failure */
+    if (options->name && strlen(options->name) > LIMIT_NAME)
+        return fail(STATUS_ARGUMENT, "a client's name of %zu bytes, allowed %d", strlen(options->name), LIMIT_NAME);
     struct client *c = calloc(1, sizeof *c);
     if (!c)
         return fail(STATUS_NOMEM, "client: out of memory");
     c->options = *options;
+    snprintf(c->name, sizeof c->name, "%s", options->name ? options->name : "libwavemill");
     if (c->options.timeout_ms <= 0)
         c->options.timeout_ms = TIMEOUT_MS;
+    if (c->options.restart_ms == 0)
+        c->options.restart_ms = TIMEOUT_MS;
     int code = paths_find(options->home, &c->paths);
     if (!code)
-        code = attach(c);
+        code = session_open(c);
     if (code)
         client_close(&c);
     else
@@ -188,70 +36,120 @@ int client_open(const struct client_options *options, struct client **out)
 
 void client_close(struct client **client)
 {
-    struct client *c = *client;
-    if (!c)
+    if (!*client)
         return;
-    packet_release(&c->reply);
-    if (c->socket) {
-        const int linger_ms = 100;
-        if (c->beat_ms) {
-            const int ignored = say(c, MESSAGE_BYE, &empty_schema, &(struct message_empty){0});
-            (void)ignored; /* a scheduler that is gone needs no farewell */
-        }
-        zmq_setsockopt(c->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close(c->socket);
-    }
-    if (c->zmq)
-        zmq_ctx_term(c->zmq);
-    free(c);
+    session_close(*client);
+    free(*client);
     *client = NULL;
 }
 
-int client_submit(struct client *c, const struct client_job *job, uint64_t *id)
+enum wire_error client_refusal(const struct client *c)
 {
+    return c->refusal;
+}
+
+/* ---- submitting ---- */
+
+/* Limits that the scheduler holds too: there, a message that is too large ends the connection. */
+static int check_job(const struct client_job *job)
+{
+    const struct {
+        const char *what;
+        size_t bytes, most;
+    } parts[] = {{"a kind", job->kind ? strlen(job->kind) : 0, LIMIT_NAME},
+                 {"a name", job->name ? strlen(job->name) : 0, LIMIT_NAME},
+                 {"parameters", job->params.bytes, LIMIT_PARAMS},
+                 {"a key", job->key.bytes, LIMIT_KEY}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].bytes > parts[i].most)
+            return fail(STATUS_ARGUMENT, "%s of %zu bytes, allowed %zu", parts[i].what, parts[i].bytes, parts[i].most);
+    return job->kind ? STATUS_OK : fail(STATUS_ARGUMENT, "a job without a kind");
+}
+
+static int submit(struct client *c, const struct client_job *job, struct wire_list items, bool sealed,
+                  struct message_accepted *out)
+{
+    uint8_t random[LIMIT_KEY];
+    struct wire_slice key = job->key;
+    c->refusal = 0; /* also when nothing is sent */
+    const int code = check_job(job);
+    if (code)
+        return code;
+    if (!key.bytes) {
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+            return fail(STATUS_IO, "getrandom: %s", strerror(errno));
+        key = (struct wire_slice){random, sizeof random};
+    }
     const struct message_submit m = {.kind = wire_str(job->kind),
                                      .params = job->params,
                                      .priority = job->priority,
                                      .cancel_on_disconnect = job->cancel_on_disconnect,
                                      .name = wire_str(job->name),
-                                     .max_attempts = job->max_attempts};
-    struct message_accepted a;
-    const int code = ask(c, MESSAGE_SUBMIT, &submit_schema, &m, MESSAGE_ACCEPTED, &accepted_schema, &a);
-    if (code)
-        return code;
-    c->added_to = a.job;
-    c->added = 0;
-    *id = a.job;
-    return STATUS_OK;
+                                     .max_attempts = job->max_attempts,
+                                     .items = items,
+                                     .sealed = sealed,
+                                     .key = key,
+                                     .start_unix_ms = job->start_unix_ms,
+                                     .deadline_unix_ms = job->deadline_unix_ms,
+                                     .backoff_ms = job->backoff_ms,
+                                     .attempt_ms = job->attempt_ms,
+                                     .stall_ms = job->stall_ms,
+                                     .device_bytes = job->device_bytes};
+    const struct question q = {MESSAGE_SUBMIT, MESSAGE_ACCEPTED, &submit_schema, &accepted_schema, &m, 0};
+    return session_ask(c, &q, out);
 }
 
-static int send_chunk(struct client *c, uint64_t job, const struct wire_buffer *items, uint32_t count, bool sealed)
+/* Encodes items from *next on, as many as one message takes. */
+static int encode_items(const struct client_item *items, size_t count, size_t *next, struct wire_buffer *out)
 {
-    const struct message_add m = {.job = job, .first = c->added, .items = wire_list_of(items, count), .sealed = sealed};
-    struct message_accepted a;
-    const int code = ask(c, MESSAGE_ADD, &add_schema, &m, MESSAGE_ACCEPTED, &accepted_schema, &a);
-    if (!code)
-        c->added = a.items;
+    const size_t from = *next;
+    int code = STATUS_OK;
+    out->bytes = 0;
+    while (!code && *next < count && *next - from < LIMIT_LIST && out->bytes <= CHUNK_BYTES) {
+        const struct message_item m = {.path = wire_str(items[*next].path),
+                                       .params = items[*next].params,
+                                       .object = {items[*next].object, items[*next].object ? LIMIT_OBJECT : 0}};
+        if (m.path.bytes > LIMIT_PATH || m.params.bytes > LIMIT_ITEM_PARAMS)
+            return fail(STATUS_ARGUMENT, "item %zu: a path of %u bytes and parameters of %u, allowed %d and %d", *next,
+                        m.path.bytes, m.params.bytes, LIMIT_PATH, LIMIT_ITEM_PARAMS);
+        code = wire_encode(&item_schema, &m, out);
+        ++*next;
+    }
     return code;
+}
+
+static int send_items(struct client *c, uint64_t job, struct wire_list items, bool sealed, struct message_accepted *out)
+{
+    const struct message_add m = {.job = job, .first = c->added, .items = items, .sealed = sealed};
+    const struct question q = {MESSAGE_ADD, MESSAGE_ACCEPTED, &add_schema, &accepted_schema, &m, 0};
+    const int code = session_ask(c, &q, out);
+    if (!code)
+        c->added += items.count; /* not out->items: a job that its key has found has all of them already */
+    return code;
+}
+
+int client_submit(struct client *c, const struct client_job *job, uint64_t *id)
+{
+    struct message_accepted a;
+    const int code = submit(c, job, (struct wire_list){0}, false, &a);
+    if (code)
+        return code;
+    c->added_to = *id = a.job;
+    c->added = 0;
+    return STATUS_OK;
 }
 
 int client_add(struct client *c, uint64_t job, const struct client_item *items, size_t count)
 {
     struct wire_buffer chunk = {0};
-    uint32_t n = 0;
+    struct message_accepted ignored;
+    c->refusal = 0;
     int code = job == c->added_to ? STATUS_OK : fail(STATUS_ARGUMENT, "items are added to the job submitted last");
-    for (size_t i = 0; i < count && !code; i++) {
-        const struct message_item m = {.path = wire_str(items[i].path), .params = items[i].params};
-        if (m.path.bytes > LIMIT_PATH)
-            code = fail(STATUS_ARGUMENT, "a path of %u bytes, allowed %d", m.path.bytes, LIMIT_PATH);
+    for (size_t next = 0; next < count && !code;) {
+        const size_t from = next;
+        code = encode_items(items, count, &next, &chunk);
         if (!code)
-            code = wire_encode(&item_schema, &m, &chunk);
-        n++;
-        if (!code && (n == LIMIT_LIST || chunk.bytes > CHUNK_BYTES || i + 1 == count)) {
-            code = send_chunk(c, job, &chunk, n, false);
-            chunk.bytes = 0;
-            n = 0;
-        }
+            code = send_items(c, job, wire_list_of(&chunk, (uint32_t)(next - from)), false, &ignored);
     }
     wire_free(&chunk);
     return code;
@@ -259,20 +157,50 @@ int client_add(struct client *c, uint64_t job, const struct client_item *items, 
 
 int client_seal(struct client *c, uint64_t job)
 {
-    return send_chunk(c, job, &(struct wire_buffer){0}, 0, true);
+    struct message_accepted ignored;
+    c->refusal = 0;
+    return job == c->added_to ? send_items(c, job, (struct wire_list){0}, true, &ignored)
+                              : fail(STATUS_ARGUMENT, "the job submitted last is the one to be sealed");
 }
 
-static int watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, bool with_path,
-                 struct client_page *out)
+int client_submit_items(struct client *c, const struct client_job *job, const struct client_item *items, size_t count,
+                        struct message_accepted *out)
 {
-    const struct message_watch m = {
-        .job = job, .cursor = cursor, .limit = PAGE_LIMIT, .wait_ms = (uint64_t)wait_ms, .with_path = with_path};
+    struct wire_buffer chunk = {0};
+    struct message_accepted a = {0}, first = {0};
+    size_t next = 0;
+    c->refusal = 0;
+    int code = encode_items(items, count, &next, &chunk);
+    if (!code)
+        code = submit(c, job, wire_list_of(&chunk, (uint32_t)next), next == count, &first);
+    a = first;
+    c->added_to = first.job;
+    c->added = next;
+    while (!code && next < count) {
+        const size_t from = next;
+        code = encode_items(items, count, &next, &chunk);
+        if (!code)
+            code = send_items(c, first.job, wire_list_of(&chunk, (uint32_t)(next - from)), next == count, &a);
+    }
+    wire_free(&chunk);
+    if (first.known && (code ? c->refusal == ERROR_STATE : a.items != count)) {
+        c->refusal = ERROR_CONFLICT;
+        return fail(STATUS_ARGUMENT, "the key belongs to job %llu, which has other items or was cancelled",
+                    (unsigned long long)first.job);
+    }
+    if (code)
+        return code;
+    *out = (struct message_accepted){.job = first.job, .items = a.items, .known = first.known};
+    return STATUS_OK;
+}
+
+/* ---- watching ---- */
+
+static int watch(struct client *c, const struct message_watch *m, struct client_page *out)
+{
     struct message_page page;
-    int code = say(c, MESSAGE_WATCH, &watch_schema, &m);
-    if (!code)
-        code = await(c, MESSAGE_PAGE, wait_ms + c->options.timeout_ms);
-    if (!code)
-        code = packet_decode(&c->reply, &page_schema, &page);
+    const struct question q = {MESSAGE_WATCH, MESSAGE_PAGE, &watch_schema, &page_schema, m, (int64_t)m->wait_ms};
+    int code = session_ask(c, &q, &page);
     struct packet *held = code ? NULL : malloc(sizeof *held);
     if (code || !held)
         return code ? code : fail(STATUS_NOMEM, "client: out of memory");
@@ -290,19 +218,32 @@ static int watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_m
         return code;
     }
     const bool ended = out->job.state == JOB_DONE || out->job.state == JOB_CANCELLED;
-    out->over =
-        ended && (page.outcomes.count == 0 || page.cursor >= out->job.done + out->job.dead + out->job.cancelled);
+    out->over = ended && page.outcomes.count == 0 && page.cursor <= m->cursor;
     return STATUS_OK;
 }
 
 int client_watch(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
 {
-    return watch(c, job, cursor, wait_ms, false, out);
+    const struct message_watch m = {.job = job, .cursor = cursor, .limit = PAGE_LIMIT, .wait_ms = (uint64_t)wait_ms};
+    return watch(c, &m, out);
 }
 
 int client_watch_paths(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
 {
-    return watch(c, job, cursor, wait_ms, true, out);
+    const struct message_watch m = {
+        .job = job, .cursor = cursor, .limit = PAGE_LIMIT, .wait_ms = (uint64_t)wait_ms, .with_path = true};
+    return watch(c, &m, out);
+}
+
+int client_watch_dead(struct client *c, uint64_t job, uint64_t cursor, int64_t wait_ms, struct client_page *out)
+{
+    const struct message_watch m = {.job = job,
+                                    .cursor = cursor,
+                                    .limit = PAGE_LIMIT,
+                                    .wait_ms = (uint64_t)wait_ms,
+                                    .with_path = true,
+                                    .dead_only = true};
+    return watch(c, &m, out);
 }
 
 bool client_next(struct client_page *page, struct message_outcome *out)
@@ -318,23 +259,80 @@ void client_page_release(struct client_page *page)
     *page = (struct client_page){0};
 }
 
+/* ---- looking and steering ---- */
+
+static int ask_about(struct client *c, enum message_type type, uint64_t job, struct message_job *out)
+{
+    const struct message_job_ref m = {job};
+    const struct question q = {type, MESSAGE_JOB, &job_ref_schema, &job_schema, &m, 0};
+    return session_ask(c, &q, out);
+}
+
 int client_show(struct client *c, uint64_t job, struct message_job *out)
 {
-    return ask(c, MESSAGE_SHOW, &job_ref_schema, &(struct message_job_ref){job}, MESSAGE_JOB, &job_schema, out);
+    return ask_about(c, MESSAGE_SHOW, job, out);
 }
 
 int client_cancel(struct client *c, uint64_t job, struct message_job *out)
 {
-    return ask(c, MESSAGE_CANCEL, &job_ref_schema, &(struct message_job_ref){job}, MESSAGE_JOB, &job_schema, out);
+    return ask_about(c, MESSAGE_CANCEL, job, out);
 }
 
-int client_list(struct client *c, uint64_t after, uint64_t limit, struct message_jobs *out)
+int client_pause(struct client *c, uint64_t job, struct message_job *out)
 {
-    const struct message_list m = {.after = after, .limit = limit};
-    return ask(c, MESSAGE_LIST, &list_schema, &m, MESSAGE_JOBS, &jobs_schema, out);
+    return ask_about(c, MESSAGE_PAUSE, job, out);
+}
+
+int client_resume(struct client *c, uint64_t job, struct message_job *out)
+{
+    return ask_about(c, MESSAGE_RESUME, job, out);
+}
+
+int client_priority(struct client *c, uint64_t job, int64_t priority, struct message_job *out)
+{
+    const struct message_priority m = {job, priority};
+    const struct question q = {MESSAGE_PRIORITY, MESSAGE_JOB, &priority_schema, &job_schema, &m, 0};
+    return session_ask(c, &q, out);
+}
+
+int client_retry(struct client *c, uint64_t job, const uint64_t *indexes, size_t count, struct message_job *out)
+{
+    struct wire_buffer list = {0};
+    c->refusal = 0;
+    int code =
+        count <= LIMIT_LIST ? STATUS_OK : fail(STATUS_ARGUMENT, "%zu items, allowed %d at once", count, LIMIT_LIST);
+    for (size_t i = 0; i < count && !code; i++)
+        code = wire_append_uint(&list, indexes[i]);
+    const struct message_retry m = {job, wire_list_of(&list, (uint32_t)count)};
+    const struct question q = {MESSAGE_RETRY, MESSAGE_JOB, &retry_schema, &job_schema, &m, 0};
+    if (!code)
+        code = session_ask(c, &q, out);
+    wire_free(&list);
+    return code;
+}
+
+int client_logs(struct client *c, uint64_t job, uint64_t cursor, struct message_lines *out)
+{
+    const struct message_logs m = {job, cursor};
+    const struct question q = {MESSAGE_LOGS, MESSAGE_LINES, &logs_schema, &lines_schema, &m, 0};
+    return session_ask(c, &q, out);
+}
+
+int client_list(struct client *c, const struct client_filter *filter, uint64_t after, uint64_t limit,
+                struct message_jobs *out)
+{
+    const struct message_list m = {.after = after,
+                                   .limit = limit,
+                                   .phases = filter ? filter->phases : 0,
+                                   .kind = wire_str(filter ? filter->kind : NULL),
+                                   .name = wire_str(filter ? filter->name : NULL)};
+    const struct question q = {MESSAGE_LIST, MESSAGE_JOBS, &list_schema, &jobs_schema, &m, 0};
+    return session_ask(c, &q, out);
 }
 
 int client_stats(struct client *c, struct message_server *out)
 {
-    return ask(c, MESSAGE_STATS, &empty_schema, &(struct message_empty){0}, MESSAGE_SERVER, &server_schema, out);
+    const struct message_empty m = {0};
+    const struct question q = {MESSAGE_STATS, MESSAGE_SERVER, &empty_schema, &server_schema, &m, 0};
+    return session_ask(c, &q, out);
 }

@@ -11,6 +11,7 @@ struct wavemill {
 
 int wavemill_open(int threads, const char *isa, struct wavemill **out)
 {
+    *out = NULL;
     enum exec_isa which = isa_best();
     int code = isa ? isa_parse(isa, &which) : STATUS_OK;
     struct wavemill *const w = code ? NULL : calloc(1, sizeof *w);

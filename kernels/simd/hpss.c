@@ -181,19 +181,77 @@ static bool is_finite(const float *x, int64_t n)
     return rest == 0;
 }
 
-static void run_row(const struct batch *c)
+static void run_row(const struct batch *c, int64_t first, int64_t end)
 {
-    if (is_finite(c->x, c->frames * c->bins * 2)) {
-        for (int64_t t = 0; t < c->frames; t += CHUNK_FRAMES)
-            run_chunk(c, t, c->frames - t < CHUNK_FRAMES ? c->frames - t : CHUNK_FRAMES);
+    for (int64_t t = first; t < end; t += CHUNK_FRAMES)
+        run_chunk(c, t, end - t < CHUNK_FRAMES ? end - t : CHUNK_FRAMES);
+}
+
+/* A batch on the pool: worker i has the frames from total*i/workers on, whatever rows they are of. */
+struct spread {
+    const struct hpss_params *p;
+    const struct ragged *x, *harmonic, *percussive;
+    const struct work *work; /* per worker */
+    int64_t columns, workers;
+    bool *damaged; /* per worker: whether a value of its part is not finite */
+};
+
+static int look(void *context, int64_t i)
+{
+    const struct spread *const s = context;
+    const int64_t floats = s->x->channels * 2, first = s->x->total * i / s->workers;
+    const int64_t end = s->x->total * (i + 1) / s->workers;
+    s->damaged[i] = !is_finite((const float *)s->x->data + first * floats, (end - first) * floats);
+    return STATUS_OK;
+}
+
+/* Frames [first, end) of row b. */
+static void run_part(const struct spread *s, const struct work *w, int64_t b, int64_t first, int64_t end, bool damage)
+{
+    const int64_t bins = s->x->channels, floats = bins * 2, at = s->x->offset[b] * floats;
+    const struct batch c = {.p = s->p,
+                            .w = w,
+                            .bins = bins,
+                            .columns = s->columns,
+                            .x = (const float *)s->x->data + at,
+                            .frames = ragged_length(s->x, b),
+                            .harmonic = s->harmonic ? (float *)s->harmonic->data + at : NULL,
+                            .percussive = s->percussive ? (float *)s->percussive->data + at : NULL};
+    if (!damage || is_finite(c.x, c.frames * floats)) {
+        run_row(&c, first, end);
         return;
     }
-    for (int64_t i = 0; i < c->frames * c->bins * 2; i++) {
-        if (c->harmonic)
-            c->harmonic[i] = NAN;
-        if (c->percussive)
-            c->percussive[i] = NAN;
+    for (int64_t i = first * floats; i < end * floats; i++) {
+        if (c.harmonic)
+            c.harmonic[i] = NAN;
+        if (c.percussive)
+            c.percussive[i] = NAN;
     }
+}
+
+static int run(void *context, int64_t i)
+{
+    const struct spread *const s = context;
+    const int64_t begin = s->x->total * i / s->workers, stop = s->x->total * (i + 1) / s->workers;
+    bool damage = false; /* somewhere in the batch: then each row is looked through */
+    for (int64_t k = 0; k < s->workers; k++)
+        damage |= s->damaged[k];
+    for (int64_t b = 0; b < s->x->rows; b++) {
+        const int64_t lo = s->x->offset[b] > begin ? s->x->offset[b] : begin;
+        const int64_t hi = s->x->offset[b + 1] < stop ? s->x->offset[b + 1] : stop;
+        if (lo < hi)
+            run_part(s, s->work + i, b, lo - s->x->offset[b], hi - s->x->offset[b], damage);
+    }
+    return STATUS_OK;
+}
+
+static int work_open(struct arena *a, const struct hpss_params *p, int64_t bins, int64_t columns, struct work *w)
+{
+    int code = arena_alloc(a, (size_t)((CHUNK_FRAMES + p->kernel_time) * columns) * sizeof(float), &w->magnitude);
+    code = code ? code : arena_alloc(a, (size_t)(CHUNK_FRAMES * columns) * sizeof(float), &w->harmonic);
+    code = code ? code : arena_alloc(a, (size_t)(CHUNK_FRAMES * columns) * sizeof(float), &w->percussive);
+    code = code ? code : arena_alloc(a, (size_t)(bins + p->kernel_frequency) * sizeof(vf), &w->turned);
+    return code ? code : arena_alloc(a, (size_t)bins * sizeof(vf), &w->medians);
 }
 
 int SIMD(hpss)(struct exec *ex, const struct hpss_params *p, const struct ragged *x, struct ragged *harmonic,
@@ -201,24 +259,19 @@ int SIMD(hpss)(struct exec *ex, const struct hpss_params *p, const struct ragged
 {
     struct arena *const arena = exec_arena(ex);
     const size_t mark = arena_mark(arena);
-    const int64_t bins = x->channels, columns = (bins + LANES - 1) / LANES * LANES;
-    struct work w;
-    int code = arena_alloc(arena, (size_t)((CHUNK_FRAMES + p->kernel_time) * columns) * sizeof(float), &w.magnitude);
-    code = code ? code : arena_alloc(arena, (size_t)(CHUNK_FRAMES * columns) * sizeof(float), &w.harmonic);
-    code = code ? code : arena_alloc(arena, (size_t)(CHUNK_FRAMES * columns) * sizeof(float), &w.percussive);
-    code = code ? code : arena_alloc(arena, (size_t)(bins + p->kernel_frequency) * sizeof(vf), &w.turned);
-    code = code ? code : arena_alloc(arena, (size_t)bins * sizeof(vf), &w.medians);
-    for (int64_t b = 0; b < x->rows && !code; b++) {
-        const int64_t at = x->offset[b] * bins * 2;
-        run_row(&(struct batch){.p = p,
-                                .w = &w,
-                                .bins = bins,
-                                .columns = columns,
-                                .x = (const float *)x->data + at,
-                                .frames = ragged_length(x, b),
-                                .harmonic = harmonic ? (float *)harmonic->data + at : NULL,
-                                .percussive = percussive ? (float *)percussive->data + at : NULL});
-    }
+    const int64_t bins = x->channels, columns = (bins + LANES - 1) / LANES * LANES, workers = exec_threads(ex);
+    struct work *work;
+    bool *damaged;
+    int code = arena_alloc(arena, (size_t)workers * sizeof *work, &work);
+    code = code ? code : arena_alloc(arena, (size_t)workers * sizeof *damaged, &damaged);
+    for (int64_t i = 0; i < workers && !code; i++)
+        code = work_open(arena, p, bins, columns, &work[i]);
+    struct spread s = {.p = p, .x = x, .harmonic = harmonic, .percussive = percussive, .columns = columns};
+    s.workers = workers;
+    s.work = code ? NULL : work;
+    s.damaged = code ? NULL : damaged;
+    code = code ? code : exec_parallel(ex, workers, look, &s);
+    code = code ? code : exec_parallel(ex, workers, run, &s);
     arena_reset(arena, mark);
     return code;
 }

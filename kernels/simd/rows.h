@@ -33,6 +33,28 @@ int SIMD(hpss)(struct exec *ex, const struct hpss_params *p, const struct ragged
 int SIMD(search)(struct exec *ex, const struct search_params *p, const float *vectors, const float *queries,
                  int64_t *index, float *score);
 
+size_t SIMD(conv_pack_bytes)(const struct conv_params *p);
+void SIMD(conv_pack)(const struct conv_params *p, const float *weight, const float *bias, float *packed);
+int SIMD(conv)(struct exec *ex, const struct conv_params *p, const float *packed, const struct maps *x,
+               const float *scale, const struct maps *add, const struct maps *y);
+size_t SIMD(conv_transpose_pack_bytes)(const struct conv_transpose_params *p);
+void SIMD(conv_transpose_pack)(const struct conv_transpose_params *p, const float *weight, const float *bias,
+                               float *packed);
+int SIMD(conv_transpose)(struct exec *ex, const struct conv_transpose_params *p, const float *packed,
+                         const struct maps *x, const struct maps *add, const struct maps *y);
+size_t SIMD(dconv_pack_bytes)(const struct dconv_params *p);
+void SIMD(dconv_pack)(const struct dconv_params *p, const struct dconv_weights *w, float *packed);
+size_t SIMD(dconv_work_bytes)(const struct dconv_params *p, const struct maps *x);
+int SIMD(dconv)(struct exec *ex, const struct dconv_params *p, const float *packed, const struct maps *x);
+int SIMD(layer_norm)(struct exec *ex, const float *gain, const float *shift, const float *add, const struct maps *x,
+                     const struct maps *y);
+int SIMD(group_norm)(struct exec *ex, const float *gain, const float *shift, const struct maps *x,
+                     const struct maps *add, const struct maps *y);
+int SIMD(moments)(struct exec *ex, const struct maps *x, float *y);
+size_t SIMD(attention_work_bytes)(const struct exec *ex, const struct attention_params *p, int64_t keys);
+int SIMD(attention)(struct exec *ex, const struct attention_params *p, const struct tokens *q, const struct tokens *k,
+                    const struct tokens *v, const struct tokens *y);
+
 extern const struct ops SIMD(ops);
 
 #endif

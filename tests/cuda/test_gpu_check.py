@@ -28,7 +28,7 @@ import worst  # noqa: E402
 
 MEASURED = ("log-mel", "log-mel: cuFFT and separate kernels", "log-mel: the same, 4096 frames at once", "stft",
             "stft: cuFFT and separate kernels", "stft: the same, 4096 frames at once", "rms", "peak", "limits",
-            *measure.ALONE, *measure.COPIES.values(), *measure.LAUNCHES.values())
+            *measure.ALONE, *measure.NETWORKS, *measure.COPIES.values(), *measure.LAUNCHES.values())
 NOT_RUN = (*(f"{row}: torch" for row in measure.TORCH), "rms: cuFFT and separate kernels",
            "peak: cuFFT and separate kernels", "rms: the same, 4096 frames at once",
            "peak: the same, 4096 frames at once")
@@ -70,13 +70,14 @@ def test_rehearsal_has_every_row():
     passed |= {("parity", t.name) for t in build.device_tests()}
     not_run = {("bench", n) for n in NOT_RUN} | {("sanitizer", n) for n in sanitizer.TOOLS}
     measured = {("bench", n) for n in MEASURED}
-    no_twin = {("bench", n) for n in ("flux", "poly") if n not in table_rows()}
+    no_twin = {("bench", n) for n in ("flux", "poly", *measure.NETWORKS)
+               if n not in table_rows() | {"conv3x3", "linear"}}
     for status, expected in (("failed", set()), ("passed", passed), ("measured", measured - no_twin),
                              ("not run", not_run | no_twin)):
         assert {n for n, r in rows.items() if r["status"] == status} == expected, (status, kept["rows"])
     assert all(rows[n]["seconds"] > 0 for n in measured - no_twin if n[1] != "limits"), "a time that is not positive"
     assert all(rows[n]["detail"] for n in not_run | no_twin), "a row that is not run says no reason"
-    for name in (*measure.OPERATIONS, *measure.ALONE):
+    for name in (*measure.OPERATIONS, *measure.ALONE, *measure.NETWORKS):
         row = rows["bench", name]
         if row["status"] == "measured":
             assert row["bytes"] > 0 and row["flops"] > 0 and "allows" in row["detail"], row
@@ -90,7 +91,7 @@ def every_operation_is_checked(rows: dict) -> None:
     for (group, _), row in rows.items():
         different |= set(row.get("worst", {})) if group == "parity" else set()
     assert table_rows() <= different, table_rows() - different
-    assert table_rows() <= {"mel", *measure.OPERATIONS, *measure.ALONE}
+    assert table_rows() <= {"mel", *measure.OPERATIONS, *measure.ALONE, *measure.NETWORKS}
 
 
 def test_without_a_gpu_it_says_so():
@@ -189,7 +190,7 @@ def test_determinism_is_checked_of_every_operation():
     header, program = build.read("bench/gpu/batch.h"), build.read("bench/gpu/device_check.c")
     for name in re.findall(r"\b(GPU_\w+)\b", header.split("enum gpu_op {", 1)[1].split("}", 1)[0]):
         assert name == "GPU_OPS" or re.search(rf'"[^"]+", (\.op = )?{name}\b', program), name
-    called = set(re.findall(r"\b(\w+)\(ex,", build.read("bench/gpu/batch.c")))
+    called = set(re.findall(r"\b(\w+)\((?:n->)?ex,", build.read("bench/gpu/batch.c") + build.read("bench/network.c")))
     outputs = {o.lower() for o in re.findall(r'"[^"]+", SPECTRAL_(\w+)', program)}
     assert table_rows() <= called | outputs, table_rows() - called - outputs
 

@@ -1,4 +1,5 @@
 #include "block.h"
+#include "mma.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -271,9 +272,19 @@ static int source_lane(const lane *self, int l)
     }
 }
 
+static void multiply_warp(block_run *b, int warp)
+{
+    emulator_fragment *fragment[32];
+    for (int l = 0; l < 32; l++)
+        fragment[l] = (emulator_fragment *)(std::uintptr_t)b->lanes[warp * 32 + l].value;
+    emulator_mma_warp(fragment);
+}
+
 static void pass_collective(block_run *b, int warp, unsigned mask)
 {
     std::uint64_t ballot = 0;
+    if (b->lanes[b->running].kind == WARP_MMA)
+        multiply_warp(b, warp);
     for (int l = 0; l < 32; l++)
         if (mask >> l & 1 && b->lanes[warp * 32 + l].value)
             ballot |= 1ULL << l;

@@ -476,3 +476,15 @@ cudaError_t cudaSetDevice(int device)
 {
     return device >= 0 && device < emulator_current()->devices ? cudaSuccess : failed(cudaErrorInvalidDevice);
 }
+
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int)
+{
+    *value = emulator_current()->capability / 10;
+    return cudaSuccess;
+}

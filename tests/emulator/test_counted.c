@@ -257,3 +257,172 @@ TEST(search_reads_whole_sectors)
         exec_destroy(&ex);
     }
 }
+
+/* Rows of networks, as networks have them: on 16 bytes, and channels by fours. */
+enum { NETWORK_TOKENS = 70, NETWORK_CHANNELS = 192 };
+
+static struct maps placed(struct device_batch *b, float *memory, bool back)
+{
+    const size_t bytes = maps_bytes(1, 1, NETWORK_TOKENS, NETWORK_CHANNELS, false);
+    return maps_tokens(device_aligned(b, memory, bytes, back), 1, NETWORK_TOKENS, NETWORK_CHANNELS);
+}
+
+TEST(norms_read_whole_sectors)
+{
+    uint64_t seed = 13;
+    subject_noise(&seed, values, VALUES);
+    for (int row = 0; row < 3; row++) {
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        float *const w = device_aligned(&b, values, NETWORK_CHANNELS * sizeof *w, false);
+        const struct maps x = placed(&b, values, false), y = placed(&b, results, true);
+        static float described[2];
+        float *const two = device_out(&b, described, sizeof described);
+        static const char *const names[] = {"layer_norm", "group_norm", "moments"};
+        CHECK_OK(device_done(&b, row == 0   ? layer_norm(ex, w, w, NULL, &x, &y)
+                                 : row == 1 ? group_norm(ex, w, w, &x, &x, &y)
+                                            : moments(ex, &x, two)));
+        counted(names[row], 0, 1.0);
+        exec_destroy(&ex);
+    }
+}
+
+/* Reads of fours meet no bank twice, nor do two groups that write their weights; rows of 12 fours are copied by warps
+ * that reach into a third one. */
+TEST(attention_reads_whole_sectors)
+{
+    static const struct {
+        int64_t heads, width;
+        double conflicts;
+    } shapes[] = {{3, 64, 1.0}, {4, 48, 1.02}, {6, 32, 1.0}, {2, 96, 1.0}, {1, 192, 1.0}};
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        const struct attention_params p = {shapes[c].heads, shapes[c].width};
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        const struct maps x = placed(&b, values, false), y = placed(&b, results, true);
+        const struct tokens in = {x.data, 1, NETWORK_TOKENS, x.item_stride, NETWORK_CHANNELS};
+        const struct tokens out = {y.data, 1, NETWORK_TOKENS, y.item_stride, NETWORK_CHANNELS};
+        CHECK_OK(device_done(&b, attention(ex, &p, &in, &in, &in, &out)));
+        counted("attention", 0, shapes[c].conflicts);
+        exec_destroy(&ex);
+    }
+}
+
+TEST(spectra_and_maps_are_whole_sectors)
+{
+    static const struct {
+        int64_t channels, width;
+        double conflicts;
+    } shapes[] = {{1, 600, 1.0}, {2, 600, 1.0}, {3, 300, 1.7}, {8, 200, 1.0}, {20, 70, 1.5}};
+    for (size_t c = 0; c < 2 * (sizeof shapes / sizeof *shapes); c++) {
+        const int64_t channels = shapes[c / 2].channels, width = shapes[c / 2].width, frames = 2;
+        const struct complex_maps_params p = {width + 1, 0, 0, 2, 1};
+        const size_t bytes = (size_t)(channels * frames * (width + 1) * 2) * sizeof(float);
+        const bool there = c % 2 == 0;
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        float *const x = device_aligned(&b, there ? values : results, bytes, !there);
+        float *const memory = device_aligned(&b, there ? results : values, bytes, there);
+        const struct maps y = maps_of(memory, 1, frames, width, 2 * channels, false);
+        CHECK_OK(device_done(&b, there ? maps_from_complex(ex, &p, x, &y) : complex_from_maps(ex, &p, &y, x)));
+        counted(there ? "maps_from_complex" : "complex_from_maps", 0, shapes[c / 2].conflicts);
+        exec_destroy(&ex);
+    }
+}
+
+enum { PACKED_MOST = 60000 };
+static _Alignas(64) float packed[PACKED_MOST];
+
+static void count_conv(const struct conv_params *p, const struct maps *of, const struct maps *to, const char *what,
+                       double sectors, double conflicts)
+{
+    struct exec *ex = counted_exec();
+    struct device_batch b = device_batch(ex);
+    struct maps x = *of, y = *to;
+    REQUIRE(conv_pack_bytes(ex, p) <= sizeof packed);
+    CHECK_OK(conv_pack(ex, p, values, NULL, packed));
+    x.data = (float *)device_aligned(&b, values, VALUES * sizeof *values, false) + (of->data - values);
+    y.data = device_aligned(&b, results, VALUES * sizeof *results, true);
+    const float *const weights = device_aligned(&b, packed, sizeof packed, false);
+    CHECK_OK(device_done(&b, conv(ex, p, weights, &x, NULL, NULL, &y)));
+    counted(what, sectors, conflicts);
+    exec_destroy(&ex);
+}
+
+/* Sectors: the weights of a tile are read by each block. Conflicts: see product.cu and product_mma.cu; what is left
+ * over is 48 columns, whose warps hold parts of three rows. */
+TEST(products_read_whole_sectors)
+{
+    static const struct {
+        struct conv_params p;
+        int64_t height, width, out_width;
+        double sectors, conflicts;
+        const char *what;
+    } shapes[] = {
+        {{48, 96, 1, 8, 4, 1, 1, 0, 2, ACTIVATION_GELU, 0}, 2, 300, 75, 1.05, 1.2, "conv, stride 4"},
+        {{48, 96, 1, 8, 4, 1, 1, 0, 2, ACTIVATION_GELU, 1}, 2, 300, 75, 1.05, 1.2, "the same in TF32"},
+        {{48, 96, 1, 8, 4, 1, 1, 0, 2, ACTIVATION_GELU, 2}, 2, 300, 75, 1.05, 1.2, "the same in bfloat16"},
+        {{16, 128, 3, 3, 1, 1, 1, 1, 1, ACTIVATION_GLU, 0}, 5, 60, 60, 1.05, 1.2, "conv, 3 x 3 and GLU"},
+        {{16, 128, 3, 3, 1, 1, 1, 1, 1, ACTIVATION_GLU, 1}, 5, 60, 60, 1.05, 1.2, "the same in TF32"},
+        {{2, 48, 1, 8, 4, 1, 1, 0, 2, ACTIVATION_GELU, 0}, 1, 1200, 300, 1.05, 1.2, "conv of two channels"},
+        {{96, 12, 1, 3, 1, 1, 1, 0, 1, ACTIVATION_NONE, 0}, 1, 300, 300, 1.7, 1.2, "conv to twelve channels"},
+    };
+    uint64_t seed = 13;
+    subject_noise(&seed, values, VALUES);
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        const struct conv_params *const p = &shapes[c].p;
+        const struct maps x = maps_of(values, 1, shapes[c].height, shapes[c].width, p->in, true);
+        const int64_t channels = p->activation == ACTIVATION_GLU ? p->out / 2 : p->out;
+        const struct maps y = maps_of(results, 1, shapes[c].height, shapes[c].out_width, channels, false);
+        count_conv(p, &x, &y, shapes[c].what, shapes[c].sectors, shapes[c].conflicts);
+    }
+}
+
+/* Of sums over parts of signals; a signal's samples lie together here. */
+TEST(dconv_reads_whole_sectors)
+{
+    const struct dconv_params p = {48, 6, 1, ALONG_WIDTH};
+    const struct dconv_weights w = {values, values, values, values, values, values, values, values, values};
+    struct exec *ex = counted_exec();
+    struct device_batch b = device_batch(ex);
+    struct maps x = maps_of(NULL, 1, 1, 700, 48, true);
+    REQUIRE(dconv_pack_bytes(ex, &p) <= sizeof packed);
+    CHECK_OK(dconv_pack(ex, &p, &w, packed));
+    x.data = (float *)device_aligned(&b, values, VALUES * sizeof *values, true) + 2 * 48;
+    const float *const weights = device_aligned(&b, packed, sizeof packed, false);
+    CHECK_OK(device_done(&b, dconv(ex, &p, weights, &x)));
+    counted("dconv", 1.3, 1.2);
+    exec_destroy(&ex);
+}
+
+/* Between signals and channels, channels that are no power of two share banks, and a tile of 16 of 21 has rows that lie
+ * apart; backwards, each position of three begins in its own sector. */
+TEST(elementwise_rows_read_whole_sectors)
+{
+    static const struct {
+        int64_t channels, width;
+        double sectors, conflicts;
+    } shapes[] = {{1, 2000, 1.1, 1.0}, {2, 1500, 1.2, 1.01}, {3, 900, 1.2, 1.5},
+                  {8, 500, 1.1, 1.0},  {16, 200, 1.0, 1.0},  {21, 200, 1.45, 1.35}};
+    for (size_t c = 0; c < 6 * (sizeof shapes / sizeof *shapes); c++) {
+        static const char *const names[] = {"clear_margins", "mirror",   "standardize",
+                                            "unstandardize", "add_maps", "add_planar"};
+        const int64_t channels = shapes[c / 6].channels, width = shapes[c / 6].width;
+        const size_t bytes = maps_bytes(1, 1, width, channels, true);
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        float *const from = device_aligned(&b, values, bytes, false), *const to =
+                                                                          device_aligned(&b, results, bytes, true);
+        const struct maps x = maps_tokens(from, 1, width, channels), y = maps_tokens(to, 1, width, channels);
+        const struct maps m = maps_of(to, 1, 1, width, channels, true);
+        CHECK_OK(device_done(&b, c % 6 == 0   ? clear_margins(ex, &m)
+                                 : c % 6 == 1 ? mirror(ex, width / 2, &x, width, to)
+                                 : c % 6 == 2 ? standardize(ex, from, 1, &x, &y)
+                                 : c % 6 == 3 ? unstandardize(ex, from, &x, &y)
+                                 : c % 6 == 4 ? add_maps(ex, &x, &x, &y)
+                                              : add_planar(ex, from, width, &x, &y)));
+        const bool transposed = c % 6 == 1 || c % 6 == 5;
+        counted(names[c % 6], transposed ? shapes[c / 6].sectors : 0, transposed ? shapes[c / 6].conflicts : 1);
+        exec_destroy(&ex);
+    }
+}

@@ -56,6 +56,33 @@ TEST(what_there_is_is_described)
     CHECK_CODE(api->describe(-1, &info), STATUS_UNSUPPORTED);
 }
 
+/* And nothing is written. */
+TEST(tensor_cores_that_are_missing_are_said)
+{
+    struct exec *ex = exec_on(0, NULL);
+    const struct device_api *const api = exec_device_api(ex);
+    struct conv_params p = conv_linear(16, 16, ACTIVATION_NONE);
+    p.precision = PRECISION_TF32;
+    const size_t positions = 16 * sizeof(float), bytes = 2 * positions + conv_pack_bytes(ex, &p);
+    void *memory = NULL;
+    float y[16];
+    CHECK_OK(api->allocate(exec_device(ex), bytes, &memory));
+    CHECK_OK(api->clear(exec_stream(ex), memory, bytes));
+    const float *const packed = (const float *)memory + 32;
+    const struct maps x = maps_tokens(memory, 1, 1, 16), to = maps_tokens((float *)memory + 16, 1, 1, 16);
+    const uint64_t before = api->stream_launches(exec_stream(ex));
+    settings()->capability = 75;
+    CHECK_CODE(conv(ex, &p, packed, &x, NULL, NULL, &to), STATUS_UNSUPPORTED);
+    CHECK(strstr(status_message(), "multiplies in f32 alone") && api->stream_launches(exec_stream(ex)) == before);
+    settings()->capability = 80;
+    CHECK_OK(conv(ex, &p, packed, &x, NULL, NULL, &to));
+    CHECK_OK(api->copy_out(exec_stream(ex), y, to.data, positions));
+    CHECK_OK(api->stream_wait(exec_stream(ex)));
+    CHECK(y[0] == 0 && y[15] == 0);
+    api->release(exec_device(ex), memory);
+    exec_destroy(&ex);
+}
+
 TEST(what_is_missing_is_said)
 {
     static const struct {
@@ -226,6 +253,43 @@ TEST(graphs_run_again_on_what_is_there_then)
     exec_destroy(&ex);
 }
 
+/* What a network does around its layers: the host touches nothing from the input to the sum, three times the input. */
+TEST(a_graph_holds_moments_and_what_is_made_of_them)
+{
+    enum { POSITIONS = 40, FLOATS = 2 * POSITIONS };
+    struct exec *ex = exec_on(0, NULL);
+    const struct device_api *const api = exec_device_api(ex);
+    struct device_graph *graph = NULL;
+    float in[FLOATS], out[FLOATS];
+    void *block = NULL;
+    CHECK_OK(api->allocate(exec_device(ex), 4 * FLOATS * sizeof(float), &block));
+    float *const memory = block, *const planar = memory + FLOATS, *const two = memory + 2 * FLOATS;
+    const struct maps x = maps_tokens(memory, 1, POSITIONS, 2);
+    const struct maps y = maps_of(memory + 2 * FLOATS + 2, 1, 1, POSITIONS, 2, true);
+    CHECK_OK(api->graph_begin(exec_stream(ex)));
+    CHECK_OK(clear_margins(ex, &y));
+    CHECK_OK(moments(ex, &x, two));
+    CHECK_OK(standardize(ex, two, 0, &x, &y));
+    CHECK_OK(unstandardize(ex, two, &y, &y));
+    CHECK_OK(add_maps(ex, &x, &y, &y));
+    CHECK_OK(mirror(ex, 0, &x, POSITIONS, planar));
+    CHECK_OK(add_planar(ex, planar, POSITIONS, &y, &y));
+    CHECK_OK(api->graph_end(exec_stream(ex), &graph));
+    for (int run = 1; run < 4; run++) {
+        for (int i = 0; i < FLOATS; i++)
+            in[i] = (float)(i * run % 23 - 5 * run);
+        CHECK_OK(api->copy_in(exec_stream(ex), memory, in, sizeof in));
+        CHECK_OK(api->graph_launch(graph, exec_stream(ex)));
+        CHECK_OK(api->copy_out(exec_stream(ex), out, y.data, sizeof out));
+        CHECK_OK(api->stream_wait(exec_stream(ex)));
+        for (int i = 0; i < FLOATS; i++)
+            CHECK_AT_MOST(fabsf(out[i] - 3 * in[i]), 1e-4);
+    }
+    api->graph_destroy(&graph);
+    api->release(exec_device(ex), block);
+    exec_destroy(&ex);
+}
+
 TEST(streams_wait_for_each_other)
 {
     struct exec *a = exec_on(0, NULL), *b = exec_on(0, a);
@@ -296,15 +360,66 @@ TEST(a_lost_device_stays_lost)
     exec_destroy(&ex);
 }
 
+/* The fronts of networks, with what they would take: each validates, and then has no twin to call. */
+static void call_networks(struct exec *ex, const char *names[18], int codes[18], char said[18][80])
+{
+    static _Alignas(64) float packed[4096];
+    static float memory[256], spectra[256], y[8];
+    const struct conv_params one = conv_linear(2, 2, ACTIVATION_NONE);
+    const struct conv_transpose_params back = {2, 2, 1, ACTIVATION_NONE, PRECISION_F32};
+    const struct dconv_params branch = {2, 1, 1, ALONG_HEIGHT};
+    const struct dconv_weights w = {memory, memory, memory, memory, memory, memory, memory, memory, memory};
+    const struct attention_params heads = {1, 2};
+    const struct complex_maps_params of = {4, 0, 0, 1, 0};
+    const struct maps x = maps_of(memory, 1, 2, 4, 2, true), signal = maps_tokens(memory, 1, 4, 2),
+                      to = maps_of(memory + 128, 1, 2, 4, 2, false);
+    const struct tokens q = {memory, 1, 4, 8, 2}, k = {memory + 64, 1, 4, 8, 2}, into = {memory + 128, 1, 4, 8, 2};
+#define CALL(i, name, ...) \
+    do { \
+        names[i] = #name; \
+        codes[i] = name(__VA_ARGS__); \
+        snprintf(said[i], sizeof said[i], "%s", status_message()); \
+    } while (0)
+    CALL(0, conv_pack, ex, &one, memory, NULL, packed);
+    CALL(1, conv, ex, &one, packed, &x, NULL, NULL, &to);
+    CALL(2, conv_transpose_pack, ex, &back, memory, NULL, packed);
+    CALL(3, conv_transpose, ex, &back, packed, &x, NULL, &to);
+    CALL(4, dconv_pack, ex, &branch, &w, packed);
+    CALL(5, dconv, ex, &branch, packed, &x);
+    CALL(6, layer_norm, ex, memory, memory, NULL, &x, &to);
+    CALL(7, group_norm, ex, memory, memory, &x, NULL, &to);
+    CALL(8, moments, ex, &x, y);
+    CALL(9, attention, ex, &heads, &q, &k, &k, &into);
+    CALL(10, maps_from_complex, ex, &of, spectra, &to);
+    CALL(11, complex_from_maps, ex, &of, &to, spectra);
+    CALL(12, clear_margins, ex, &x);
+    CALL(13, mirror, ex, 1, &signal, 4, y);
+    CALL(14, standardize, ex, memory, 0, &to, &to);
+    CALL(15, unstandardize, ex, memory, &to, &to);
+    CALL(16, add_maps, ex, &to, &to, &to);
+    CALL(17, add_planar, ex, spectra, 4, &signal, &signal);
+#undef CALL
+}
+
+/* On a backend whose table has none of them. */
 TEST(rows_that_are_missing_say_so)
 {
-    struct exec *ex = exec_on(0, NULL);
-    struct batch b = batch_open(ex, 640);
-    batch_settle(&b);
-    CHECK_CODE(ops_missing(ex, "row"), STATUS_UNSUPPORTED); /* what a front answers; no whole row is missing now */
-    CHECK(strstr(status_message(), "row: not on emulated"));
-    CHECK(exec_ops(ex)->spectral_outputs == SPECTRAL_ALL);
-    batch_close(&b);
+    static const struct ops none = {0};
+    const struct exec_options o = {
+        .backend = BACKEND_EMULATED, .threads = 1, .module = emulated(), .device_arena_bytes = 1 << 20, .ops = &none};
+    struct exec *ex = NULL;
+    CHECK_OK(exec_create(&o, &ex));
+    REQUIRE(ex);
+    const char *names[18];
+    char said[18][80], want[80];
+    int codes[18];
+    call_networks(ex, names, codes, said);
+    for (int i = 0; i < 18; i++) {
+        snprintf(want, sizeof want, "%s: not on emulated", names[i]);
+        CHECK(codes[i] == STATUS_UNSUPPORTED && strcmp(said[i], want) == 0);
+    }
+    CHECK(conv_pack_bytes(ex, &(struct conv_params){0}) == 0 && exec_ops(ex)->attention_work_bytes == NULL);
+    CHECK(emulated()->ops->spectral_outputs == SPECTRAL_ALL);
     exec_destroy(&ex);
 }
 

@@ -42,7 +42,7 @@ def run_folder(home: str) -> str:
 class Peer:
     """A DEALER socket that speaks three-frame messages."""
 
-    def __init__(self, address: str, timeout_s: float = 10) -> None:
+    def __init__(self, address: str, timeout_s: float = 30) -> None:
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.connect(address)
@@ -98,9 +98,9 @@ class Client(Peer):
         self.close()
 
     def submit(self, kind: str, paths: list[bytes], params: dict | None = None, item_params: list[dict] | None = None,
-               sealed: bool = True, **more: int | bool) -> int:
+               sealed: bool = True, **more: int | bool | str) -> int:
         body: dict = {1: kind, 2: msgpack.packb(params or {}), 7: self.items(paths, item_params), 8: sealed}
-        body |= {{"priority": 3, "cancel_on_disconnect": 4, "max_attempts": 6}[k]: v for k, v in more.items()}
+        body |= {{"priority": 3, "cancel_on_disconnect": 4, "name": 5, "max_attempts": 6}[k]: v for k, v in more.items()}
         return self.ask(SUBMIT, body, ACCEPTED)[1]
 
     @staticmethod
@@ -135,7 +135,7 @@ class Worker(Peer):
         super().__init__(f"ipc://{run}/worker.sock")
         self.engaged = self.ask(READY, {1: name, 2: pid, 5: kinds}, ENGAGED)
 
-    def take(self, credits: int, timeout_s: float = 5) -> dict:
+    def take(self, credits: int, timeout_s: float = 30) -> dict:
         """Waits for a GRANT; a worker that waits must be heard of all the same."""
         asked = self.send(TAKE, {1: credits})
         end = time.monotonic() + timeout_s

@@ -78,7 +78,7 @@ class Home:
                 continue
         return found
 
-    def wait_for_end(self, seconds: float = 20) -> list[str]:
+    def wait_for_end(self, seconds: float = 60) -> list[str]:
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:
             time.sleep(0.02)
@@ -97,7 +97,7 @@ def check_line(text: bytes) -> dict:
         assert line["input"]["path"] and line["tool_version"], line
         assert ("results" in line) != ("error" in line), line
         if "error" in line:
-            assert line["error"]["class"] in ("INPUT", "RESOURCE", "TRANSIENT", "DEVICE", "INTERNAL", "CRASH"), line
+            assert line["error"]["class"] in ("INPUT", "RESOURCE", "TRANSIENT", "DEVICE", "INTERNAL", "CRASH", "STALE", "TIMEOUT"), line
             assert line["error"]["message"], line
     return line
 

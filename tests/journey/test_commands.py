@@ -21,6 +21,9 @@ KINDS = {"stft": (1025, np.complex64), "mel": (128, np.float32), "logmel": (128,
          "rolloff": (1, np.float32), "flatness": (1, np.float32), "contrast": (7, np.float32), "flux": (1, np.float32),
          "poly": (2, np.float32)}
 
+COMMANDS = ["analyze", "features", "separate", "score", "submit", "watch", "jobs", "show", "logs", "dead", "retry", "cancel", "pause", "resume", "priority",
+            "queue", "serve", "worker", "store", "models", "doctor"]
+
 
 def installed_and_moved() -> None:
     """The whole journey, from programs that were moved after their installation."""
@@ -32,7 +35,7 @@ def installed_and_moved() -> None:
         with Home(os.path.join(prefix, "b", "bin")) as h:
             help_text = h.run("--help").stdout.decode()
             commands = re.findall(r"^  (\w+) ", help_text, re.M)
-            assert commands == ["analyze", "features", "serve", "jobs", "show", "cancel", "store", "doctor"], commands
+            assert commands == COMMANDS, commands
             for command in commands:
                 assert h.run(command, "--help").stdout.startswith(b"usage: wavemill " + command.encode())
             assert h.run("--version").stdout.startswith(b"wavemill 0.")
@@ -146,17 +149,37 @@ def output_formats() -> None:
         assert some["results"]["spectral_centroid_hz"] is None and some["results"]["frames"] == 1 + 132300 // 512
 
 
+# What the commands of the queue refuse before they look for a scheduler.
+BAD_QUEUE = [["cancel", "--dry-run", "1"], ["queue", "compact", "--dry-run"], ["submit"], ["submit", "chroma"], ["submit", "noop", "x"], ["submit", "noop", "--count", "-1"], ["submit", "noop", "--count", "1.5"],
+             ["submit", "noop", "--payload", "10000000"], ["submit", "noop", "--fail", "0.6", "--crash", "0.6"], ["submit", "noop", "--fail", "nan"],
+             ["submit", "noop", "--priority", "-1001"], ["submit", "noop", "--priority", "1001"], ["submit", "noop", "--priority"],
+             ["submit", "noop", "--name", "n" * 65], ["submit", "noop", "--key", ""], ["submit", "noop", "--max-attempts", "0"],
+             ["submit", "noop", "--start-after", "soon"], ["submit", "noop", "--start-after", "+5"], ["submit", "noop", "--deadline", "2026-13-01T00:00"],
+             ["submit", "noop", "--backoff", "2h"], ["submit", "noop", "--attempt-timeout", "-1s"], ["submit", "noop", "--stall-timeout", "8d"],
+             ["submit", "noop", "--device-memory", "5X"], ["submit", "noop", "--jobs", "0"], ["submit", "noop", "--device", "cpu"],
+             ["submit", "analyze"], ["submit", "analyze", "--csv", "x"], ["submit", "features", "x.wav"], ["submit", "analyze", "--n-fft", "7", "x"],
+             ["jobs", "--state", "sleeping"], ["jobs", "--state", ""], ["jobs", "--limit", "0"], ["jobs", "--after", "x"], ["jobs", "--kind", "k" * 65],
+             ["watch"], ["watch", "x"], ["watch", "1", "2"], ["watch", "--from", "-1", "1"], ["watch", "1", "--csv"], ["logs"], ["logs", "0"],
+             ["logs", "--item", "x", "1"], ["dead", "x"], ["dead", "1", "2"], ["retry"], ["retry", "x"], ["retry", "1", "x"], ["retry", "1", "-1"],
+             ["pause"], ["pause", "1", "x"], ["resume", "99999999999999999999"], ["priority", "1"], ["priority", "1", "-1001"], ["priority", "1", "0.5"],
+             ["priority", "x", "5"], ["priority", "-5"], ["queue"], ["queue", "burn"], ["queue", "backup"], ["queue", "fsck", "x"], ["queue", "fsck", "--csv"]]
+
+
 def exit_codes() -> None:
     with Home() as h:
         for arguments in ([], ["nonsense"], ["analyze"], ["analyze", "--n-fft", "7", "x"], ["analyze", "--what"],
                           ["analyze", "--n-fft", "65537", "x"], ["features", "x.wav", "--kind", "chroma", "--out", "y"],
                           ["features", "x.wav", "--kind", "mel"], ["features", "x.wav", "--kind", "mel", "--out", "y", "--hop", "0"],
                           ["features", "a", "b", "--kind", "mel", "--out", "y.npy"], ["jobs", "7"], ["cancel"], ["cancel", "x"],
+                          *BAD_QUEUE,
                           ["store"], ["store", "what"], ["doctor", "x"], ["serve", "x"], ["analyze", "--progress", "loud", "x"],
                           ["analyze", os.path.dirname(os.path.abspath(__file__))]):
             h.run(*arguments, code=2)
         h.run("jobs", code=3)
-        h.run("cancel", "1", code=3)
+        for command in ("cancel", "pause", "resume", "retry", "watch", "logs", "dead", "show"):
+            assert b"no scheduler runs" in h.run(command, "1", code=3).stderr
+        h.run("priority", "1", "-5", code=3)
+        assert b"wavemill serve" in h.run("submit", "noop", code=3).stderr and not h.processes(), "submit starts no scheduler"
         h.run("analyze", "--device", "toaster", AUDIO[0], code=2)
         with open("/dev/full", "wb") as full:
             done = subprocess.run([os.path.join(journey.BIN, "wavemill"), "analyze", AUDIO[0]], stdout=full, stderr=subprocess.PIPE,

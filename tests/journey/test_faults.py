@@ -53,6 +53,16 @@ def kill_soon(h: Home, name: str, times: int, pause: float = 0.05) -> int:
     return hit
 
 
+def kill_them(h: Home, name: str, spare: int) -> None:
+    """Kills all processes of a program, but for one."""
+    for pid in h.processes(name):
+        try:
+            if os.readlink(f"/proc/{pid}/exe").endswith("/" + name) and int(pid) != spare:
+                os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            pass
+
+
 def killed_child() -> None:
     with Home() as h:
         folder = sounds(h.path("sounds"))
@@ -77,15 +87,41 @@ def killed_worker() -> None:
 
 
 def killed_scheduler() -> None:
-    """A command's job ends with its session: exit code 3; serve goes on, and the work that was done is kept."""
+    """The command greets the one that comes after, its job goes on, and every file is printed once; with nobody after it,
+    the command says so and ends with 3."""
     with Home() as h:
         folder = sounds(h.path("sounds"))
         served = h.serve()
-        process = h.start("analyze", "--json", "--timeout", "2", folder)
+        process = h.start("analyze", "--json", folder)
         assert kill_soon(h, "wavemill-scheduler", 1) == 1
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 3, (process.returncode, errors)
-        assert results(h.lines("analyze", folder)) == undisturbed(h, folder)
+        got = results(collect(process))
+        assert process.returncode == 0 and got == undisturbed(h, folder)
+        process = h.start("analyze", "--json", "--force", "--timeout", "2", folder)
+        process.stdout.readline()
+        for name in ("wavemill", "wavemill-worker", "wavemill-scheduler"):
+            kill_them(h, name, process.pid)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == 3 and b"none came after it" in errors, (process.returncode, errors)
+        served.wait(10)
+
+
+def killed_and_started_by_hand() -> None:
+    """The socket of a scheduler that was killed is still there; a new `serve` takes its place."""
+    with Home() as h:
+        served = h.serve()
+        sent = h.lines("submit", "noop", "--key", "k")[0]
+        served.send_signal(signal.SIGSTOP)  # or it would start another, or its end be the scheduler's orderly one
+        for name in ("wavemill-scheduler", "wavemill-worker", "wavemill"):
+            kill_them(h, name, 0)
+        assert served.wait(10) != 0
+        assert b"none came after it" in h.run("jobs", "--timeout", "0.5", code=3).stderr
+        waiting = h.start("submit", "noop", "--key", "k", "--json")
+        time.sleep(0.2)
+        served = h.serve()
+        out, errors = waiting.communicate(timeout=30)
+        assert waiting.returncode == 0 and journey.check_line(out)["job"] == sent["job"], (out, errors)
+        served.terminate()
+        assert served.wait(10) == 0
         served.terminate()
         assert served.wait(10) == 0
 
@@ -232,5 +268,5 @@ if __name__ == "__main__":
     import sys
 
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "foreign"))
-    journey.main([killed_child, killed_worker, killed_scheduler, a_job_outlives_its_schedulers, interrupted, everything_killed, damaged_record, eight_at_once,
+    journey.main([killed_child, killed_worker, killed_scheduler, killed_and_started_by_hand, a_job_outlives_its_schedulers, interrupted, everything_killed, damaged_record, eight_at_once,
                   without_network, first_result_soon, a_hang_and_a_limit])

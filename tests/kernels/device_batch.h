@@ -8,7 +8,7 @@ struct device_batch {
     struct exec *ex;
     struct device_piece {
         void *memory, *host; /* host NULL: nothing comes back */
-        size_t bytes;
+        size_t bytes, guard;
     } piece[32];
     int pieces;
 };
@@ -20,6 +20,9 @@ const void *device_in(struct device_batch *b, const void *host, size_t bytes);
 
 /* A copy of host memory that comes back. */
 void *device_out(struct device_batch *b, void *host, size_t bytes);
+
+/* The same on 64 bytes, as packed weights are; back: comes back. */
+void *device_aligned(struct device_batch *b, void *host, size_t bytes, bool back);
 
 struct ragged device_ragged_in(struct device_batch *b, const struct ragged *host);
 struct ragged device_ragged_out(struct device_batch *b, const struct ragged *host);

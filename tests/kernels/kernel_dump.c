@@ -1,7 +1,9 @@
-/* kernel_dump - runs one operation over raw f32 from standard input, writes its raw result to standard output.
+/* kernel_dump - runs operations over raw f32 from standard input, writes their raw results to standard output.
  *
- *     kernel_dump OP n_fft hop centred win_length window pad mels rate fmin fmax htk norm log power < mono > frames
- *     kernel_dump mixdown CHANNELS < interleaved > mono
+ *     kernel_dump            each request is a line, then so many floats:
+ *         COUNT OP n_fft hop centred win_length window pad mels rate fmin fmax htk norm log power
+ *         COUNT mixdown CHANNELS
+ *                            and is answered by a number of floats, as a u64, and the floats: frames, or mono
  *     kernel_dump time OP n_fft hop ... as above, SECONDS of noise at the given rate; prints seconds taken
  *
  * OP is an output of spectral.h (stft, spectrogram, mel, ..), rms, peak or zero_crossing; what is not an argument is
@@ -46,17 +48,11 @@ static int job_parse(char **argv, struct job *j)
     return j->op < OPS ? STATUS_OK : fail(STATUS_ARGUMENT, "no operation '%s'", argv[0]);
 }
 
-static float *read_all(int64_t *count)
+static int write_floats(const float *y, size_t count)
 {
-    size_t used = 0, room = 1 << 20;
-    float *x = malloc(room * sizeof *x);
-    for (size_t got; x && (got = fread(x + used, sizeof *x, room - used, stdin)) > 0;) {
-        used += got;
-        if (used == room)
-            x = realloc(x, (room *= 2) * sizeof *x);
-    }
-    *count = (int64_t)used;
-    return x;
+    const uint64_t n = count;
+    const bool whole = fwrite(&n, sizeof n, 1, stdout) == 1 && fwrite(y, sizeof *y, count, stdout) == count;
+    return whole && fflush(stdout) == 0 ? STATUS_OK : fail(STATUS_IO, "cannot write");
 }
 
 static int run(struct exec *ex, const struct job *j, const struct ragged *x, struct ragged *y)
@@ -87,8 +83,8 @@ static int framed(struct exec *ex, const struct job *j, float *in, int64_t sampl
     const size_t floats = (size_t)(yo[1] * y.channels * (is_stft ? 2 : 1));
     y.data = malloc((floats + 1) * sizeof(float));
     int code = y.data ? run(ex, j, &x, &y) : STATUS_NOMEM;
-    if (!code && write && fwrite(y.data, sizeof(float), floats, stdout) != floats)
-        code = STATUS_IO;
+    if (!code && write)
+        code = write_floats(y.data, floats);
     free(y.data);
     return code;
 }
@@ -101,8 +97,8 @@ static int mixed(struct exec *ex, float *in, int64_t count, int32_t channels)
     struct ragged y = {.channels = 1, .offset = offset, .rows = 1, .total = offset[1]};
     y.data = malloc((size_t)(offset[1] + 1) * sizeof(float));
     int code = y.data ? mixdown(ex, &x, &y) : STATUS_NOMEM;
-    if (!code && fwrite(y.data, sizeof(float), (size_t)offset[1], stdout) != (size_t)offset[1])
-        code = STATUS_IO;
+    if (!code)
+        code = write_floats(y.data, (size_t)offset[1]);
     free(y.data);
     return code;
 }
@@ -123,29 +119,52 @@ static int timed(struct exec *ex, const struct job *j, double seconds)
     return code;
 }
 
+/* One request: its words, and the floats that follow. */
+static int answer(struct exec *ex, char **words, int count)
+{
+    struct job j;
+    const size_t samples = strtoull(words[0], NULL, 10);
+    float *const in = malloc((samples + 1) * sizeof *in);
+    int code = in ? STATUS_OK : fail(STATUS_NOMEM, "%zu samples", samples);
+    if (!code && fread(in, sizeof *in, samples, stdin) != samples)
+        code = fail(STATUS_IO, "the input ends before its %zu samples", samples);
+    if (!code && count == 3 && strcmp(words[1], "mixdown") == 0)
+        code = mixed(ex, in, (int64_t)samples, (int32_t)strtol(words[2], NULL, 10));
+    else if (!code && count == 2 + ARGUMENTS)
+        code = (code = job_parse(words + 1, &j)) ? code : framed(ex, &j, in, (int64_t)samples, true);
+    else if (!code)
+        code = fail(STATUS_ARGUMENT, "a request of %d words", count);
+    free(in);
+    return code;
+}
+
+static int serve(struct exec *ex)
+{
+    char line[512], *words[2 + ARGUMENTS + 1], *rest;
+    int code = STATUS_OK;
+    while (!code && fgets(line, sizeof line, stdin)) {
+        int count = 0;
+        for (char *w = strtok_r(line, " \n", &rest); w && count <= 2 + ARGUMENTS; w = strtok_r(NULL, " \n", &rest))
+            words[count++] = w;
+        code = count ? answer(ex, words, count) : fail(STATUS_ARGUMENT, "an empty line");
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     const char *const isa_wanted = getenv("WAVEMILL_TEST_ISA");
     enum exec_isa isa = isa_best();
     struct exec *ex = NULL;
     struct job j;
-    int64_t count = 0;
     int code = isa_wanted ? isa_parse(isa_wanted, &isa) : STATUS_OK;
     if (!code)
         code = exec_create(&(struct exec_options){.threads = 1, .isa = isa, .ops = ops_cpu(isa)}, &ex);
     if (!code && argc == 3 + ARGUMENTS + 1 && strcmp(argv[1], "time") == 0) {
         code = job_parse(argv + 2, &j);
         code = code ? code : timed(ex, &j, strtod(argv[3 + ARGUMENTS], NULL));
-    } else if (!code && (argc == 2 + ARGUMENTS || (argc == 3 && strcmp(argv[1], "mixdown") == 0))) {
-        float *const in = read_all(&count);
-        if (argc == 3)
-            code = mixed(ex, in, count, (int32_t)strtol(argv[2], NULL, 10));
-        else if (!(code = job_parse(argv + 1, &j)))
-            code = framed(ex, &j, in, count, true);
-        free(in);
     } else if (!code) {
-        fprintf(stderr, "usage: see the head of kernel_dump.c\n");
-        code = STATUS_ARGUMENT;
+        code = argc == 1 ? serve(ex) : fail(STATUS_ARGUMENT, "usage: see the head of kernel_dump.c");
     }
     if (code)
         fprintf(stderr, "kernel_dump: %s\n", status_message());

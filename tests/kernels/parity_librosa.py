@@ -5,6 +5,7 @@
 Figures are relative L2 errors: of the worst frame for stft (librosa transforms in double and rounds to complex64, as the
 CPU twin does), of the whole result for the others (librosa sums those in float32). mixdown must be bit-equal. Audio comes
 from $WAVEMILL_TEST_DATA or --data; generated signals with known difficulties are always added. NaN fails everything.
+The widest twin and the scalar one are asked for the same, each held to what librosa said once.
 """
 import argparse
 import itertools
@@ -59,9 +60,6 @@ def error_of(got, want):
     return 0.0 if gap == 0 else gap / norm if norm > 0 else np.inf
 
 
-SCALAR = os.environ.get("WAVEMILL_TEST_ISA") == "scalar"
-
-
 def error_of_worst_frame(got, want):
     if got.shape != want.shape or not np.all(np.isfinite(got)):
         return np.inf
@@ -72,8 +70,13 @@ def error_of_worst_frame(got, want):
 
 
 class Dump:
-    def __init__(self, program):
-        self.program = str(program)
+    """A twin, in a process that answers one request after the other."""
+
+    def __init__(self, program, isa=None):
+        environment = {**os.environ, **({"WAVEMILL_TEST_ISA": isa} if isa else {})}
+        self.is_scalar = isa == "scalar"
+        self.name = isa or environment.get("WAVEMILL_TEST_ISA", "widest")
+        self.process = subprocess.Popen([str(program)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, y, op, s, b=None, rate=22050):
         b = b or bands()
@@ -83,9 +86,22 @@ class Dump:
         return self.run(y, args)
 
     def run(self, y, args):
-        done = subprocess.run([self.program] + [str(a) for a in args], input=np.ascontiguousarray(y).tobytes(),
-                              stdout=subprocess.PIPE, check=True)
-        return np.frombuffer(done.stdout, np.float32)
+        y = np.ascontiguousarray(y, np.float32)
+        self.process.stdin.write(" ".join(str(a) for a in [y.size, *args]).encode() + b"\n" + y.tobytes())
+        self.process.stdin.flush()
+        count = int.from_bytes(self.read(8), "little")
+        return np.frombuffer(self.read(4 * count), np.float32)
+
+    def read(self, size):
+        got = self.process.stdout.read(size)
+        if len(got) != size:
+            sys.exit(f"the {self.name} twin ended with {self.process.wait()}")
+        return got
+
+    def close(self):
+        self.process.stdin.close()
+        if self.process.wait():
+            sys.exit(f"the {self.name} twin ended with {self.process.returncode}")
 
 
 class Table:
@@ -99,9 +115,9 @@ class Table:
         if self.verbose or not error <= LIMITS[op]:
             print(f"{op:14} {error:.1e} {what}")
 
-    def verdict(self):
+    def verdict(self, twin):
         good = set(self.rows) == set(LIMITS)
-        print(f"{'operation':14} {'sets':>5} {'worst':>8} {'limit':>8}")
+        print(f"{twin + ':':14} {'sets':>5} {'worst':>8} {'limit':>8}")
         for op, (count, worst, where) in self.rows.items():
             good &= worst <= LIMITS[op]
             print(f"{op:14} {count:5} {worst:8.1e} {LIMITS[op]:8.1e}  {where}")
@@ -129,9 +145,7 @@ def too_short(y, s):
 
 
 def noise_of(y, s):
-    """F * delta / sum of magnitudes of each frame, as kernels/spectral.h defines delta; 0 for the scalar twin."""
-    if SCALAR:
-        return 0
+    """F * delta / sum of magnitudes of each frame, as kernels/spectral.h defines delta; the scalar twin has none."""
     magnitude = np.abs(stft_of(y, s)).astype(np.float64)
     bins = magnitude.shape[1]
     return 5e-7 * np.sqrt(bins) * np.linalg.norm(magnitude, axis=1) / np.maximum(magnitude.sum(axis=1), 1e-300)
@@ -145,27 +159,32 @@ def floor_of(y, s, b, rate):
     return 10 * np.log10(np.maximum(weights.max() * norm ** b["power"], 1e-10)) - 40 * b["power"]
 
 
-def check_spectra(dump, table, name, y, rate):
+def check_spectra(twins, name, y, rate):
     for s in STFT_SETS:
         if too_short(y, s):
             continue
-        got = dump(y, "stft", s, rate=rate)
-        if not s["center"] and len(y) < s["n_fft"]:
-            table.add("stft", 0.0 if got.size == 0 else np.inf, f"{name} {s}")
-            continue
-        got = got.view(np.complex64).reshape(-1, s["n_fft"] // 2 + 1)
-        table.add("stft", error_of_worst_frame(got, stft_of(y, s)), f"{name} {s}")
+        nothing = not s["center"] and len(y) < s["n_fft"]
+        want = None if nothing else stft_of(y, s)
+        for dump, table in twins:
+            got = dump(y, "stft", s, rate=rate)
+            if nothing:
+                table.add("stft", 0.0 if got.size == 0 else np.inf, f"{name} {s}")
+                continue
+            got = got.view(np.complex64).reshape(-1, s["n_fft"] // 2 + 1)
+            table.add("stft", error_of_worst_frame(got, want), f"{name} {s}")
     for s in MEL_FRAMES + STFT_SETS[:11]:
         want = librosa.feature.spectral_centroid(
             y=y, sr=rate, n_fft=s["n_fft"], hop_length=s["hop"], win_length=s["win"] or None, window=s["window"],
             center=s["center"], pad_mode=s["pad"])[0]
-        got = dump(y, "centroid", s, rate=rate)
-        noise = noise_of(y, s)  # the bound of kernels/centroid.h, with librosa's 1e-5 for its 1e-6
-        gap = np.abs(got - want) / np.maximum(want + 1e5 * rate / 2 * noise, 1e-30)
-        table.add("centroid", np.max(gap, initial=0) if got.shape == want.shape else np.inf, f"{name} {s}")
+        bound = noise_of(y, s)  # of kernels/centroid.h, with librosa's 1e-5 for its 1e-6
+        for dump, table in twins:
+            got = dump(y, "centroid", s, rate=rate)
+            noise = 0 if dump.is_scalar else bound
+            gap = np.abs(got - want) / np.maximum(want + 1e5 * rate / 2 * noise, 1e-30) if got.shape == want.shape else [np.inf]
+            table.add("centroid", np.max(gap, initial=0), f"{name} {s}")
 
 
-def check_bands(dump, table, name, y, rate):
+def check_bands(twins, name, y, rate):
     for s, b in itertools.product(MEL_FRAMES, BAND_SETS):
         if too_short(y, s):
             continue
@@ -175,29 +194,32 @@ def check_bands(dump, table, name, y, rate):
             fmax=b["fmax"] or None, htk=b["htk"], norm="slaney" if b["norm"] else None)
         if b["log"]:
             want = librosa.power_to_db(want, ref=1.0, amin=1e-10, top_db=None)
-        got = dump(y, "mel", s, b, rate).reshape(-1, b["mels"])
-        if b["log"] and not SCALAR:
             floor = floor_of(y, s, b, rate)
-            got, want = np.maximum(got, floor[:, None]), np.maximum(want, floor)
-        table.add("log-mel" if b["log"] else "mel", error_of(got, want.T), f"{name} {s} {b}")
+        for dump, table in twins:
+            got, wanted = dump(y, "mel", s, b, rate).reshape(-1, b["mels"]), want
+            if b["log"] and not dump.is_scalar:
+                got, wanted = np.maximum(got, floor[:, None]), np.maximum(want, floor)
+            table.add("log-mel" if b["log"] else "mel", error_of(got, wanted.T), f"{name} {s} {b}")
 
 
-def check_frames(dump, table, name, y):
+def check_frames(twins, name, y):
     for (window, hop), center in itertools.product(FRAME_SETS, (True, False)):
         if not center and len(y) < window:
             continue
         s = spectral(window, hop, center=center)
-        want = librosa.feature.rms(y=y, frame_length=window, hop_length=hop, center=center)[0]
-        table.add("rms", error_of(dump(y, "rms", s), want), f"{name} {s}")
-        want = librosa.feature.zero_crossing_rate(y, frame_length=window, hop_length=hop, center=center)[0]
-        table.add("zero_crossing", error_of(dump(y, "zero_crossing", s), want), f"{name} {s}")
+        power = librosa.feature.rms(y=y, frame_length=window, hop_length=hop, center=center)[0]
+        crossings = librosa.feature.zero_crossing_rate(y, frame_length=window, hop_length=hop, center=center)[0]
+        for dump, table in twins:
+            table.add("rms", error_of(dump(y, "rms", s), power), f"{name} {s}")
+            table.add("zero_crossing", error_of(dump(y, "zero_crossing", s), crossings), f"{name} {s}")
 
 
-def check_mixdown(dump, table, name, x):
+def check_mixdown(twins, name, x):
     """x is [N][C], as soundfile reads it; librosa.load hands its transposed view to to_mono, or mono as one row."""
-    got = dump.run(x, ["mixdown", x.shape[1]])
-    same = got.tobytes() == np.ascontiguousarray(librosa.to_mono(x.T if x.shape[1] > 1 else x[:, 0])).tobytes()
-    table.add("mixdown", 0.0 if same else np.inf, f"{name} {x.shape[1]} channels")
+    want = np.ascontiguousarray(librosa.to_mono(x.T if x.shape[1] > 1 else x[:, 0])).tobytes()
+    for dump, table in twins:
+        same = dump.run(x, ["mixdown", x.shape[1]]).tobytes() == want
+        table.add("mixdown", 0.0 if same else np.inf, f"{name} {x.shape[1]} channels")
 
 
 def generated():
@@ -227,13 +249,14 @@ def main():
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    dump, table, heard = Dump(args.dump), Table(args.verbose), 0
+    twins = [(Dump(args.dump), Table(args.verbose)), (Dump(args.dump, "scalar"), Table(args.verbose))]
+    heard = 0
     for name, y in generated():
         y = y.astype(np.float32)
-        check_spectra(dump, table, name, y, 22050)
-        check_frames(dump, table, name, y)
+        check_spectra(twins, name, y, 22050)
+        check_frames(twins, name, y)
         if name not in ("short",):
-            check_bands(dump, table, name, y, 22050)
+            check_bands(twins, name, y, 22050)
     for path in audio_files(args.data, args.files):
         try:
             with soundfile.SoundFile(path) as f:
@@ -244,16 +267,19 @@ def main():
             continue
         heard += 1
         y = np.ascontiguousarray(librosa.to_mono(x.T))
-        check_mixdown(dump, table, path.name, x)
-        check_spectra(dump, table, path.name, y, rate)
-        check_frames(dump, table, path.name, y)
+        check_mixdown(twins, path.name, x)
+        check_spectra(twins, path.name, y, rate)
+        check_frames(twins, path.name, y)
         if rate >= 8000:
-            check_bands(dump, table, path.name, y, rate)
+            check_bands(twins, path.name, y, rate)
     rng = np.random.default_rng(8)
     for channels in (1, 2, 3, 6, 8, 9, 16, 127, 129, 300, 1024):
-        check_mixdown(dump, table, "noise", rng.standard_normal((2000, channels)).astype(np.float32))
-        check_mixdown(dump, table, "negative zeros", np.full((10, channels), -0.0, np.float32))
-    good = table.verdict()
+        check_mixdown(twins, "noise", rng.standard_normal((2000, channels)).astype(np.float32))
+        check_mixdown(twins, "negative zeros", np.full((10, channels), -0.0, np.float32))
+    good = True
+    for dump, table in twins:
+        dump.close()
+        good &= table.verdict(dump.name)
     print(f"librosa {librosa.__version__}, {heard} files")
     return 0 if good else 1
 

@@ -26,6 +26,16 @@ def test_every_row_is_there():
     assert not tool.missing(readme()), f"no row of {tool.missing(readme())}; to mend: tools/error-table"
 
 
+def test_every_row_has_a_program_that_prints_it():
+    said = ""
+    for name in tool.programs_of_twins():
+        with open(os.path.join(ROOT, "tests", "kernels", f"test_{name}.c"), encoding="utf-8") as stream:
+            said += stream.read()
+    for row in ("conv", "conv_transpose", "dconv", "moments", "attention", "maps_from_complex", "complex_from_maps"):
+        assert f'"    {row}: ' in said, row
+    assert {"norms", "frames", "search"} <= set(tool.programs_of_twins())
+
+
 def test_a_row_that_is_gone_is_missed():
     lines = [line for line in readme().split("\n") if not line.startswith("| hpss |")]
     assert tool.missing("\n".join(lines)) == ["hpss"]

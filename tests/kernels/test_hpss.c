@@ -64,7 +64,7 @@ static double error_of(struct exec *ex, size_t c, bool silent_half)
     const struct hpss_params *const p = &cases[c].p;
     const int64_t frames = cases[c].frames, bins = cases[c].bins, n = frames * bins, offset[2] = {0, frames};
     float *const x = malloc((size_t)n * 2 * sizeof *x);
-    double *const m = malloc((size_t)n * sizeof *m), *const want = malloc((size_t)n * 2 * sizeof *want), worst = 0;
+    double *const m = calloc((size_t)n, sizeof *m), *const want = calloc((size_t)n * 2, sizeof *want), worst = 0;
     uint64_t seed = c;
     subject_noise(&seed, x, 2 * n);
     for (int64_t i = 0; i < 2 * n && silent_half; i++)
@@ -140,6 +140,44 @@ TEST(rows_stand_alone)
     CHECK_OK(run(ex, &p, &first, NULL, &single));
     CHECK_OK(run(ex, &p, &first, NULL, NULL));
     exec_destroy(&ex);
+}
+
+/* Parts of a batch go to threads wherever their rows end. */
+TEST(threads_change_nothing)
+{
+    enum { F = 37, T = 700, FLOATS = T * F * 2 };
+    if (subject_backend() != BACKEND_CPU)
+        return; /* a device has threads of its own */
+    struct exec *one = subject_exec(), *five = NULL;
+    const struct exec_options options = {.isa = subject_isa(), .threads = 5, .ops = ops_cpu(subject_isa())};
+    CHECK_OK(exec_create(&options, &five));
+    float *const x = malloc(FLOATS * sizeof *x);
+    struct guarded a[2] = {guarded_open(FLOATS), guarded_open(FLOATS)};
+    struct guarded b[2] = {guarded_open(FLOATS), guarded_open(FLOATS)};
+    uint64_t seed = 5;
+    REQUIRE(x && five);
+    subject_noise(&seed, x, FLOATS);
+    const struct hpss_params p = {31, 31, 2, 2, 2};
+    const int64_t offset[6] = {0, 1, 1, 400, 410, T};
+    const struct ragged in = {.data = x, .dtype = DTYPE_C64, .channels = F, .offset = offset, .rows = 5, .total = T};
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct ragged h = in, q = in;
+        x[200 * F * 2] = damaged ? NAN : 1; /* in the row of 399 frames, which several threads share */
+        h.data = a[0].data, q.data = a[1].data;
+        CHECK_OK(hpss(one, &p, &in, &h, &q));
+        h.data = b[0].data, q.data = b[1].data;
+        CHECK_OK(hpss(five, &p, &in, &h, &q));
+        for (int k = 0; k < 2; k++) {
+            CHECK(compare_bits(a[k].data, b[k].data, FLOATS * sizeof *x) && guarded_intact(&b[k]));
+            CHECK(isfinite(b[k].data[0]) && isfinite(b[k].data[FLOATS - 1]));
+            CHECK(isnan(b[k].data[1 * F * 2]) == damaged && isnan(b[k].data[399 * F * 2]) == damaged);
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        guarded_close(&a[k]), guarded_close(&b[k]);
+    free(x);
+    exec_destroy(&one);
+    exec_destroy(&five);
 }
 
 TEST(front_refuses)

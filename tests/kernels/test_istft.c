@@ -170,6 +170,34 @@ TEST(not_finite_frames_reach_their_samples)
     exec_destroy(&ex);
 }
 
+/* Rows go to threads. */
+TEST(threads_change_nothing)
+{
+    enum { BINS = 65, T = 70, SAMPLES = 2400 };
+    if (subject_backend() != BACKEND_CPU)
+        return; /* a device has threads of its own */
+    struct exec *one = subject_exec(), *three = NULL;
+    const struct exec_options options = {.isa = subject_isa(), .threads = 3, .ops = ops_cpu(subject_isa())};
+    CHECK_OK(exec_create(&options, &three));
+    REQUIRE(three);
+    const struct stft_params p = {.frame = {128, 32, true}};
+    const int64_t xo[6] = {0, 1, 1, 30, 60, T}, yo[6] = {0, 20, 21, 1000, 2000, SAMPLES};
+    static float x[T * BINS * 2];
+    uint64_t seed = 8;
+    subject_noise(&seed, x, T * BINS * 2);
+    struct guarded a = guarded_open(SAMPLES), b = guarded_open(SAMPLES);
+    const struct ragged in = {.data = x, .dtype = DTYPE_C64, .channels = BINS, .offset = xo, .rows = 5, .total = T};
+    struct ragged y = {.data = a.data, .channels = 1, .offset = yo, .rows = 5, .total = SAMPLES};
+    CHECK_OK(istft(one, &p, &in, &y));
+    y.data = b.data;
+    CHECK_OK(istft(three, &p, &in, &y));
+    CHECK(compare_bits(a.data, b.data, SAMPLES * sizeof(float)) && guarded_intact(&b) && isfinite(b.data[0]));
+    CHECK(exec_arena(three)->used == 0 && exec_arena(three)->high <= 3 * istft_work_bytes(three, &p));
+    guarded_close(&a), guarded_close(&b);
+    exec_destroy(&one);
+    exec_destroy(&three);
+}
+
 TEST(rows_and_errors)
 {
     struct exec *ex = subject_exec();

@@ -120,6 +120,52 @@ def refuses(kind: type, word: str, call) -> None:
         raise AssertionError(f"nothing was raised about {word}")
 
 
+def the_queue() -> None:
+    """What conformance does not ask: names, tables and times as Python has them, and errors as exceptions."""
+    import datetime
+
+    import wavemill
+
+    with tempfile.TemporaryDirectory() as home:
+        speech = os.path.join(DATA, "speech_mono_16k.wav")
+        try:
+            wavemill.Client(home)
+        except wavemill.NoScheduler as error:
+            assert "wavemill serve" in str(error)
+        with wavemill.Client(home, start=True) as client:
+            made = client.submit("analyze", [speech, os.fsencode(speech), {"path": "/not/there.wav"}], name="zwölf", priority=-3,
+                                 params={"features": ["rms", "zcr"], "statistics": True, "n_fft": 1024})
+            assert (made.items, made.known) == (3, False)
+            outcomes = {o["index"]: o for o in client.watch(made.job)}
+            result = outcomes[0]["result"]
+            assert outcomes[0]["path"] == os.path.abspath(os.fsencode(speech)) and result["n_fft"] == 1024 and result["rate_hz"] == 16000
+            assert 0 < result["rms"] < result["peak"] <= 1 and [s["name"] for s in result["series"]] == ["rms", "zero_crossing_rate"]
+            assert all(len(s["statistics"]) == 10 * 4 * s["values"] for s in result["series"]) and result["warnings"] == []
+            assert outcomes[1]["result"]["from_store"] or outcomes[1]["result"]["hash"] == result["hash"]
+            assert outcomes[2]["state"] == "dead" and outcomes[2]["failure"] == "INPUT" and outcomes[2]["message"]
+            assert [o["index"] for o in client.dead(made.job)] == [2]
+            shown = client.show(made.job)
+            assert shown["name"] == "zwölf" and shown["state"] == "done" and (shown["done"], shown["dead"]) == (2, 1)
+            later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+            waits = client.submit("noop", [None], start_after=later, key="a key of more than sixteen bytes").job
+            assert client.show(waits)["start_unix_ms"] == int(1000 * later.timestamp())
+            assert client.submit("noop", [None], start_after=later, key="a key of more than sixteen bytes").known
+            assert [j["id"] for j in client.jobs()] == [made.job, waits] and [j["id"] for j in client.jobs(states=["queued"])] == [waits]
+            assert client.cancel(waits)["state"] == "cancelled" and client.stats()["workers"][0]["device"] == "cpu"
+            refuses(ValueError, "sleeps", lambda: client.submit("noop", params={"sleeps": 1}))
+            refuses(ValueError, "chroma", lambda: client.submit("chroma", params={"x": 1}))
+            refuses(ValueError, "70000", lambda: client.submit("noop", params=b"x" * 70000))
+            refuses(ValueError, "asleep", lambda: next(client.jobs(states=["asleep"])))
+            for job, call, reason in ((99, client.show, "not_found"), (waits, client.retry, "state")):
+                try:
+                    call(job)
+                except wavemill.Refused as error:
+                    assert error.reason == reason, error.reason
+                else:
+                    raise AssertionError(f"{reason} was not raised")
+        refuses(ValueError, "closed", lambda: client.show(1))
+
+
 def bad_arguments() -> None:
     import numpy as np
     import wavemill
@@ -192,7 +238,7 @@ def door() -> None:
     print(f"    wavemill.mel of 1 s: {1e6 * outer:.1f} us, the C call {1e6 * inner:.1f} us: {outer / inner:.2f}x")
 
 
-CASES = [librosa_numbers, rows_and_threads, equal_bytes_to_the_command, bad_arguments, documentation, door]
+CASES = [librosa_numbers, rows_and_threads, equal_bytes_to_the_command, the_queue, bad_arguments, documentation, door]
 
 
 def main() -> None:

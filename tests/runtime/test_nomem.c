@@ -2,6 +2,7 @@
  * try works. The linker puts the functions here in front of the C library's (--wrap). */
 #include "arena.h"
 #include "audio.h"
+#include "audio_write.h"
 #include "exec.h"
 #include "kinds.h"
 #include "objects.h"
@@ -274,6 +275,36 @@ static int decode_stream(void)
     audio_close(&a);
     close(fd);
     return code;
+}
+
+static int encode_file(enum audio_container container)
+{
+    const struct audio_format f = {.container = container};
+    const float x[16] = {0.5f};
+    struct audio_writer *w = NULL;
+    const int fd = open("made", O_WRONLY | O_CREAT, 0600);
+    int code = audio_write_open(fd, &f, 8000, 1, 16, &w);
+    if (!code)
+        code = audio_write(w, x, 16);
+    const int closed = audio_write_close(&w);
+    close(fd);
+    return code ? code : closed;
+}
+
+static int encode_wav(void)
+{
+    return encode_file(AUDIO_WAV);
+}
+
+static int encode_ogg(void)
+{
+    return encode_file(AUDIO_OGG);
+}
+
+TEST(audio_write)
+{
+    each_failure(encode_wav, 3);
+    each_failure(encode_ogg, 4);
 }
 
 TEST(audio)

@@ -1,4 +1,5 @@
 #include "objects.h"
+#include "objects_spool.h"
 #include "test.h"
 
 #include <fcntl.h>
@@ -246,4 +247,83 @@ TEST(things_in_the_way)
     CHECK(unlink(folder) == 0 && mkdir(folder, 0700) == 0 && mkdir(path_of(&h), 0700) == 0);
     CHECK_CODE(objects_open("o", &h, true, &fd, &bytes), STATUS_IO);
     CHECK(fd == -1);
+}
+
+/* ---- in pieces ---- */
+
+TEST(an_object_that_comes_in_pieces)
+{
+    static const struct {
+        const char *first, *second; /* of "hello world" */
+        uint64_t size;
+        int written, finished; /* codes: of the second piece, of the end */
+    } cases[] = {
+        {"hello ", "world", 11, STATUS_OK, STATUS_OK},
+        {"hello ", "worlD", 11, STATUS_OK, STATUS_FORMAT},    /* other bytes */
+        {"hello ", "worl", 11, STATUS_OK, STATUS_FORMAT},     /* too few */
+        {"hello ", "world!", 11, STATUS_ARGUMENT, STATUS_OK}, /* too many: nothing of them is written */
+        {"hello ", "world", 12, STATUS_OK, STATUS_FORMAT},    /* fewer than were announced */
+    };
+    struct hash name;
+    hash_bytes("hello world", 11, &name);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[8], path[128], hex[HASH_HEX];
+        struct objects_spool *s = NULL;
+        snprintf(folder, sizeof folder, "s%zu", i);
+        hash_hex(&name, hex);
+        snprintf(path, sizeof path, "%s/%.2s/%s", folder, hex, hex);
+        CHECK_OK(objects_spool_begin(folder, &name, cases[i].size, &s));
+        CHECK_OK(objects_spool_write(s, cases[i].first, strlen(cases[i].first)));
+        CHECK(objects_spool_offset(s) == 6 && access(path, F_OK) != 0);
+        CHECK_CODE(objects_spool_write(s, cases[i].second, strlen(cases[i].second)), cases[i].written);
+        if (cases[i].written) {
+            CHECK(objects_spool_offset(s) == 6);
+            CHECK_OK(objects_spool_write(s, "world", 5));
+        }
+        CHECK_CODE(objects_spool_finish(&s, i % 2), cases[i].finished);
+        int fd = -1;
+        uint64_t bytes = 0;
+        CHECK(s == NULL);
+        CHECK_CODE(objects_open(folder, &name, true, &fd, &bytes), cases[i].finished ? STATUS_NOT_FOUND : STATUS_OK);
+        if (fd >= 0)
+            close(fd);
+        snprintf(path, sizeof path, "%s/spool", folder);
+        CHECK(rmdir(path) == 0); /* empty */
+    }
+}
+
+TEST(an_object_that_is_looked_at_in_pieces)
+{
+    struct hash name;
+    struct objects_check *c = NULL;
+    bool over = true;
+    mkdir("o", 0700);
+    CHECK_OK(put_text("hello world", &name));
+    CHECK_OK(objects_check_begin("o", &name, &c));
+    CHECK_OK(objects_check_step(c, 1, &over));
+    CHECK(!over);
+    CHECK_OK(objects_check_step(c, 1, &over));
+    CHECK(over);
+    objects_check_end(&c);
+    const int fd = open(path_of(&name), O_WRONLY);
+    CHECK(pwrite(fd, "w", 1, 0) == 1 && close(fd) == 0);
+    CHECK_OK(objects_check_begin("o", &name, &c));
+    CHECK_CODE(objects_check_step(c, 100, &over), STATUS_DAMAGED);
+    CHECK(!over);
+    objects_check_end(&c);
+    CHECK_OK(objects_put_aside("o", &name));
+    CHECK_CODE(objects_check_begin("o", &name, &c), STATUS_NOT_FOUND);
+    CHECK_CODE(objects_touch("o", &name), STATUS_NOT_FOUND);
+}
+
+TEST(what_killed_writers_left_goes)
+{
+    struct objects_spool *s = NULL;
+    struct hash name = {{1}};
+    CHECK_OK(objects_spool_begin("k", &name, 5, &s));
+    objects_spool_clear("k", 3600);
+    CHECK(rmdir("k/spool") != 0); /* young: it may be in use */
+    objects_spool_clear("k", 0);
+    CHECK(rmdir("k/spool") == 0);
+    objects_spool_drop(&s);
 }

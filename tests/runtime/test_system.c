@@ -51,7 +51,15 @@ TEST(hashes_have_known_values)
     uint8_t small[16];
     uint64_t bytes = 7;
     CHECK_CODE(hash_file(-1, &h, &bytes), STATUS_IO);
+    CHECK_CODE(hash_file_sha256(-1, &h, &bytes), STATUS_IO);
     CHECK(bytes == 7);
+    char hex[HASH_HEX];
+    const int fd = open("abc", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(write(fd, "abc", 3) == 3);
+    CHECK_OK(hash_file_sha256(fd, &h, &bytes)); /* FIPS 180-2, appendix B.1 */
+    hash_hex(&h, hex);
+    CHECK(bytes == 3 && strcmp(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") == 0);
+    close(fd);
     hash_short("abc", 3, small); /* BLAKE2b-128, which is not a cut BLAKE2b-256 */
     CHECK(memcmp(small, "\xcf\x4a\xb7\x91\xc6\x2b\x8d\x2b\x21\x09\xc9\x02\x75\x28\x78\x16", 16) == 0);
 }

@@ -18,17 +18,23 @@ void rig_close(struct rig *r)
     queue_destroy(&r->queue);
 }
 
-int rig_apply(struct rig *r, const struct queue_event *e)
+/* What it makes the queue say comes behind what was said before. */
+static int apply_more(struct rig *r, const struct queue_event *e)
 {
     struct queue_event event = *e;
-    event.unix_ms = r->now_ms + 1000000;
-    queue_actions_clear(&r->actions);
+    event.unix_ms = r->now_ms + RIG_WALL_MS + r->wall_jump_ms;
     r->code = queue_apply(r->queue, r->now_ms, &event, &r->actions);
     if (!r->unchecked && queue_check(r->queue)) {
         test_report(false, status_where(), 0, "after event %d: %s", (int)e->type, status_message());
         test_stop();
     }
     return r->code;
+}
+
+int rig_apply(struct rig *r, const struct queue_event *e)
+{
+    queue_actions_clear(&r->actions);
+    return apply_more(r, e);
 }
 
 const struct queue_action *rig_action(const struct rig *r, enum queue_action_type type)
@@ -74,10 +80,17 @@ uint64_t rig_submit(struct rig *r, struct rig_job job)
 {
     struct wire_buffer items = {0};
     const struct message_submit m = {.kind = wire_str(job.kind ? job.kind : "noop"),
-                                     .params = wire_str("params"),
                                      .name = wire_str("name"),
                                      .priority = job.priority,
                                      .max_attempts = job.max_attempts,
+                                     .backoff_ms = job.backoff_ms ? job.backoff_ms : 1,
+                                     .key = wire_str(job.key),
+                                     .start_unix_ms = job.start_unix_ms,
+                                     .deadline_unix_ms = job.deadline_unix_ms,
+                                     .attempt_ms = job.attempt_ms,
+                                     .stall_ms = job.stall_ms,
+                                     .device_bytes = job.device_bytes,
+                                     .params = job.params ? wire_str(job.params) : wire_str("params"),
                                      .cancel_on_disconnect = job.cancel_on_disconnect,
                                      .sealed = !job.open,
                                      .items = items_of(&items, 0, job.items, job.path_bytes)};
@@ -99,8 +112,47 @@ int rig_add(struct rig *r, uint64_t job, uint64_t first, uint32_t count, bool se
 
 int rig_cancel(struct rig *r, uint64_t job)
 {
-    rig_apply(r, &(struct queue_event){.type = QUEUE_CANCEL, .cancel = &(struct message_job_ref){job}});
+    rig_apply(r, &(struct queue_event){.type = QUEUE_CANCEL, .job = &(struct message_job_ref){job}});
     return rig_refused(r);
+}
+
+static struct wire_list tokens_of(struct wire_buffer *b, const uint64_t *tokens, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        REQUIRE(wire_append_uint(b, tokens[i]) == STATUS_OK);
+    return wire_list_of(b, count);
+}
+
+int rig_retry(struct rig *r, uint64_t job, const uint64_t *indexes, uint32_t count)
+{
+    struct wire_buffer b = {0};
+    const struct message_retry m = {job, tokens_of(&b, indexes, count)};
+    rig_apply(r, &(struct queue_event){.type = QUEUE_RETRY, .retry = &m});
+    wire_free(&b);
+    return rig_refused(r);
+}
+
+int rig_control(struct rig *r, enum queue_event_type type, uint64_t job)
+{
+    rig_apply(r, &(struct queue_event){.type = type, .job = &(struct message_job_ref){job}});
+    return rig_refused(r);
+}
+
+int rig_priority(struct rig *r, uint64_t job, int priority)
+{
+    const struct message_priority m = {job, priority};
+    rig_apply(r, &(struct queue_event){.type = QUEUE_PRIORITY, .priority = &m});
+    return rig_refused(r);
+}
+
+int rig_checkpoint(struct rig *r, uint64_t worker, uint64_t token, uint8_t name, double progress)
+{
+    uint8_t object[LIMIT_OBJECT];
+    memset(object, name, sizeof object);
+    const struct message_checkpoint m = {token, {object, sizeof object}, progress};
+    rig_apply(r, &(struct queue_event){.type = QUEUE_CHECKPOINT, .worker = worker, .checkpoint = &m});
+    const struct queue_action *a = rig_action(r, QUEUE_SAVED);
+    return a ? rig_entry(r, a, 0)->verdict : 0;
 }
 
 void rig_session_gone(struct rig *r, uint64_t session)
@@ -112,13 +164,6 @@ void rig_tick(struct rig *r, int64_t ms)
 {
     r->now_ms += ms;
     rig_apply(r, &(struct queue_event){.type = QUEUE_TICK});
-}
-
-static struct wire_list tokens_of(struct wire_buffer *b, const uint64_t *tokens, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        REQUIRE(wire_append_uint(b, tokens[i]) == STATUS_OK);
-    return wire_list_of(b, count);
 }
 
 uint64_t rig_ready(struct rig *r, uint64_t worker, const char *name, uint64_t pid, const char *kinds,
@@ -143,6 +188,21 @@ uint64_t rig_ready(struct rig *r, uint64_t worker, const char *name, uint64_t pi
     return a ? a->worker : 0;
 }
 
+uint64_t rig_ready_on(struct rig *r, const char *name, uint64_t pid, const char *device, uint64_t bytes)
+{
+    struct wire_buffer kinds = {0};
+    REQUIRE(wire_append_str(&kinds, "noop") == STATUS_OK);
+    const struct message_ready m = {.name = wire_str(name),
+                                    .pid = pid,
+                                    .kinds = wire_list_of(&kinds, 1),
+                                    .device_id = wire_str(device),
+                                    .device_bytes = bytes};
+    rig_apply(r, &(struct queue_event){.type = QUEUE_READY, .ready = &m});
+    wire_free(&kinds);
+    const struct queue_action *a = rig_action(r, QUEUE_ENGAGED);
+    return a ? a->worker : 0;
+}
+
 void rig_take(struct rig *r, uint64_t worker, uint32_t credits)
 {
     rig_apply(r, &(struct queue_event){.type = QUEUE_TAKE, .worker = worker, .take = &(struct message_take){credits}});
@@ -159,7 +219,8 @@ void rig_beat(struct rig *r, uint64_t worker, const uint64_t *tokens, uint32_t c
 {
     struct wire_buffer b = {0};
     for (uint32_t i = 0; i < count; i++)
-        REQUIRE(wire_encode(&beat_entry_schema, &(struct message_beat_entry){tokens[i], progress}, &b) == STATUS_OK);
+        REQUIRE(wire_encode(&beat_entry_schema, &(struct message_beat_entry){.token = tokens[i], .progress = progress},
+                            &b) == STATUS_OK);
     const struct message_beat m = {wire_list_of(&b, count)};
     rig_apply(r, &(struct queue_event){.type = QUEUE_BEAT, .worker = worker, .beat = &m});
     wire_free(&b);
@@ -175,8 +236,15 @@ int rig_report(struct rig *r, uint64_t worker, uint64_t token, enum failure_clas
                                                .result = {result, result_bytes}};
     REQUIRE(wire_encode(&report_entry_schema, &entry, &b) == STATUS_OK);
     const struct message_report m = {wire_list_of(&b, 1)};
+    uint64_t job;
+    uint32_t index, attempt = 0;
     rig_apply(r, &(struct queue_event){.type = QUEUE_REPORT, .worker = worker, .report = &m});
     wire_free(&b);
+    if (failure && !r->code && !r->waits && queue_token(r->queue, token, &job, &index, &attempt) &&
+        rig_show(r, job).waiting) {
+        r->now_ms += INT64_C(1) << (attempt < 9 ? attempt : 9); /* over its backoff, which begins with 1 ms */
+        apply_more(r, &(struct queue_event){.type = QUEUE_TICK});
+    }
     const struct queue_action *a = rig_action(r, QUEUE_COMMITS);
     return a && a->count ? rig_entry(r, a, 0)->verdict : 0;
 }

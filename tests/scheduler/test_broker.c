@@ -1,6 +1,5 @@
 /* The broker in this process, on a thread of its own, with real sockets and raw peers. */
-#include "broker.h"
-#include "peer.h"
+#include "server.h"
 #include "test.h"
 
 #include <math.h>
@@ -8,70 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
-
-struct server {
-    struct broker *broker;
-    struct broker_counts counts; /* at its end */
-    pthread_t thread;
-    int stop_fd, code;
-};
-
-static void *serve(void *argument)
-{
-    struct server *s = argument;
-    s->code = broker_run(s->broker);
-    broker_counts(s->broker, &s->counts);
-    broker_destroy(&s->broker);
-    return NULL;
-}
-
-static void server_start(struct server *s, struct broker_options options)
-{
-    options.run_dir = "run";
-    if (!options.linger_ms)
-        options.linger_ms = -1;
-    s->stop_fd = options.stop_fd = eventfd(0, 0);
-    REQUIRE(broker_create(&options, &s->broker) == STATUS_OK);
-    REQUIRE(pthread_create(&s->thread, NULL, serve, s) == 0);
-}
-
-static void server_stop(struct server *s)
-{
-    const uint64_t one = 1;
-    CHECK(write(s->stop_fd, &one, sizeof one) == sizeof one);
-    pthread_join(s->thread, NULL);
-    close(s->stop_fd);
-}
-
-static void open_both(struct peer_end *client, struct peer_end *worker)
-{
-    REQUIRE(peer_open(client, "run", "client") && peer_open(worker, "run", "worker"));
-    REQUIRE(peer_hello(client, NULL) && peer_ready(worker, "w", "noop", NULL));
-}
-
-static bool send_empty(struct peer_end *p, enum message_type type)
-{
-    return peer_send(p, type, &empty_schema, &(struct message_empty){0});
-}
-
-static bool take(struct peer_end *p, uint64_t credits)
-{
-    return peer_send(p, MESSAGE_TAKE, &take_schema, &(struct message_take){credits});
-}
-
-/* The leases of the GRANT that comes next; how many. */
-static uint32_t granted(struct peer_end *p, struct message_lease *leases, uint32_t most)
-{
-    struct message_grant m = {0};
-    uint32_t n = 0;
-    if (peer_receive(p, 2000) != MESSAGE_GRANT || p->packet.header.seq != p->seq || !peer_decode(p, &grant_schema, &m))
-        return 0;
-    while (n < most && wire_next(&m.leases, &lease_schema, &leases[n]))
-        n++;
-    return n;
-}
 
 static bool report(struct peer_end *p, uint64_t token, uint64_t failure)
 {
@@ -82,22 +18,6 @@ static bool report(struct peer_end *p, uint64_t token, uint64_t failure)
     const bool sent = encoded && peer_send(p, MESSAGE_REPORT, &report_schema, &m);
     wire_free(&b);
     return sent;
-}
-
-static uint64_t verdict(struct peer_end *p, enum message_type type, uint64_t token)
-{
-    struct message_verdicts m = {0};
-    struct message_verdict v = {0};
-    if (peer_receive(p, 2000) != (int)type || !peer_decode(p, &verdicts_schema, &m) || m.verdicts.count != 1 ||
-        !wire_next(&m.verdicts, &verdict_schema, &v) || v.token != token)
-        return 0;
-    return v.verdict;
-}
-
-static bool watch(struct peer_end *p, uint64_t job, uint64_t cursor, uint64_t wait_ms)
-{
-    const struct message_watch m = {.job = job, .cursor = cursor, .wait_ms = wait_ms, .with_path = true};
-    return peer_send(p, MESSAGE_WATCH, &watch_schema, &m);
 }
 
 static bool page(struct peer_end *p, int wait_ms, uint32_t count, uint64_t state)
@@ -115,24 +35,23 @@ TEST(hello_comes_first)
     struct message_welcome first = {0}, second = {0};
     server_start(&s, (struct broker_options){0});
     CHECK(peer_open(&client, "run", "client") && peer_open(&worker, "run", "worker"));
-    CHECK(send_empty(&client, MESSAGE_PING) && peer_gets_error(&client, ERROR_SESSION));
-    CHECK(send_empty(&client, MESSAGE_BYE) && peer_receive(&client, 50) == 0);
+    CHECK(peer_send_empty(&client, MESSAGE_PING) && peer_gets_error(&client, ERROR_SESSION));
+    CHECK(peer_send_empty(&client, MESSAGE_BYE) && peer_receive(&client, 50) == 0);
     CHECK(peer_hello(&client, &first) && peer_hello(&client, &second));
     CHECK(first.session && first.session == second.session && first.epoch && first.body_max == 1 << 20);
     CHECK(first.beat_ms == 1000 && first.session_timeout_ms == 5000 && first.list_max == 4096);
-    CHECK(send_empty(&client, MESSAGE_PING) && peer_receive(&client, 2000) == MESSAGE_PONG);
-    CHECK(client.packet.header.seq == client.seq);
-    CHECK(send_empty(&client, MESSAGE_BYE) && send_empty(&client, MESSAGE_STATS));
+    CHECK(peer_in_step(&client));
+    CHECK(peer_send_empty(&client, MESSAGE_BYE) && peer_send_empty(&client, MESSAGE_STATS));
     CHECK(peer_gets_error(&client, ERROR_SESSION));
-    CHECK(take(&worker, 1) && peer_gets_error(&worker, ERROR_SESSION));
-    CHECK(send_empty(&worker, MESSAGE_PING) && peer_gets_error(&worker, ERROR_SESSION));
+    CHECK(peer_take(&worker, 1) && peer_gets_error(&worker, ERROR_SESSION));
+    CHECK(peer_send_empty(&worker, MESSAGE_PING) && peer_gets_error(&worker, ERROR_SESSION));
     CHECK(report(&worker, 1, 0) && peer_gets_error(&worker, ERROR_SESSION));
-    CHECK(send_empty(&worker, MESSAGE_LEAVE) && peer_receive(&worker, 50) == 0);
+    CHECK(peer_send_empty(&worker, MESSAGE_LEAVE) && peer_receive(&worker, 50) == 0);
     CHECK(peer_ready(&worker, "w", "noop", NULL) && peer_ready(&worker, "w", "noop", NULL));
-    CHECK(send_empty(&worker, MESSAGE_PING) && peer_receive(&worker, 2000) == MESSAGE_PONG);
+    CHECK(peer_in_step(&worker));
+    server_stop(&s); /* first: it soon notices that a worker's connection has ended, and counts it no more */
     peer_close(&client);
     peer_close(&worker);
-    server_stop(&s);
     CHECK(s.code == STATUS_OK && s.counts.workers == 1);
 }
 
@@ -192,7 +111,7 @@ TEST(broken_messages_are_answered)
     CHECK(peer_hello(&client, NULL));
     CHECK(peer_send_raw(&client, (const void *[]){"WML\x01", submit, bomb}, (size_t[]){4, 8, sizeof bomb}, 3));
     CHECK(peer_gets_error(&client, ERROR_BODY));
-    CHECK(send_empty(&client, MESSAGE_PING) && peer_receive(&client, 2000) == MESSAGE_PONG);
+    CHECK(peer_in_step(&client));
     peer_close(&client);
     server_stop(&s);
     CHECK(s.counts.bad_messages == (uint64_t)count + 1);
@@ -204,8 +123,8 @@ TEST(noise_on_both_sockets_harms_nobody)
     struct peer_end noise[2], client, worker;
     uint64_t seed = 5;
     static uint8_t bytes[3000];
-    server_start(&s, (struct broker_options){0});
-    open_both(&client, &worker);
+    server_start(&s, server_patient);
+    server_open_both(&client, &worker);
     CHECK(peer_open(&noise[0], "run", "client") && peer_open(&noise[1], "run", "worker"));
     CHECK(peer_hello(&noise[0], NULL) && peer_ready(&noise[1], "noise", "other", NULL));
     for (int i = 0; i < 4000; i++) {
@@ -223,13 +142,13 @@ TEST(noise_on_both_sockets_harms_nobody)
     }
     const uint64_t job = peer_submit(&client, "noop", 1, true);
     struct message_lease lease = {0};
-    CHECK(job && take(&worker, 1) && granted(&worker, &lease, 1) == 1);
-    CHECK(report(&worker, lease.token, 0) && verdict(&worker, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
+    CHECK(job && peer_take(&worker, 1) && peer_granted(&worker, &lease, 1) == 1);
+    CHECK(report(&worker, lease.token, 0) && peer_verdict(&worker, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
     /* A frame above the limit ends the connection it came over, and nothing else. */
     static uint8_t large[WIRE_BODY_MAX + 1];
     const uint8_t head[8] = {MESSAGE_SUBMIT};
     CHECK(peer_send_raw(&noise[0], (const void *[]){"WML\x01", head, large}, (size_t[]){4, 8, sizeof large}, 3));
-    CHECK(send_empty(&client, MESSAGE_PING) && peer_receive(&client, 2000) == MESSAGE_PONG);
+    CHECK(peer_in_step(&client));
     peer_close(&noise[0]);
     peer_close(&noise[1]);
     peer_close(&client);
@@ -248,40 +167,41 @@ TEST(a_job_over_the_wire)
     struct message_server stats = {0};
     struct message_accepted accepted = {0};
     struct wire_buffer items = {0};
-    server_start(&s, (struct broker_options){0});
-    open_both(&client, &worker);
-    CHECK(take(&worker, 8) && peer_receive(&worker, 50) == 0); /* waits */
+    server_start(&s, server_patient);
+    server_open_both(&client, &worker);
+    CHECK(peer_take(&worker, 8) && peer_receive(&worker, 50) == 0); /* waits */
     const uint64_t id = peer_submit(&client, "noop", 2, false);
-    CHECK(id == 1 && granted(&worker, leases, 8) == 2 && leases[1].index == 1 && leases[1].attempt == 1);
+    CHECK(id == 1 && peer_granted(&worker, leases, 8) == 2 && leases[1].index == 1 && leases[1].attempt == 1);
     CHECK(leases[0].path.bytes == 49);
     CHECK_OK(wire_encode(&item_schema, &(struct message_item){.path = wire_str("/x")}, &items));
     const struct message_add add = {.job = id, .first = 2, .items = wire_list_of(&items, 1), .sealed = true};
-    CHECK(peer_send(&client, MESSAGE_ADD, &add_schema, &add) && peer_receive(&client, 2000) == MESSAGE_ACCEPTED);
+    CHECK(peer_send(&client, MESSAGE_ADD, &add_schema, &add) &&
+          peer_receive(&client, PEER_PATIENCE_MS) == MESSAGE_ACCEPTED);
     CHECK(peer_decode(&client, &accepted_schema, &accepted) && accepted.items == 3);
     CHECK(report(&worker, leases[0].token, 0));
-    CHECK(verdict(&worker, MESSAGE_COMMITS, leases[0].token) == COMMIT_COMMITTED);
-    CHECK(watch(&client, id, 0, 0) && page(&client, 2000, 1, JOB_ACTIVE));
+    CHECK(peer_verdict(&worker, MESSAGE_COMMITS, leases[0].token) == COMMIT_COMMITTED);
+    CHECK(peer_watch(&client, id, 0, 0) && page(&client, PEER_PATIENCE_MS, 1, JOB_ACTIVE));
     CHECK(peer_send(&client, MESSAGE_SHOW, &job_ref_schema, &(struct message_job_ref){id}));
-    CHECK(peer_receive(&client, 2000) == MESSAGE_JOB && peer_decode(&client, &job_schema, &job));
+    CHECK(peer_receive(&client, PEER_PATIENCE_MS) == MESSAGE_JOB && peer_decode(&client, &job_schema, &job));
     CHECK(job.queued == 1 && job.leased == 1 && job.done == 1 && job.submitted_unix_ms > 1700000000000);
     CHECK(peer_send(&client, MESSAGE_LIST, &list_schema, &(struct message_list){0}));
-    CHECK(peer_receive(&client, 2000) == MESSAGE_JOBS && peer_decode(&client, &jobs_schema, &jobs));
+    CHECK(peer_receive(&client, PEER_PATIENCE_MS) == MESSAGE_JOBS && peer_decode(&client, &jobs_schema, &jobs));
     CHECK(jobs.jobs.count == 1 && !jobs.more);
-    CHECK(send_empty(&client, MESSAGE_STATS) && peer_receive(&client, 2000) == MESSAGE_SERVER);
+    CHECK(peer_send_empty(&client, MESSAGE_STATS) && peer_receive(&client, PEER_PATIENCE_MS) == MESSAGE_SERVER);
     CHECK(peer_decode(&client, &server_schema, &stats) && stats.jobs == 1 && stats.leased == 1 && stats.clients == 1);
     CHECK(stats.resident_bytes > 1000000 && stats.workers.count == 1);
     /* CANCEL takes the leased item away from its worker, unasked. */
     CHECK(peer_send(&client, MESSAGE_CANCEL, &job_ref_schema, &(struct message_job_ref){id}));
-    CHECK(peer_receive(&client, 2000) == MESSAGE_JOB && peer_decode(&client, &job_schema, &job));
+    CHECK(peer_receive(&client, PEER_PATIENCE_MS) == MESSAGE_JOB && peer_decode(&client, &job_schema, &job));
     CHECK(job.state == JOB_CANCELLED && job.cancelled == 2 && job.progress >= 1);
-    CHECK(verdict(&worker, MESSAGE_VERDICTS, leases[1].token) == VERDICT_ABORT && worker.packet.header.seq == 0);
+    CHECK(peer_verdict(&worker, MESSAGE_VERDICTS, leases[1].token) == VERDICT_ABORT && worker.packet.header.seq == 0);
     CHECK(report(&worker, leases[1].token, 0));
-    CHECK(verdict(&worker, MESSAGE_COMMITS, leases[1].token) == COMMIT_STALE);
+    CHECK(peer_verdict(&worker, MESSAGE_COMMITS, leases[1].token) == COMMIT_STALE);
     for (int type = MESSAGE_CANCEL; type <= MESSAGE_SHOW; type++) {
         CHECK(peer_send(&client, (enum message_type)type, &job_ref_schema, &(struct message_job_ref){99}));
         CHECK(peer_gets_error(&client, ERROR_NOT_FOUND));
     }
-    CHECK(watch(&client, 99, 0, 1000) && peer_gets_error(&client, ERROR_NOT_FOUND));
+    CHECK(peer_watch(&client, 99, 0, 1000) && peer_gets_error(&client, ERROR_NOT_FOUND));
     CHECK(peer_send(&client, MESSAGE_ADD, &add_schema, &(struct message_add){.job = id, .first = 9}));
     CHECK(peer_gets_error(&client, ERROR_STATE));
     wire_free(&items);
@@ -295,122 +215,40 @@ TEST(a_watch_waits_is_replaced_and_ends)
     struct server s = {0};
     struct peer_end client, other, worker;
     struct message_lease lease = {0};
-    server_start(&s, (struct broker_options){0});
-    open_both(&client, &worker);
+    server_start(&s, server_patient);
+    server_open_both(&client, &worker);
     CHECK(peer_open(&other, "run", "client") && peer_hello(&other, NULL));
     const uint64_t id = peer_submit(&client, "noop", 2, true);
-    CHECK(watch(&client, id, 0, 100) && page(&client, 2000, 0, JOB_ACTIVE)); /* time is over */
-    CHECK(watch(&client, id, 0, 60000));
-    CHECK(watch(&client, id, 0, 60000)); /* replaces */
-    CHECK(watch(&other, id, 0, 60000));
+    CHECK(peer_watch(&client, id, 0, 100) && page(&client, PEER_PATIENCE_MS, 0, JOB_ACTIVE)); /* time is over */
+    CHECK(peer_watch(&client, id, 0, 60000));
+    CHECK(peer_watch(&client, id, 0, 60000)); /* replaces */
+    const uint32_t asked = client.seq;
+    CHECK(peer_watch(&other, id, 0, 60000));
+    CHECK(peer_in_step(&client) && peer_in_step(&other)); /* all three wait before there is anything new */
     CHECK(peer_receive(&client, 50) == 0);
-    CHECK(take(&worker, 1) && granted(&worker, &lease, 1) == 1);
+    CHECK(peer_take(&worker, 1) && peer_granted(&worker, &lease, 1) == 1);
     CHECK(peer_receive(&client, 50) == 0); /* a grant is nothing new */
     CHECK(report(&worker, lease.token, 0));
-    CHECK(verdict(&worker, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
-    CHECK(page(&client, 2000, 1, JOB_ACTIVE) && client.packet.header.seq == client.seq);
-    CHECK(page(&other, 2000, 1, JOB_ACTIVE));
+    CHECK(peer_verdict(&worker, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
+    CHECK(page(&client, PEER_PATIENCE_MS, 1, JOB_ACTIVE) && client.packet.header.seq == asked);
+    CHECK(page(&other, PEER_PATIENCE_MS, 1, JOB_ACTIVE));
     CHECK(peer_receive(&client, 50) == 0);
-    CHECK(watch(&client, id, 1, 60000) && watch(&other, id, 1, 60000));
-    CHECK(send_empty(&other, MESSAGE_BYE)); /* its watch goes with it */
-    usleep(100000);
-    CHECK(take(&worker, 1) && granted(&worker, &lease, 1) == 1 && report(&worker, lease.token, FAILURE_INPUT));
-    CHECK(page(&client, 2000, 1, JOB_DONE));
+    CHECK(peer_watch(&client, id, 1, 60000) && peer_watch(&other, id, 1, 60000));
+    CHECK(peer_send_empty(&other, MESSAGE_BYE)); /* its watch goes with it */
+    CHECK(peer_send_empty(&other, MESSAGE_PING) && peer_gets_error(&other, ERROR_SESSION));
+    CHECK(peer_in_step(&client));
+    CHECK(peer_take(&worker, 1) && peer_granted(&worker, &lease, 1) == 1 &&
+          report(&worker, lease.token, FAILURE_INPUT));
+    CHECK(page(&client, PEER_PATIENCE_MS, 1, JOB_DONE));
     CHECK(peer_receive(&other, 50) == 0);
-    CHECK(watch(&client, id, 2, 60000) && page(&client, 2000, 0, JOB_DONE)); /* over: at once */
-    CHECK(watch(&client, peer_submit(&client, "noop", 1, true), 0, 60000));
+    CHECK(peer_watch(&client, id, 2, 60000) && page(&client, PEER_PATIENCE_MS, 0, JOB_DONE)); /* over: at once */
+    CHECK(peer_watch(&client, peer_submit(&client, "noop", 1, true), 0, 60000));
+    CHECK(peer_in_step(&client)); /* it waits when the scheduler ends */
     peer_close(&client);
     peer_close(&other);
     peer_close(&worker);
     server_stop(&s);
     CHECK(s.counts.watches == 1);
-}
-
-TEST(sessions_end_by_silence)
-{
-    struct server s = {0};
-    struct peer_end client, silent;
-    struct message_job job = {0};
-    server_start(&s, (struct broker_options){.session_timeout_ms = 300});
-    CHECK(peer_open(&client, "run", "client") && peer_hello(&client, NULL));
-    CHECK(peer_open(&silent, "run", "client") && peer_hello(&silent, NULL));
-    const uint64_t open = peer_submit(&silent, "noop", 1, false), sealed = peer_submit(&silent, "noop", 1, true);
-    CHECK(watch(&silent, open, 0, 60000));
-    for (int i = 0; i < 6; i++) { /* PING keeps it alive */
-        usleep(100000);
-        CHECK(send_empty(&client, MESSAGE_PING) && peer_receive(&client, 2000) == MESSAGE_PONG);
-    }
-    const uint64_t ids[] = {open, sealed};
-    for (int i = 0; i < 2; i++) {
-        CHECK(peer_send(&client, MESSAGE_SHOW, &job_ref_schema, &(struct message_job_ref){ids[i]}));
-        CHECK(peer_receive(&client, 2000) == MESSAGE_JOB && peer_decode(&client, &job_schema, &job));
-        CHECK(job.state == (i ? JOB_ACTIVE : JOB_CANCELLED));
-    }
-    CHECK(peer_receive(&silent, 0) == 0); /* its watch went with it */
-    CHECK(send_empty(&silent, MESSAGE_PING) && peer_gets_error(&silent, ERROR_SESSION));
-    peer_close(&client);
-    peer_close(&silent);
-    server_stop(&s);
-}
-
-TEST(workers_beat_return_and_die)
-{
-    struct server s = {0};
-    struct peer_end client, worker, other;
-    struct message_lease lease = {0}, again = {0};
-    struct wire_buffer b = {0};
-    server_start(&s, (struct broker_options){.lease_ms = 400, .beat_ms = 100});
-    open_both(&client, &worker);
-    CHECK(peer_submit(&client, "noop", 1, true) == 1);
-    CHECK(take(&worker, 1) && granted(&worker, &lease, 1) == 1);
-    CHECK_OK(wire_encode(&beat_entry_schema, &(struct message_beat_entry){lease.token, 0.5}, &b));
-    for (int i = 0; i < 8; i++) { /* twice the lease */
-        usleep(100000);
-        CHECK(peer_send(&worker, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&b, 1)}));
-        CHECK(verdict(&worker, MESSAGE_VERDICTS, lease.token) == VERDICT_EXTEND);
-    }
-    b.bytes = 0;
-    CHECK_OK(wire_append_uint(&b, lease.token));
-    CHECK(peer_send(&worker, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&b, 1)}));
-    CHECK(take(&worker, 1) && granted(&worker, &again, 1) == 1 && again.attempt == 1 && again.token > lease.token);
-    /* Its silence ends the engagement; the other worker gets the item, as a second attempt. */
-    CHECK(peer_open(&other, "run", "worker") && peer_ready(&other, "x", "noop", NULL) && take(&other, 1));
-    for (int i = 0; i < 5 && peer_receive(&other, 0) == 0; i++) {
-        usleep(100000);
-        CHECK(peer_send(&other, MESSAGE_BEAT, &beat_schema, &(struct message_beat){0}));
-        if (peer_receive(&other, 100) == MESSAGE_GRANT)
-            break;
-    }
-    CHECK(take(&worker, 1) && peer_gets_error(&worker, ERROR_SESSION));
-    CHECK(send_empty(&other, MESSAGE_LEAVE));
-    CHECK(peer_ready(&worker, "w", "noop", NULL) && take(&worker, 1) && granted(&worker, &lease, 1) == 1);
-    CHECK(lease.attempt == 2);
-    wire_free(&b);
-    peer_close(&client);
-    peer_close(&worker);
-    peer_close(&other);
-    server_stop(&s);
-}
-
-TEST(a_grant_to_a_lost_connection_goes_back)
-{
-    struct server s = {0};
-    struct peer_end client, worker, other;
-    struct message_lease lease = {0};
-    server_start(&s, (struct broker_options){0});
-    open_both(&client, &worker);
-    CHECK(take(&worker, 1) && send_empty(&worker, MESSAGE_PING) && peer_receive(&worker, 2000) == MESSAGE_PONG);
-    peer_close(&worker);
-    usleep(100000);
-    CHECK(peer_open(&other, "run", "worker") && peer_ready(&other, "x", "noop", NULL) && take(&other, 1));
-    CHECK(send_empty(&other, MESSAGE_PING) && peer_receive(&other, 2000) == MESSAGE_PONG);
-    CHECK(peer_submit(&client, "noop", 1, true) == 1); /* the lost one waits longer, and is tried first */
-    other.seq--;
-    CHECK(granted(&other, &lease, 1) == 1 && lease.attempt == 1);
-    peer_close(&client);
-    peer_close(&other);
-    server_stop(&s);
-    CHECK(s.counts.unsent == 1);
 }
 
 TEST(a_process_that_connects_again_is_the_same_worker)
@@ -421,26 +259,27 @@ TEST(a_process_that_connects_again_is_the_same_worker)
     struct message_lease lease = {0};
     struct wire_buffer kinds = {0}, held = {0};
     server_start(&s, (struct broker_options){0});
-    open_both(&client, &worker);
+    server_open_both(&client, &worker);
     CHECK_OK(wire_append_str(&kinds, "noop"));
     struct message_ready ready = {.name = wire_str("w"), .pid = 77, .kinds = wire_list_of(&kinds, 1)};
-    CHECK(peer_send(&worker, MESSAGE_READY, &ready_schema, &ready) && peer_receive(&worker, 2000) == MESSAGE_ENGAGED);
+    CHECK(peer_send(&worker, MESSAGE_READY, &ready_schema, &ready) &&
+          peer_receive(&worker, PEER_PATIENCE_MS) == MESSAGE_ENGAGED);
     CHECK(peer_decode(&worker, &engaged_schema, &first));
-    CHECK(peer_submit(&client, "noop", 1, true) && take(&worker, 1) && granted(&worker, &lease, 1) == 1);
+    CHECK(peer_submit(&client, "noop", 1, true) && peer_take(&worker, 1) && peer_granted(&worker, &lease, 1) == 1);
     CHECK_OK(wire_append_uint(&held, lease.token));
     ready.held = wire_list_of(&held, 1);
     CHECK(peer_open(&again, "run", "worker") && peer_send(&again, MESSAGE_READY, &ready_schema, &ready));
-    CHECK(peer_receive(&again, 2000) == MESSAGE_ENGAGED && peer_decode(&again, &engaged_schema, &second));
+    CHECK(peer_receive(&again, PEER_PATIENCE_MS) == MESSAGE_ENGAGED && peer_decode(&again, &engaged_schema, &second));
     CHECK(second.worker == first.worker && second.resumed.count == 1 && second.lease_ms == 10000);
-    CHECK(take(&worker, 1) && peer_gets_error(&worker, ERROR_SESSION));
+    CHECK(peer_take(&worker, 1) && peer_gets_error(&worker, ERROR_SESSION));
     CHECK(report(&again, lease.token, 0));
-    CHECK(verdict(&again, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
+    CHECK(peer_verdict(&again, MESSAGE_COMMITS, lease.token) == COMMIT_COMMITTED);
     wire_free(&kinds);
     wire_free(&held);
+    server_stop(&s); /* first, as above */
     peer_close(&client);
     peer_close(&worker);
     peer_close(&again);
-    server_stop(&s);
     CHECK(s.counts.workers == 1);
 }
 
@@ -454,9 +293,9 @@ TEST(nothing_is_said_before_the_commit)
     CHECK(peer_open(&client, "run", "client") && peer_hello(&client, NULL));
     CHECK(peer_submit(&client, "noop", 1, true) == 1);
     journal.fail_at = journal.calls + 1;
-    CHECK(peer_submit(&client, "noop", 1, true) == 0 && client.packet.held == false);
+    CHECK(peer_send_submit(&client, "noop", 1, true));
     pthread_join(s.thread, NULL); /* it has ended by itself */
-    CHECK(s.code == STATUS_IO);
+    CHECK(s.code == STATUS_IO && peer_receive(&client, 200) == 0);
     close(s.stop_fd);
     peer_close(&client);
 }

@@ -36,17 +36,19 @@ static struct program start(const char *const *more)
     }
     close(ends[1]);
     struct pollfd wait = {.fd = ends[0], .events = POLLIN};
-    if (poll(&wait, 1, 5000) > 0 && read(ends[0], p.said, sizeof p.said - 1) < 0)
+    if (poll(&wait, 1, PEER_PATIENCE_MS) > 0 && read(ends[0], p.said, sizeof p.said - 1) < 0)
         p.said[0] = '\0';
     close(ends[0]);
     return p;
 }
 
+/* Its exit status, or 1000 and the signal; -1: it runs on for so long. */
 static int status_of(const struct program *p, int wait_ms)
 {
+    const int64_t end = peer_clock_ms() + wait_ms;
     int state = 0;
-    for (int waited = 0; waitpid(p->pid, &state, WNOHANG) == 0; waited += 10) {
-        if (waited > wait_ms)
+    while (waitpid(p->pid, &state, WNOHANG) == 0) {
+        if (peer_clock_ms() > end)
             return -1;
         usleep(10000);
     }
@@ -56,7 +58,7 @@ static int status_of(const struct program *p, int wait_ms)
 static int stop(const struct program *p)
 {
     kill(p->pid, SIGTERM);
-    return status_of(p, 5000);
+    return status_of(p, PEER_PATIENCE_MS);
 }
 
 TEST(program_serves_and_ends_on_sigterm)
@@ -74,7 +76,7 @@ TEST(program_serves_and_ends_on_sigterm)
     CHECK(peer_hello(&client, NULL) && peer_ready(&worker, "w", "noop", &engaged));
     CHECK(peer_submit(&client, "noop", 3, true) == 1);
     CHECK(peer_send(&worker, MESSAGE_TAKE, &take_schema, &(struct message_take){2}));
-    CHECK(peer_receive(&worker, 2000) == MESSAGE_GRANT && worker.packet.header.seq == worker.seq);
+    CHECK(peer_receive(&worker, PEER_PATIENCE_MS) == MESSAGE_GRANT && worker.packet.header.seq == worker.seq);
     CHECK(peer_decode(&worker, &grant_schema, &grant) && grant.job == 1 && grant.leases.count == 2);
     CHECK(stop(&p) == 0);
     CHECK(access("run/client.sock", F_OK) != 0 && access("run/scheduler.lock", F_OK) == 0);
@@ -92,11 +94,11 @@ TEST(program_is_alone_and_its_epoch_grows)
     char pid[32];
     snprintf(pid, sizeof pid, "process %ld", (long)p.pid);
     CHECK(other.said[0] == 'E' && strstr(other.said, pid));
-    CHECK(status_of(&other, 5000) == 3);
+    CHECK(status_of(&other, PEER_PATIENCE_MS) == 3);
     CHECK(peer_open(&client, "run", "client") && peer_hello(&client, &first));
     peer_close(&client);
     kill(p.pid, SIGKILL);
-    CHECK(status_of(&p, 5000) == 1000 + SIGKILL);
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 1000 + SIGKILL);
     CHECK(access("run/client.sock", F_OK) == 0); /* stale */
     other = start(NULL);
     CHECK(other.said[0] == 'R');
@@ -110,25 +112,28 @@ TEST(program_lingers_then_ends)
 {
     const char *const more[] = {"--linger-ms", "300", NULL};
     struct peer_end client;
-    struct program p = start(more);
-    CHECK(p.said[0] == 'R');
-    CHECK(peer_open(&client, "run", "client") && peer_hello(&client, NULL));
-    CHECK(status_of(&p, 700) == -1); /* a client is there */
-    CHECK(peer_send(&client, MESSAGE_BYE, &empty_schema, &(struct message_empty){0}));
-    CHECK(status_of(&p, 2000) == 0);
-    CHECK(access("run/client.sock", F_OK) != 0 && access("run/worker.sock", F_OK) != 0);
-    peer_close(&client);
+    REQUIRE(mkdir("run", 0700) == 0);
 
     /* A client that is starting up holds start.lock: the scheduler waits for it. */
-    const int lock = open("run/start.lock", O_RDWR | O_CREAT, 0600);
+    int lock = open("run/start.lock", O_RDWR | O_CREAT, 0600);
     CHECK(flock(lock, LOCK_EX) == 0);
-    p = start(more);
+    struct program p = start(more);
     CHECK(p.said[0] == 'R' && status_of(&p, 1000) == -1);
     CHECK(peer_open(&client, "run", "client") && peer_hello(&client, NULL));
     close(lock);
-    CHECK(status_of(&p, 600) == -1);
+    CHECK(status_of(&p, 700) == -1); /* a client is there */
+    CHECK(peer_send(&client, MESSAGE_BYE, &empty_schema, &(struct message_empty){0}));
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 0);
+    CHECK(access("run/client.sock", F_OK) != 0 && access("run/worker.sock", F_OK) != 0);
+    peer_close(&client);
+
+    lock = open("run/start.lock", O_RDWR | O_CREAT, 0600);
+    CHECK(flock(lock, LOCK_EX) == 0);
+    p = start(more);
+    CHECK(p.said[0] == 'R' && peer_open(&client, "run", "client") && peer_hello(&client, NULL));
+    close(lock);
     peer_close(&client); /* without BYE: its session times out first */
-    CHECK(status_of(&p, 8000) == 0);
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 0);
 }
 
 TEST(program_refuses_unsafe_folders)
@@ -147,7 +152,7 @@ TEST(program_refuses_unsafe_folders)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         p = start((const char *const[]){cases[i].option, cases[i].value, NULL});
-        const int status = status_of(&p, 5000);
+        const int status = status_of(&p, PEER_PATIENCE_MS);
         if (status != cases[i].status)
             printf("    case %zu: %s %s gives %d\n", i, cases[i].option, cases[i].value, status);
         CHECK(status == cases[i].status);
@@ -156,23 +161,23 @@ TEST(program_refuses_unsafe_folders)
     memset(longest, 'x', sizeof longest);
     longest[100] = '\0';
     p = start((const char *const[]){"--run-dir", longest, NULL});
-    CHECK(p.said[0] == 'E' && strstr(p.said, "too long") && status_of(&p, 5000) == 2);
+    CHECK(p.said[0] == 'E' && strstr(p.said, "too long") && status_of(&p, PEER_PATIENCE_MS) == 2);
     p = start((const char *const[]){"something", NULL});
-    CHECK(status_of(&p, 5000) == 2);
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 2);
     p = start((const char *const[]){"--help", NULL});
-    CHECK(status_of(&p, 5000) == 0);
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 0);
     p = start((const char *const[]){"--version", NULL});
-    CHECK(status_of(&p, 5000) == 0);
+    CHECK(status_of(&p, PEER_PATIENCE_MS) == 0);
     REQUIRE(mkdir("shared", 0700) == 0 && chmod("shared", 0777) == 0);
     p = start((const char *const[]){"--run-dir", "shared/run", NULL});
-    CHECK(p.said[0] == 'E' && status_of(&p, 5000) == 2);
+    CHECK(p.said[0] == 'E' && status_of(&p, PEER_PATIENCE_MS) == 2);
     REQUIRE(mkdir("blocked", 0700) == 0);
     close(open("blocked/client.sock", O_CREAT | O_WRONLY, 0600));
     p = start((const char *const[]){"--run-dir", "blocked", NULL});
-    CHECK(p.said[0] == 'E' && strstr(p.said, "no socket") && status_of(&p, 5000) == 2);
+    CHECK(p.said[0] == 'E' && strstr(p.said, "no socket") && status_of(&p, PEER_PATIENCE_MS) == 2);
     if (geteuid() == 0) {
         REQUIRE(mkdir("foreign", 0700) == 0 && chown("foreign", 1, 1) == 0);
         p = start((const char *const[]){"--run-dir", "foreign", NULL});
-        CHECK(p.said[0] == 'E' && status_of(&p, 5000) == 2);
+        CHECK(p.said[0] == 'E' && status_of(&p, PEER_PATIENCE_MS) == 2);
     }
 }

@@ -1,4 +1,5 @@
 /* The journal on disk: what was committed is there again, what was not is not, and a queue made of it goes on. */
+#include "broker.h"
 #include "journal_lmdb.h"
 #include "rig.h"
 #include "test.h"
@@ -32,6 +33,14 @@ static void commit_of(struct rig *r)
     CHECK_OK(r->options.journal->commit(r->options.journal));
 }
 
+static bool same_checkpoint(struct rig *a, struct rig *b, uint64_t job, uint32_t index)
+{
+    struct message_lease m, n;
+    REQUIRE(queue_item(a->queue, job, index, &m) == STATUS_OK && queue_item(b->queue, job, index, &n) == STATUS_OK);
+    return m.checkpoint.bytes == n.checkpoint.bytes &&
+           (!m.checkpoint.bytes || memcmp(m.checkpoint.data, n.checkpoint.data, m.checkpoint.bytes) == 0);
+}
+
 static bool same_job(struct rig *a, struct rig *b, uint64_t job)
 {
     struct message_job m, n;
@@ -43,12 +52,16 @@ static bool same_job(struct rig *a, struct rig *b, uint64_t job)
         return false;
     if (code)
         return true;
+    for (uint32_t i = 0; i < m.items; i++)
+        if (!same_checkpoint(a, b, job, i))
+            return false;
     const struct message_watch all = {.job = job, .with_path = true};
     REQUIRE(queue_page(a->queue, &all, &x, &count[0], &next[0]) == STATUS_OK);
     REQUIRE(queue_page(b->queue, &all, &y, &count[1], &next[1]) == STATUS_OK);
     const bool same = m.state == n.state && m.items == n.items && m.queued == n.queued && m.leased == n.leased &&
                       m.done == n.done && m.dead == n.dead && m.cancelled == n.cancelled && m.commits == n.commits &&
-                      m.attempts == n.attempts && m.priority == n.priority &&
+                      m.attempts == n.attempts && m.priority == n.priority && m.paused == n.paused &&
+                      m.start_unix_ms == n.start_unix_ms && m.deadline_unix_ms == n.deadline_unix_ms &&
                       m.submitted_unix_ms == n.submitted_unix_ms && m.finished_unix_ms == n.finished_unix_ms &&
                       count[0] == count[1] && x.bytes == y.bytes && (!x.bytes || memcmp(x.data, y.data, x.bytes) == 0);
     wire_free(&x);
@@ -112,6 +125,63 @@ TEST(what_was_not_committed_is_not)
     rig_restore(&r, j, 2, &loaded);
     CHECK(loaded.jobs == 1 && loaded.last_job == 1);
     CHECK(rig_submit(&r, (struct rig_job){.items = 1}) == 2);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+}
+
+/* The epoch comes of wall time when the run folder does not remember one, as after a reboot. */
+TEST(tokens_stay_new_when_the_clock_was_set_back)
+{
+    enum { FUTURE = (1 << 23) - 100 };
+    struct journal_lmdb *j = open_journal();
+    struct journal_loaded loaded;
+    struct rig r;
+    rig_restore(&r, j, FUTURE, &loaded);
+    const uint64_t w = rig_ready(&r, 0, "w", 7, "noop", NULL, 0);
+    rig_submit(&r, (struct rig_job){.items = 2});
+    const uint64_t token = rig_take_one(&r, w);
+    commit_of(&r);
+    rig_close(&r);
+    rig_restore(&r, j, 3, &loaded);
+    CHECK(queue_epoch(r.queue) == FUTURE + 1);
+    CHECK(rig_take_one(&r, rig_ready(&r, 0, "x", 8, "noop", NULL, 0)) > token);
+    rig_close(&r);
+
+    struct broker *b = NULL;
+    struct broker_options options = {.run_dir = "run", .stop_fd = -1, .journal = journal_lmdb_base(j)};
+    REQUIRE(broker_create(&options, &b) == STATUS_OK);
+    CHECK(broker_epoch(b) == FUTURE + 1);
+    broker_destroy(&b);
+    options.journal = NULL; /* the folder remembers it, whatever the journal says */
+    REQUIRE(broker_create(&options, &b) == STATUS_OK);
+    CHECK(broker_epoch(b) == FUTURE + 2);
+    broker_destroy(&b);
+    journal_lmdb_close(&j);
+}
+
+TEST(the_first_to_end_is_the_first_to_go)
+{
+    struct journal_lmdb *j = open_journal();
+    struct journal_loaded loaded;
+    struct rig r;
+    rig_restore(&r, j, 1, &loaded);
+    const uint64_t first = rig_submit(&r, (struct rig_job){.items = 1});
+    rig_cancel(&r, rig_submit(&r, (struct rig_job){.items = 1})); /* 2 ends now, 1 ten seconds later */
+    const int64_t wall = r.now_ms + RIG_WALL_MS;
+    rig_tick(&r, 10000);
+    rig_cancel(&r, first);
+    commit_of(&r);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+    j = open_journal();
+    rig_open(&r, &(struct queue_options){.epoch = 2, .journal = journal_lmdb_base(j)});
+    r.wall_jump_ms = wall + 20000 - RIG_WALL_MS - r.now_ms;
+    CHECK_OK(queue_restore(r.queue, r.now_ms, wall + 20000, &loaded));
+    rig_tick(&r, QUEUE_KEEP_MS - 20000);
+    struct message_job m;
+    CHECK(queue_show(r.queue, first, &m) == STATUS_OK && queue_show(r.queue, 2, &m) == STATUS_NOT_FOUND);
+    rig_tick(&r, 10000);
+    CHECK(queue_show(r.queue, first, &m) == STATUS_NOT_FOUND);
     rig_close(&r);
     journal_lmdb_close(&j);
 }
@@ -218,11 +288,11 @@ static int load_real(struct journal *j, int (*each)(void *context, const struct 
 /* Another queue made of what was kept is the same; but for jobs that a restart ends. */
 static void compare_copy(struct rig *r, uint64_t jobs, int seed, int step)
 {
-    struct reader reader = {{put_nowhere, commit_nothing, load_real}, r->options.journal};
+    struct reader reader = {{.put = put_nowhere, .commit = commit_nothing, .load = load_real}, r->options.journal};
     struct journal_loaded loaded;
     struct rig copy;
     rig_open(&copy, &(struct queue_options){.epoch = 2, .journal = &reader.journal});
-    CHECK_OK(queue_restore(copy.queue, r->now_ms, 5000000, &loaded));
+    CHECK_OK(queue_restore(copy.queue, r->now_ms, r->now_ms + RIG_WALL_MS, &loaded));
     CHECK_OK(queue_check(copy.queue));
     for (uint64_t job = 1; job <= jobs; job++)
         if (rig_show(r, job).state != JOB_OPEN && !same_job(r, &copy, job))
@@ -233,14 +303,28 @@ static void compare_copy(struct rig *r, uint64_t jobs, int seed, int step)
 static void random_event(struct rig *r, uint64_t *random, uint64_t *w, uint64_t *jobs, uint64_t tokens[TOKENS])
 {
     const uint64_t dice = test_random(random) % 100, at = test_random(random) % TOKENS;
-    if (dice < 8)
-        *jobs = rig_submit(r, (struct rig_job){.items = (uint32_t)(test_random(random) % 6),
-                                               .open = test_random(random) % 4 == 0,
-                                               .max_attempts = 2});
-    else if (dice < 12 && *jobs)
+    const uint64_t wall = (uint64_t)r->now_ms + RIG_WALL_MS;
+    if (dice < 8) {
+        const uint64_t job =
+            rig_submit(r, (struct rig_job){.items = (uint32_t)(test_random(random) % 6),
+                                           .open = test_random(random) % 4 == 0,
+                                           .max_attempts = 2,
+                                           .key = dice == 0 ? (const char[]){(char)('a' + at), '\0'} : NULL,
+                                           .deadline_unix_ms = dice == 1 ? wall + 5000 : 0,
+                                           .start_unix_ms = dice == 2 ? wall + 2000 : 0});
+        *jobs = job > *jobs ? job : *jobs; /* a key that is in use names an older one, or is refused */
+    } else if (dice < 12 && *jobs)
         rig_add(r, *jobs, rig_show(r, *jobs).items, 2, test_random(random) % 2);
     else if (dice < 14 && *jobs)
         rig_cancel(r, 1 + test_random(random) % *jobs);
+    else if (dice < 17 && *jobs)
+        rig_retry(r, 1 + test_random(random) % *jobs, NULL, 0);
+    else if (dice < 20 && *jobs)
+        rig_control(r, dice < 18 ? QUEUE_PAUSE : QUEUE_RESUME, 1 + test_random(random) % *jobs);
+    else if (dice < 22 && *jobs)
+        rig_priority(r, 1 + test_random(random) % *jobs, (int)at - 2);
+    else if (dice < 26)
+        rig_checkpoint(r, *w, tokens[at], (uint8_t)dice, 0.5);
     else if (dice < 50)
         tokens[at] = rig_take_one(r, *w);
     else if (dice < 85)
@@ -323,6 +407,33 @@ TEST(removed_jobs_go_bit_by_bit)
     CHECK(records_in("queue") == 1 + 4 * 3); /* its own; of each job itself, its item, that it is sealed */
 }
 
+/* One commit deletes 4,096 records: all of this job but what stands behind its mark. */
+TEST(the_mark_of_removal_goes_last)
+{
+    struct journal_lmdb *j = open_journal();
+    struct journal_loaded loaded;
+    struct rig r;
+    rig_restore(&r, j, 1, &loaded);
+    r.unchecked = true;
+    const uint64_t job = rig_submit(&r, (struct rig_job){.items = 4091});
+    rig_control(&r, QUEUE_PAUSE, job);
+    rig_cancel(&r, job);
+    commit_of(&r);
+    rig_tick(&r, QUEUE_KEEP_MS);
+    commit_of(&r);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+    CHECK(records_in("queue") > 1); /* not all of it */
+    j = open_journal();
+    rig_restore(&r, j, 2, &loaded);
+    CHECK(loaded.jobs == 0 && loaded.last_job == job);
+    rig_submit(&r, (struct rig_job){.items = 1});
+    commit_of(&r);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+    CHECK(records_in("queue") == 1 + 3);
+}
+
 /* ---- what goes wrong ---- */
 
 TEST(damage_costs_the_job_that_it_is_in)
@@ -386,7 +497,7 @@ TEST(a_later_version_is_refused)
     mdb_env_close(env);
     j = NULL;
     CHECK_CODE(journal_lmdb_open("queue", &j), STATUS_VERSION);
-    CHECK(!j && strstr(status_message(), "version 2"));
+    CHECK(!j && strstr(status_message(), "version 3"));
 }
 
 TEST(folders_that_do_not_serve)

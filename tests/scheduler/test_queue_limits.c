@@ -147,7 +147,8 @@ TEST(lists_go_on_by_id)
                  {UINT64_MAX, 0, 0, 0, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         b.bytes = 0;
-        CHECK_OK(queue_list(r.queue, &(struct message_list){cases[i].after, cases[i].limit}, &b, &count, &more));
+        CHECK_OK(queue_list(r.queue, &(struct message_list){.after = cases[i].after, .limit = cases[i].limit}, &b,
+                            &count, &more));
         CHECK(count == cases[i].count && more == cases[i].more);
         struct wire_list list = wire_list_of(&b, count);
         if (count)
@@ -199,7 +200,7 @@ TEST(events_of_nobody_are_refused)
     longest[100] = '\0';
     CHECK(rig_ready(&r, 0, "w", 1, longest, NULL, 0)); /* no job can have such a kind */
     struct wire_slice kind, params;
-    struct message_item item = {0};
+    struct message_lease item = {0};
     CHECK_OK(queue_spec(r.queue, 1, &kind, &params));
     CHECK(kind.bytes == 4 && params.bytes == 6);
     CHECK_OK(queue_item(r.queue, 1, 0, &item));

@@ -1,6 +1,6 @@
 # cmake -DNAME=name -DFROM=x.c -DTO=y.c -P mutate.cmake - copies a file with the bug of that name in mutants.cmake.
 # The text must stand there exactly once, so that a mutant cannot quietly become the sound program.
-function(mutant name file find replace)
+function(mutant program name file find replace)
     if(NOT name STREQUAL NAME)
         return()
     endif()

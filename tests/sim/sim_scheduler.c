@@ -1,365 +1,345 @@
-/* The scheduler's side: messages become events, groups are committed, and a commit that fails ends the process. */
+/* The scheduler in the broker's place: several events, one commit, then the answers; and every way for it to end. */
 #include "sim.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
-void sim_scheduler_open(struct sim *s)
+enum { TICK_POSTPONED = 64, SOME = 6, MOST = 40 };
+
+int64_t sim_clock_ms(const struct sim *s)
 {
-    shadow_init(&s->shadow, ++s->epoch);
-    const struct queue_options options = {.epoch = s->epoch, .lease_ms = SIM_LEASE_MS, .journal = &s->shadow.journal};
-    EXPECT(queue_create(&options, &s->queue) == STATUS_OK, "%s", status_message());
-    for (size_t i = 0; i < sizeof s->bound / sizeof *s->bound; i++)
-        s->bound[i].link = s->bound[i].number = 0;
+    return s->now_ms - s->base_ms;
 }
+
+int64_t sim_unix_ms(const struct sim *s)
+{
+    return INT64_C(1800000000000) + s->now_ms + s->unix_offset_ms;
+}
+
+static void *resize(void *context, void *block, size_t bytes)
+{
+    struct sim_memory *m = context;
+    if (bytes == 0) {
+        free(block);
+        return NULL;
+    }
+    if (m->countdown && --m->countdown < m->failing) {
+        m->failed = true;
+        return NULL;
+    }
+    return realloc(block, bytes);
+}
+
+/* ---- life ---- */
 
 void sim_scheduler_close(struct sim *s)
 {
-    queue_actions_free(&s->actions, s->queue);
-    queue_destroy(&s->queue);
+    if (s->queue) {
+        queue_actions_free(&s->actions, s->queue);
+        queue_destroy(&s->queue);
+    }
     shadow_free(&s->shadow);
+    s->group_count = 0;
 }
 
-/* ---- connections ---- */
-
-static uint64_t number_of(const struct sim *s, uint64_t link)
+/* One try to start: a queue from what the disk has, and what the restart itself records is committed. */
+static bool start(struct sim *s)
 {
-    for (size_t i = 0; i < sizeof s->bound / sizeof *s->bound; i++)
-        if (s->bound[i].link == link)
-            return s->bound[i].number;
-    return 0;
-}
-
-static uint64_t link_of(const struct sim *s, uint64_t number)
-{
-    for (size_t i = 0; i < sizeof s->bound / sizeof *s->bound; i++)
-        if (s->bound[i].number == number)
-            return s->bound[i].link;
-    return 0;
-}
-
-/* The number has this connection from now on; link 0: it is gone. */
-static void bind_number(struct sim *s, uint64_t number, uint64_t link)
-{
-    size_t place = 0;
-    while (place < sizeof s->bound / sizeof *s->bound && s->bound[place].number != number)
-        place++;
-    if (place == sizeof s->bound / sizeof *s->bound)
-        for (place = 0; s->bound[place].number;)
-            place++;
-    s->bound[place].number = link ? number : 0;
-    s->bound[place].link = link;
-}
-
-/* ---- events ---- */
-
-static void apply(struct sim *s, struct queue_event *e)
-{
-    struct shadow *shadow = &s->shadow;
-    struct shadow_worker *w = e->worker ? shadow_worker(shadow, e->worker) : NULL;
-    shadow->event = e->type;
-    if (e->type != QUEUE_READY)
-        shadow->from = e->worker;
-    shadow->now_ms = s->now_ms;
-    e->unix_ms = s->now_ms;
-    if (w) {
-        w->heard_ms = s->now_ms;
-        if (e->type == QUEUE_TAKE)
-            w->credits = (uint32_t)e->take->credits;
+    struct journal_loaded loaded;
+    const struct queue_options options = {
+        .epoch = s->epoch, .lease_ms = SIM_LEASE_MS, .journal = &s->shadow.journal, .memory = {resize, &s->memory}};
+    shadow_open(&s->shadow, &s->disk, s->epoch, sim_clock_ms(s), sim_unix_ms(s));
+    EXPECT(queue_create(&options, &s->queue) == STATUS_OK, "%s", status_message());
+    s->memory.failed = false;
+    s->memory.failing = 1 + sim_random(s, 3);
+    s->memory.countdown = sim_fault(s, FAULT_MEMORY) ? 1 + sim_random(s, 100) : 0;
+    const int code = queue_restore(s->queue, sim_clock_ms(s), sim_unix_ms(s), &loaded);
+    s->memory.countdown = 0;
+    EXPECT(code == STATUS_OK || (code == STATUS_NOMEM && s->memory.failed), "restore: %s", status_message());
+    sim_note(s, "start", s->epoch, loaded.jobs, (uint64_t)-code);
+    if (code || sim_fault(s, FAULT_CRASH)) { /* before its first commit */
+        disk_drop_group(&s->disk);
+        return false;
     }
-    queue_actions_clear(&s->actions);
-    EXPECT(queue_apply(s->queue, s->now_ms, e, &s->actions) == STATUS_OK, "%s", status_message());
-    shadow_actions(shadow, &s->actions);
-    shadow_compare(shadow, s->queue);
-    if (e->type == QUEUE_TICK)
-        shadow_time(shadow, s->queue);
-    s->events++;
+    s->epoch = queue_epoch(s->queue); /* the run folder hears of it, and keeps it until a reboot */
+    shadow_sessions(&s->shadow, 0);
+    shadow_compare(&s->shadow, s->queue);
+    EXPECT(s->shadow.journal.commit(&s->shadow.journal) == STATUS_OK, "%s", status_message());
+    ledger_audit(s);
+    audit_disk(s);
+    return !sim_fault(s, FAULT_CRASH);
 }
 
-static void tokens_to(struct wire_buffer *b, const struct sim_message *m)
+/* Those with a key have their time to come back. */
+static void expect_sessions(struct sim *s)
 {
-    for (uint32_t i = 0; i < m->count; i++)
-        EXPECT(wire_append_uint(b, m->tokens[i]) == STATUS_OK, "no memory");
-}
-
-static bool names(const struct sim_message *m, uint64_t token)
-{
-    bool named = false;
-    for (uint32_t i = 0; i < m->count; i++)
-        named |= m->tokens[i] == token;
-    return named;
-}
-
-static void on_ready(struct sim *s, const struct sim_message *m)
-{
-    struct wire_buffer kinds = {0}, held = {0};
-    uint32_t count = 0;
-    for (int k = 0; k < 3; k++)
-        if (m->kind >> k & 1) {
-            EXPECT(wire_append_str(&kinds, (const char *[]){"a", "b", "c"}[k]) == STATUS_OK, "no memory");
-            count++;
-        }
-    tokens_to(&held, m);
-    char name[16];
-    snprintf(name, sizeof name, "w%d", m->actor);
-    const struct message_ready ready = {.name = wire_str(name),
-                                        .pid = m->job,
-                                        .kinds = wire_list_of(&kinds, count),
-                                        .held = wire_list_of(&held, m->count)};
-    struct queue_event e = {.type = QUEUE_READY, .worker = number_of(s, m->link), .ready = &ready};
-    s->shadow.from = e.worker;
-    /* The same process on a new connection, if it holds a token of its old self: the rule of PROTOCOL.md's READY. */
-    for (uint32_t i = 0; !s->shadow.from && i < m->count; i++) {
-        const struct shadow_item *item = shadow_token(&s->shadow, m->tokens[i]);
-        const struct shadow_worker *owner =
-            item && item->state == ITEM_LEASED ? shadow_worker(&s->shadow, item->owner) : NULL;
-        if (owner && owner->actor == m->actor && owner->pid == m->job)
-            s->shadow.from = item->owner;
+    for (uint64_t n = 0; (n = queue_session_after(s->queue, n)) != 0;)
+        *sim_bound_of(s->sessions, n) = (struct sim_bound){.number = n, .heard_ms = sim_clock_ms(s)};
+    for (size_t i = 0; i < s->shadow.count; i++) {
+        const struct shadow_job *j = &s->shadow.jobs[i];
+        EXPECT(!shadow_needs_session(j) || sim_bound_of(s->sessions, j->session)->number,
+               "nobody waits for the session of job %d", (int)j->id);
     }
-    struct shadow_worker *w = s->shadow.from ? shadow_worker(&s->shadow, s->shadow.from) : NULL;
-    if (w)
-        w->credits = 0;
-    apply(s, &e);
-    const struct queue_action *a = &s->actions.list[0];
-    EXPECT(s->actions.count > 0 && a->type == QUEUE_ENGAGED, "READY is not answered with ENGAGED");
-    w = shadow_worker(&s->shadow, a->worker);
-    if (!w)
-        w = shadow_worker(&s->shadow, 0);
-    EXPECT(w, "too many workers for the shadow");
-    for (size_t k = 0; k < s->shadow.count; k++)
-        for (uint32_t i = 0; i < s->shadow.jobs[k].count; i++)
-            EXPECT(s->shadow.jobs[k].items[i].state != ITEM_LEASED || s->shadow.jobs[k].items[i].owner != a->worker ||
-                       names(m, s->shadow.jobs[k].items[i].token),
-                   "a lease goes on that its worker does not hold");
-    *w = (struct shadow_worker){
-        .id = a->worker, .kinds = m->kind, .heard_ms = s->now_ms, .actor = m->actor, .pid = m->job};
-    /* Another process with its name: the old one's time is over. */
-    for (size_t k = 0; k < sizeof s->shadow.workers / sizeof *s->shadow.workers; k++) {
-        struct shadow_worker *old = &s->shadow.workers[k];
-        if (old->id && old != w && old->actor == w->actor && old->pid != w->pid)
-            old->heard_ms = s->now_ms - SIM_LEASE_MS;
+}
+
+void sim_scheduler_open(struct sim *s)
+{
+    bool up = false;
+    while (!up) {
+        if (!s->epoch_repeats)
+            s->epoch++;
+        for (int i = 0; i < SIM_BOUND; i++)
+            s->workers_bound[i] = s->sessions[i] = (struct sim_bound){0};
+        s->last_session = 0;
+        s->commit_by_ms = 0;
+        s->postponed = 0;
+        up = start(s);
+        if (!up)
+            sim_scheduler_close(s);
     }
-    bind_number(s, a->worker, m->link);
-    wire_free(&kinds);
-    wire_free(&held);
+    s->epoch_repeats = false;
+    expect_sessions(s);
 }
 
-static void on_beat(struct sim *s, const struct sim_message *m, struct queue_event e)
+void sim_crash(struct sim *s, enum sim_crash where)
 {
-    struct wire_buffer b = {0};
-    for (uint32_t i = 0; i < m->count; i++)
-        EXPECT(wire_encode(&beat_entry_schema,
-                           &(struct message_beat_entry){m->tokens[i], (double)sim_random(s, 100) / 100},
-                           &b) == STATUS_OK,
-               "no memory");
-    const struct message_beat beat = {wire_list_of(&b, m->count)};
-    e.beat = &beat;
-    apply(s, &e);
-    wire_free(&b);
-}
-
-static void note_crash(struct shadow_item *item)
-{
-    int i = 0;
-    while (i < SIM_CRASHED - 1 && item->crashed[i] != item->owner)
-        i++;
-    for (; i > 0; i--)
-        item->crashed[i] = item->crashed[i - 1];
-    item->crashed[0] = item->owner;
-}
-
-static void on_report(struct sim *s, const struct sim_message *m, struct queue_event e)
-{
-    struct wire_buffer b = {0};
-    int wanted[SIM_HELD];
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct message_report_entry entry = {.token = m->tokens[i],
-                                                   .failure = (uint64_t)m->values[i],
-                                                   .result = {(const uint8_t *)&m->tokens[i], sizeof m->tokens[i]}};
-        EXPECT(wire_encode(&report_entry_schema, &entry, &b) == STATUS_OK, "no memory");
-        wanted[i] = shadow_verdict(&s->shadow, m->tokens[i]);
-        for (uint32_t k = 0; k < i; k++)
-            if (m->tokens[k] == m->tokens[i] && wanted[k] == COMMIT_COMMITTED)
-                wanted[i] = COMMIT_DUPLICATE;
-        struct shadow_item *item = shadow_token(&s->shadow, m->tokens[i]);
-        if (wanted[i] == COMMIT_COMMITTED && e.worker) {
-            item->settled = true;
-            if (m->values[i] == FAILURE_CRASH)
-                note_crash(item);
-        }
-    }
-    const struct message_report report = {wire_list_of(&b, m->count)};
-    e.report = &report;
-    /* An item that is granted again within the event is no longer settled: put_granted clears it. */
-    apply(s, &e);
-    wire_free(&b);
-    if (s->actions.list[0].type != QUEUE_COMMITS)
+    const bool reboot = !s->calm && sim_chance(s, 10);
+    sim_note(s, "CRASH", where, s->commit_by_ms != 0, reboot);
+    s->done.restarts++;
+    s->done.lost_grants += s->commit_by_ms != 0;
+    sim_scheduler_close(s);
+    disk_drop_group(&s->disk);
+    sim_hang_up(s, reboot);
+    s->down_until_ms = s->now_ms + (int64_t)sim_random(s, sim_chance(s, 80) ? 200 : 5 * (uint64_t)SIM_LEASE_MS);
+    if (!reboot)
         return;
-    EXPECT(s->actions.list[0].count == m->count, "%d verdicts for %u reports", (int)s->actions.list[0].count, m->count);
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct queue_entry *entry = &s->actions.entries[s->actions.list[0].first + i];
-        EXPECT(entry->token == m->tokens[i] && entry->verdict == wanted[i], "report answered with %d, not %d",
-               entry->verdict, wanted[i]);
-        s->commits += entry->verdict == COMMIT_COMMITTED;
-        s->stale += entry->verdict == COMMIT_STALE;
-        s->duplicates += entry->verdict == COMMIT_DUPLICATE;
-    }
-}
-
-static void on_worker(struct sim *s, const struct sim_message *m)
-{
-    static const enum queue_event_type types[] = {
-        [SIM_READY] = QUEUE_READY,   [SIM_TAKE] = QUEUE_TAKE,     [SIM_BEAT] = QUEUE_BEAT,
-        [SIM_REPORT] = QUEUE_REPORT, [SIM_RETURN] = QUEUE_RETURN, [SIM_LEAVE] = QUEUE_LEAVE};
-    struct queue_event e = {.type = types[m->type], .worker = number_of(s, m->link)};
-    struct wire_buffer b = {0};
-    if (m->type == SIM_READY) {
-        on_ready(s, m);
-    } else if (m->type == SIM_BEAT) {
-        on_beat(s, m, e);
-    } else if (m->type == SIM_REPORT) {
-        on_report(s, m, e);
-    } else {
-        tokens_to(&b, m);
-        const struct message_take take = {m->count};
-        const struct message_returned returned = {wire_list_of(&b, m->count)};
-        if (m->type == SIM_TAKE)
-            e.take = &take;
-        else
-            e.returned = &returned;
-        apply(s, &e);
-        wire_free(&b);
-    }
-}
-
-static struct wire_list items_of(struct wire_buffer *b, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        EXPECT(wire_encode(&item_schema, &(struct message_item){.path = wire_str("/p")}, b) == STATUS_OK, "no memory");
-    return wire_list_of(b, count);
-}
-
-/* What an ADD must be answered with: an error, or 0. */
-static int add_verdict(struct sim *s, const struct sim_message *m)
-{
-    const struct shadow_job *j = shadow_find(&s->shadow, m->job);
-    if (!j)
-        return ERROR_NOT_FOUND;
-    const bool repeated = m->first + m->count <= j->count;
-    return repeated || (m->first == j->count && j->state == JOB_OPEN) ? 0 : ERROR_STATE;
-}
-
-static void on_client(struct sim *s, const struct sim_message *m)
-{
-    struct wire_buffer b = {0};
-    struct queue_event e = {.session = m->link};
-    const struct message_submit submit = {.kind = wire_str((const char *[]){"a", "b", "c"}[m->kind]),
-                                          .priority = m->priority,
-                                          .max_attempts = (uint64_t)m->max_attempts,
-                                          .cancel_on_disconnect = m->fragile,
-                                          .sealed = m->sealed,
-                                          .items = items_of(&b, m->count)};
-    const struct message_add add = {.job = m->job, .first = m->first, .sealed = m->sealed, .items = submit.items};
-    const struct message_job_ref ref = {m->job};
-    const int wanted = m->type == SIM_ADD ? add_verdict(s, m) : 0;
-    if (m->type == SIM_SUBMIT) {
-        e.type = QUEUE_SUBMIT;
-        e.submit = &submit;
-    } else if (m->type == SIM_ADD) {
-        e.type = QUEUE_ADD;
-        e.add = &add;
-    } else if (m->type == SIM_CANCEL) {
-        e.type = QUEUE_CANCEL;
-        e.cancel = &ref;
-    } else {
-        e.type = QUEUE_SESSION_GONE;
-    }
-    apply(s, &e);
-    wire_free(&b);
-    const struct queue_action *a = s->actions.list;
-    const int got = s->actions.count && a->type == QUEUE_REFUSED ? (int)a->error : 0;
-    EXPECT(m->type != SIM_ADD || got == wanted, "ADD answered with error %d, not %d", got, wanted);
+    s->base_ms = s->now_ms - 500; /* its monotonic clock begins anew */
+    s->epoch_repeats = sim_chance(s, 50);
+    ledger_lost(s);
 }
 
 /* ---- answers ---- */
 
-static void answer(struct sim *s, const struct queue_action *a, const struct sim_message *to)
+static void send_action(struct sim *s, const struct sim_applied *applied, const struct queue_action *a)
 {
     static const enum sim_type types[] = {
         [QUEUE_REFUSED] = SIM_REFUSED,   [QUEUE_ACCEPTED] = SIM_ACCEPTED, [QUEUE_ENGAGED] = SIM_ENGAGED,
         [QUEUE_VERDICTS] = SIM_VERDICTS, [QUEUE_COMMITS] = SIM_COMMITS,   [QUEUE_GRANT] = SIM_GRANT,
-        [QUEUE_ABORT] = SIM_VERDICTS};
-    const bool unasked = a->type == QUEUE_GRANT || a->type == QUEUE_ABORT;
+        [QUEUE_ABORT] = SIM_VERDICTS,    [QUEUE_SAVED] = SIM_SAVED};
+    const bool unasked = a->type == QUEUE_GRANT || a->type == QUEUE_ABORT || !applied->from_actor;
+    const struct sim_bound *to = sim_bound_of(s->workers_bound, a->worker);
     struct sim_message m = {.type = types[a->type], .job = a->job, .first = a->worker};
+    if (unasked && !to->number)
+        return; /* a worker of before a restart, or one that has left in this group */
+    m.link = unasked ? to->link : applied->m.link;
+    m.actor = unasked ? to->actor : applied->m.actor;
+    m.seq = unasked ? 0 : applied->m.seq;
     if (a->type == QUEUE_ACCEPTED)
         m.first = a->count;
     else
         m.count = a->count < SIM_HELD ? (uint32_t)a->count : SIM_HELD;
-    m.link = unasked || !to ? link_of(s, a->worker) : to->link;
-    m.actor = unasked || !to ? (int)(m.link % 8) : to->actor;
-    m.sealed = !unasked && to && to->type >= SIM_SUBMIT; /* for a client */
+    if (a->type == QUEUE_REFUSED) {
+        m.values[0] = (int)a->error;
+        m.values[1] = (int)applied->m.type;
+        m.job = applied->m.job;
+    }
     for (uint32_t i = 0; i < m.count; i++) {
-        m.tokens[i] = s->actions.entries[a->first + i].token;
-        m.values[i] = s->actions.entries[a->first + i].verdict;
+        const struct queue_entry *entry = &s->actions.entries[a->first + i];
+        struct message_item item;
+        m.tokens[i] = entry->token;
+        m.values[i] = entry->verdict;
+        if (a->type != QUEUE_GRANT)
+            continue;
+        if (sim_item_of(s->queue, entry->job, entry->index, &item))
+            return; /* it was cancelled and removed in this group */
+        m.contents[i] = sim_content(&item);
+        m.attempts[i] = entry->attempt;
     }
-    if (s->outbox_count < SIM_FLIGHT)
-        s->outbox[s->outbox_count++] = m;
+    s->done.grants += a->type == QUEUE_GRANT;
+    sim_send(s, &m);
 }
 
-static void answer_all(struct sim *s, const struct sim_message *to)
+static void refuse(struct sim *s, const struct sim_applied *applied)
 {
-    for (size_t i = 0; i < s->actions.count; i++) {
+    sim_send(s, &(struct sim_message){.type = SIM_REFUSED,
+                                      .actor = applied->m.actor,
+                                      .link = applied->m.link,
+                                      .seq = applied->m.seq,
+                                      .job = applied->m.job,
+                                      .values = {(int)applied->refused}});
+}
+
+static void answer(struct sim *s, const struct sim_applied *applied)
+{
+    for (size_t i = applied->first; i < applied->first + applied->count; i++) {
         const struct queue_action *a = &s->actions.list[i];
-        if (a->type == QUEUE_GONE)
-            bind_number(s, a->worker, 0);
-        else if (a->type != QUEUE_CHANGED)
-            answer(s, a, to);
-        s->grants += a->type == QUEUE_GRANT;
+        if (a->type != QUEUE_GONE && a->type != QUEUE_CHANGED && a->type != QUEUE_BLAMED)
+            send_action(s, applied, a);
     }
+    if (applied->refused)
+        refuse(s, applied);
+    if (applied->from_actor && applied->m.type == SIM_HELLO)
+        sim_send(s, &(struct sim_message){.type = SIM_WELCOME,
+                                          .actor = applied->m.actor,
+                                          .link = applied->m.link,
+                                          .seq = applied->m.seq,
+                                          .first = sim_number_of(s->sessions, applied->m.link)});
 }
 
-static void tick(struct sim *s)
+/* ---- a group ---- */
+
+static struct sim_applied *begin(struct sim *s, const struct sim_message *m)
 {
-    struct queue_event e = {.type = QUEUE_TICK};
-    apply(s, &e);
-    answer_all(s, NULL);
+    struct sim_applied *applied = &s->group[s->group_count++];
+    *applied = (struct sim_applied){.first = s->actions.count, .from_actor = m != NULL};
+    if (m)
+        applied->m = *m;
+    return applied;
 }
 
-/* The next message that has arrived, any of them; false: none. */
-static bool arrived(struct sim *s, struct sim_message *out)
+static void end(struct sim *s, struct sim_applied *applied)
 {
-    const uint32_t start = s->flight_count ? (uint32_t)sim_random(s, s->flight_count) : 0;
-    for (uint32_t n = 0; n < s->flight_count; n++) {
-        const uint32_t i = (start + n) % s->flight_count;
-        if (s->flight[i].type < SIM_ENGAGED && s->flight[i].at_ms <= s->now_ms) {
-            *out = s->flight[i];
-            s->flight[i] = s->flight[--s->flight_count];
-            return true;
-        }
+    applied->count = s->actions.count - applied->first;
+    for (size_t i = applied->first; i < s->actions.count; i++)
+        if (s->actions.list[i].type == QUEUE_GONE)
+            *sim_bound_of(s->workers_bound, s->actions.list[i].worker) = (struct sim_bound){0};
+}
+
+static bool end_session(struct sim *s, struct sim_bound *session)
+{
+    struct sim_applied *applied = begin(s, NULL);
+    struct queue_event e = {.type = QUEUE_SESSION_GONE, .session = session->number};
+    const int code = sim_apply(s, &e);
+    end(s, applied);
+    if (!code)
+        *session = (struct sim_bound){0};
+    else
+        session->heard_ms = sim_clock_ms(s); /* again after another time-out */
+    return !code;
+}
+
+/* A session with a key goes on, from whatever connection. */
+static struct sim_bound *hello(struct sim *s, const struct sim_message *m)
+{
+    const uint64_t number = m->key ? m->key | QUEUE_SESSION_KEYED : ++s->last_session;
+    struct sim_bound *session = sim_bound_of(s->sessions, number);
+    s->done.resumed += session->number != 0;
+    *session = (struct sim_bound){.number = number, .link = m->link, .actor = m->actor};
+    return session;
+}
+
+static void take_message(struct sim *s, const struct sim_message *m)
+{
+    struct sim_bound *session =
+        m->type < SIM_SUBMIT ? NULL : sim_bound_of(s->sessions, sim_number_of(s->sessions, m->link));
+    if (session && !session->number && m->type == SIM_HELLO)
+        session = hello(s, m);
+    if (session)
+        session->heard_ms = sim_clock_ms(s);
+    if (session && session->number && m->type == SIM_BYE) {
+        end_session(s, session);
+        return;
     }
+    struct sim_applied *applied = begin(s, m);
+    if (session && !session->number)
+        applied->refused = ERROR_SESSION;
+    else if (m->type != SIM_HELLO && sim_event(s, &applied->m))
+        applied->refused = ERROR_BUSY;
+    end(s, applied);
+    if (session && !session->number)
+        *session = (struct sim_bound){0};
+}
+
+/* Leases, workers and sessions end only when no message waits that may keep them alive. */
+static void pass_time(struct sim *s)
+{
+    if (sim_waits(s) && ++s->postponed < TICK_POSTPONED)
+        return;
+    s->postponed = 0;
+    if (queue_next_deadline_ms(s->queue) <= sim_clock_ms(s) || sim_chance(s, 5)) {
+        struct sim_applied *applied = begin(s, NULL);
+        struct queue_event e = {.type = QUEUE_TICK};
+        (void)!sim_apply(s, &e);
+        end(s, applied);
+    }
+    for (int i = 0; i < SIM_BOUND && s->group_count < SIM_GROUP; i++)
+        if (s->sessions[i].number && sim_clock_ms(s) - s->sessions[i].heard_ms >= SIM_SESSION_MS)
+            end_session(s, &s->sessions[i]);
+}
+
+static enum sim_crash draw_crash(struct sim *s)
+{
+    if (sim_fault(s, FAULT_CRASH))
+        return CRASH_BETWEEN_EVENTS + (enum sim_crash)sim_random(s, CRASH_AFTER_ANSWERS);
+    if (sim_fault(s, FAULT_COMMIT))
+        return COMMIT_FAILS_ABSENT + (enum sim_crash)sim_random(s, 2);
+    return CRASH_NOT;
+}
+
+/* Grants alone need not be on the disk before they are answered: a crash then loses them. */
+static bool can_wait(struct sim *s)
+{
+    const bool can = s->disk.waiting_count && s->disk.journal.can_wait(&s->disk.journal);
+    if (can && s->commit_by_ms == 0 && sim_fault(s, FAULT_GRANTS))
+        s->commit_by_ms = s->now_ms + SIM_DEFER_MS;
+    if (can && s->now_ms < s->commit_by_ms)
+        return true;
     return false;
+}
+
+/* The group reaches the disk, or the process ends; true: it goes on, the answers may be sent. */
+static bool commit(struct sim *s, enum sim_crash where)
+{
+    static const struct {
+        bool present, answers;
+    } comes[CRASHES] = {[CRASH_NOT] = {true, true},
+                        [CRASH_BEFORE_COMMIT] = {false, false},
+                        [CRASH_IN_COMMIT_BEFORE] = {false, false},
+                        [CRASH_IN_COMMIT_AFTER] = {true, false},
+                        [CRASH_AMID_ANSWERS] = {true, true},
+                        [CRASH_AFTER_ANSWERS] = {true, true},
+                        [COMMIT_FAILS_ABSENT] = {false, false},
+                        [COMMIT_FAILS_PRESENT] = {true, false}};
+    s->done.failed_commits += where >= COMMIT_FAILS_ABSENT;
+    if (comes[where].present && comes[where].answers && can_wait(s)) {
+        ledger_group(s);
+        return true;
+    }
+    if (comes[where].present) {
+        s->commit_by_ms = 0;
+        EXPECT(s->shadow.journal.commit(&s->shadow.journal) == STATUS_OK, "%s", status_message());
+        ledger_group(s);
+    }
+    if (!comes[where].answers)
+        sim_crash(s, where);
+    else if (sim_random(s, 32) == 0)
+        audit_disk(s);
+    return comes[where].answers;
 }
 
 void sim_scheduler_group(struct sim *s)
 {
     struct sim_message m;
-    s->outbox_count = 0;
-    for (uint64_t n = sim_random(s, 6); n && arrived(s, &m); n--) {
-        if (m.type >= SIM_SUBMIT)
-            on_client(s, &m);
-        else
-            on_worker(s, &m);
-        answer_all(s, &m);
-    }
-    if (queue_next_deadline_ms(s->queue) <= s->now_ms || sim_chance(s, 5))
-        tick(s);
-    s->shadow.fail_next = !s->calm && sim_random(s, 3000) == 0;
-    if (s->shadow.journal.commit(&s->shadow.journal)) {
-        s->crashes++;
-        sim_scheduler_close(s);
+    if (!s->queue && s->now_ms >= s->down_until_ms)
         sim_scheduler_open(s);
-        sim_forget_all(s);
+    if (!s->queue || s->now_ms < s->stalled_until_ms)
+        return;
+    const enum sim_crash where = draw_crash(s);
+    s->group_count = 0;
+    for (uint64_t n = s->calm ? MOST : sim_random(s, SOME); n && sim_arrived(s, false, &m); n--)
+        take_message(s, &m);
+    if (where == CRASH_BETWEEN_EVENTS) {
+        sim_crash(s, where);
         return;
     }
-    for (uint32_t i = 0; i < s->outbox_count; i++)
-        sim_send(s, &s->outbox[i]);
+    pass_time(s);
+    if (!commit(s, where))
+        return;
+    const uint32_t sent = where == CRASH_AMID_ANSWERS ? (uint32_t)sim_random(s, s->group_count + 1) : s->group_count;
+    for (uint32_t i = 0; i < sent; i++)
+        answer(s, &s->group[i]);
+    queue_actions_clear(&s->actions);
+    if (where != CRASH_NOT)
+        sim_crash(s, where);
+    else if (sim_random(s, 64) == 0)
+        ledger_audit(s);
 }

@@ -1,23 +1,57 @@
-/* What the journal alone says of every job, and whether the core keeps to it. */
+/* What the journal's records alone say of every job, and whether each of them may come. They are passed on to the disk.
+ */
 #include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void put(struct journal *j, const struct journal_record *r);
-
 static int commit(struct journal *j)
 {
     struct shadow *s = (struct shadow *)j;
-    if (!s->fail_next)
-        return STATUS_OK;
-    s->fail_next = false;
-    return fail(STATUS_IO, "journal");
+    return s->disk->journal.commit(&s->disk->journal);
 }
 
-void shadow_init(struct shadow *s, uint64_t epoch)
+static int tell(struct journal *j, int (*each)(void *context, const struct journal_record *r), void *context,
+                struct journal_loaded *out)
 {
-    *s = (struct shadow){.journal = {put, commit}, .last_token = epoch << 40};
+    struct shadow *s = (struct shadow *)j;
+    return s->disk->journal.load(&s->disk->journal, each, context, out);
+}
+
+/* Leases of before a restart are held by a worker that stands for all of that time. */
+static void lease_restored(struct shadow *s, struct shadow_item *item)
+{
+    struct shadow_worker *past = shadow_worker(s, 1);
+    if (!past) {
+        past = shadow_worker(s, 0);
+        EXPECT(past, "too many workers for the shadow");
+        *past = (struct shadow_worker){.id = 1, .actor = -1, .heard_ms = s->now_ms, .heard_least_ms = s->now_ms};
+    }
+    item->state = ITEM_LEASED;
+    item->owner = past->id;
+    item->begun_ms = item->moved_ms = s->now_ms;
+    item->until_ms = shadow_until(s, item);
+}
+
+static int restored(void *context, const struct journal_record *r)
+{
+    shadow_put(context, r);
+    return STATUS_OK;
+}
+
+void shadow_open(struct shadow *s, struct disk *disk, uint64_t epoch, int64_t now_ms, int64_t unix_ms)
+{
+    struct journal_loaded loaded;
+    *s = (struct shadow){.journal = {.put = shadow_put, .commit = commit, .load = tell},
+                         .disk = disk,
+                         .last_token = epoch << 40,
+                         .event = SHADOW_RESTORE,
+                         .now_ms = now_ms,
+                         .unix_ms = unix_ms,
+                         .tick_ms = now_ms,
+                         .loading = true};
+    EXPECT(disk->journal.load(&disk->journal, restored, s, &loaded) == STATUS_OK, "%s", status_message());
+    s->loading = false;
 }
 
 void shadow_free(struct shadow *s)
@@ -30,7 +64,7 @@ void shadow_free(struct shadow *s)
     *s = (struct shadow){0};
 }
 
-struct shadow_job *shadow_find(struct shadow *s, uint64_t job)
+struct shadow_job *shadow_find(const struct shadow *s, uint64_t job)
 {
     size_t low = 0, high = s->count;
     while (low < high) {
@@ -54,13 +88,19 @@ struct shadow_item *shadow_token(struct shadow *s, uint64_t token)
 
 struct shadow_worker *shadow_worker(struct shadow *s, uint64_t id)
 {
-    for (size_t i = 0; i < sizeof s->workers / sizeof *s->workers; i++)
+    for (int i = 0; i < SIM_BOUND; i++)
         if (s->workers[i].id == id)
             return &s->workers[i];
     return NULL;
 }
 
 /* ---- records ---- */
+
+/* Numbers of sessions without a key begin anew with each process: those of before are nobody's. */
+static uint64_t session_of(const struct shadow *s, uint64_t session)
+{
+    return s->loading && !(session & QUEUE_SESSION_KEYED) ? 0 : session;
+}
 
 static void put_job(struct shadow *s, const struct journal_record *r)
 {
@@ -71,27 +111,53 @@ static void put_job(struct shadow *s, const struct journal_record *r)
         EXPECT(s->jobs, "no memory");
     }
     s->jobs[s->count++] = (struct shadow_job){.id = r->job,
+                                              .session = session_of(s, r->submitted.session),
                                               .state = JOB_OPEN,
+                                              .fragile = r->submitted.cancel_on_disconnect,
                                               .kind = r->submitted.kind.data[0] - 'a',
                                               .priority = (int)r->submitted.priority,
-                                              .max_attempts = (uint32_t)r->submitted.max_attempts};
+                                              .max_attempts = (uint32_t)r->submitted.max_attempts,
+                                              .params = sim_bytes(r->submitted.params),
+                                              .start_unix_ms = r->submitted.start_unix_ms,
+                                              .deadline_unix_ms = r->submitted.deadline_unix_ms,
+                                              .device_bytes = r->submitted.device_bytes,
+                                              .backoff_ms = (int64_t)r->submitted.backoff_ms,
+                                              .attempt_ms = (int64_t)r->submitted.attempt_ms,
+                                              .stall_ms = (int64_t)r->submitted.stall_ms,
+                                              .early = r->submitted.start_unix_ms > (uint64_t)s->unix_ms};
+    EXPECT(s->loading || r->submitted.session == s->session, "job %d belongs to another session", (int)r->job);
+    shadow_look(s, &s->jobs[s->count - 1]);
 }
 
-static void put_item(struct shadow_job *j, const struct journal_record *r)
+static void put_item(const struct shadow *s, struct shadow_job *j, const struct journal_record *r)
 {
     EXPECT(r->index == j->count && j->state == JOB_OPEN, "item %u of job %d out of order", r->index, (int)j->id);
     struct shadow_item *items = realloc(j->items, (j->count + 1) * sizeof *items);
     EXPECT(items, "no memory");
     j->items = items;
-    uint32_t *order = realloc(j->order, (j->count + 1) * sizeof *order);
-    EXPECT(order, "no memory");
-    j->order = order;
-    j->items[j->count++] = (struct shadow_item){.state = ITEM_QUEUED};
+    j->items[j->count++] = (struct shadow_item){.job = j->id, .state = ITEM_QUEUED};
+    if (j->missed) /* the next tick ends it */
+        j->rings_ms = s->now_ms;
 }
 
-static void put_granted(struct shadow *s, const struct shadow_job *j, struct shadow_item *item,
+/* The last record of an item that came after its outcomes. */
+static void told(struct shadow *s, struct shadow_job *j, struct shadow_item *item, const struct journal_record *r)
+{
+    item->token = r->token;
+    item->attempts = r->attempts;
+    item->told = true;
+    j->attempts += r->attempts;
+    if (r->type == JOURNAL_GRANTED)
+        lease_restored(s, item);
+}
+
+static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_item *item,
                         const struct journal_record *r)
 {
+    if (s->loading) {
+        told(s, j, item, r);
+        return;
+    }
     EXPECT(item->state == ITEM_QUEUED && j->state <= JOB_ACTIVE, "granted an item that is not queued");
     EXPECT(r->token > s->last_token, "token %llu is not new", (unsigned long long)r->token);
     EXPECT(r->attempts == item->attempts + 1 && r->attempts <= j->max_attempts, "attempt %u after %u of %u",
@@ -101,6 +167,9 @@ static void put_granted(struct shadow *s, const struct shadow_job *j, struct sha
     item->token = r->token;
     item->attempts = r->attempts;
     item->settled = false;
+    item->begun_ms = item->moved_ms = s->now_ms;
+    item->progress = 0;
+    j->attempts++;
 }
 
 /* Why a lease may end otherwise than by a result: its time, the silence of its worker, or the worker's word. */
@@ -110,7 +179,8 @@ static void check_end(struct shadow *s, const struct shadow_item *item, bool cou
     switch (s->event) {
     case QUEUE_TICK:
         EXPECT(counted, "a lease that lapsed and does not count");
-        EXPECT(item->until_ms <= s->now_ms || (w && w->heard_ms + SIM_LEASE_MS <= s->now_ms), "a lease ends too early");
+        EXPECT(item->until_ms <= s->now_ms || (w && w->heard_least_ms + SIM_LEASE_MS <= s->now_ms),
+               "a lease ends too early");
         break;
     case QUEUE_RETURN:
     case QUEUE_LEAVE:
@@ -120,39 +190,118 @@ static void check_end(struct shadow *s, const struct shadow_item *item, bool cou
         EXPECT(counted && item->owner == s->from, "READY ends a lease of another worker");
         break;
     default:
-        EXPECT(counted && s->event == QUEUE_REPORT, "a lease ends in event %d", (int)s->event);
+        EXPECT(counted && s->event == QUEUE_REPORT, "a lease ends in event %d", s->event);
     }
 }
 
-static void put_queued(struct shadow *s, struct shadow_item *item, const struct journal_record *r)
+/* Only the last outcome of an item counts, and none when it is queued again. */
+static void mark_retried(struct shadow_job *j, uint32_t index)
 {
+    for (uint32_t i = 0; i < j->outcomes; i++)
+        if (j->order[i] == index)
+            j->order[i] |= SHADOW_RETRIED;
+}
+
+static void put_retried(struct shadow *s, struct shadow_job *j, struct shadow_item *item,
+                        const struct journal_record *r)
+{
+    EXPECT(item->state == ITEM_DEAD && r->token == item->token && r->attempts == 0,
+           "tried again, but was not dead, or attempts count");
+    item->state = ITEM_QUEUED;
+    item->attempts = 0;
+    item->not_before_ms = item->not_after_ms = 0;
+    memset(item->crashed, 0, sizeof item->crashed);
+    mark_retried(j, r->index);
+    shadow_look(s, j);
+}
+
+static void put_queued(struct shadow *s, struct shadow_job *j, struct shadow_item *item, const struct journal_record *r)
+{
+    if (s->loading) {
+        told(s, j, item, r);
+        return;
+    }
+    if (s->event == QUEUE_RETRY) {
+        put_retried(s, j, item, r);
+        return;
+    }
     EXPECT(item->state == ITEM_LEASED && r->token == item->token, "queued again, but was not leased");
     EXPECT(r->attempts == item->attempts || r->attempts + 1 == item->attempts, "attempts jump");
     check_end(s, item, r->attempts == item->attempts);
+    const struct shadow_worker *w = shadow_worker(s, item->owner);
+    const bool lapsed = !w || w->heard_least_ms + SIM_LEASE_MS <= s->now_ms;
+    item->not_before_ms = item->not_after_ms = 0;
+    if (s->event == QUEUE_REPORT || (s->event == QUEUE_TICK && shadow_took_too_long(s, item)))
+        shadow_back_off(s, item);
+    if (s->event == QUEUE_TICK && lapsed) /* it may have been the silence of its worker */
+        item->not_before_ms = 0;
+    j->attempts -= r->attempts != item->attempts;
     item->state = ITEM_QUEUED;
     item->attempts = r->attempts;
+}
+
+static void append_outcome(struct shadow_job *j, uint32_t entry)
+{
+    j->order = realloc(j->order, (j->outcomes + 1) * sizeof *j->order);
+    EXPECT(j->order, "no memory");
+    j->order[j->outcomes++] = entry;
+}
+
+/* By the job's deadline, or as the last attempt that took too long. */
+static void check_timeout(const struct shadow *s, const struct shadow_job *j, const struct shadow_item *item)
+{
+    const bool deadline = j->missed || (j->deadline_unix_ms && (uint64_t)s->unix_ms >= j->deadline_unix_ms);
+    EXPECT(s->event == QUEUE_TICK, "time ends an item in event %d", s->event);
+    EXPECT(deadline ||
+               (item->state == ITEM_LEASED && item->attempts == j->max_attempts && shadow_took_too_long(s, item)),
+           "item of job %d ended before its time", (int)j->id);
 }
 
 static void put_outcome(struct shadow *s, struct shadow_job *j, struct shadow_item *item,
                         const struct journal_record *r)
 {
-    EXPECT(item->state == ITEM_LEASED && j->state <= JOB_ACTIVE, "an outcome for an item that is not leased");
+    const bool by_time = r->outcome.failure == FAILURE_TIMEOUT;
+    if (s->loading) {
+        j->attempts += r->attempts;
+        mark_retried(j, r->index);
+        append_outcome(j, r->index | (item->told ? SHADOW_RETRIED : 0));
+        if (item->told)
+            return;
+        item->state = ITEM_LEASED;
+        item->token = r->token;
+        item->attempts = r->attempts;
+        item->settled = r->outcome.failure != FAILURE_STALE && !by_time;
+    } else {
+        EXPECT(r->number == j->outcomes, "outcome %u of job %d has number %u", j->outcomes, (int)j->id, r->number);
+        append_outcome(j, r->index);
+    }
+    EXPECT(item->state == ITEM_LEASED || (item->state == ITEM_QUEUED && by_time),
+           "an outcome for an item that is not leased");
+    EXPECT(j->state <= JOB_ACTIVE, "an outcome in a job that is over");
     EXPECT(r->token == item->token && r->attempts == item->attempts, "an outcome of another lease");
     EXPECT(r->outcome.state == ITEM_DONE || r->outcome.state == ITEM_DEAD, "an outcome that is none");
-    if (r->outcome.failure == FAILURE_STALE || s->event != QUEUE_REPORT)
+    if (!s->loading && by_time)
+        check_timeout(s, j, item);
+    else if (!s->loading && (r->outcome.failure == FAILURE_STALE || s->event != QUEUE_REPORT))
         check_end(s, item, true);
     EXPECT((r->outcome.state == ITEM_DONE) == (r->outcome.failure == FAILURE_NONE), "done, but failed");
     item->state = (int)r->outcome.state;
     item->failure = (int)r->outcome.failure;
     item->result = 0;
-    if (r->outcome.result.bytes == sizeof item->result)
-        memcpy(&item->result, r->outcome.result.data, sizeof item->result);
-    EXPECT(item->failure == FAILURE_STALE || item->result == item->token, "the result of another lease");
-    j->order[j->outcomes++] = r->index;
+    if (r->outcome.result.bytes >= 2 * sizeof item->result) /* content, token, and more */
+        memcpy(&item->result, r->outcome.result.data + sizeof item->result, sizeof item->result);
+    EXPECT(item->failure == FAILURE_STALE || by_time || item->result == item->token, "the result of another lease");
 }
 
-static void put_finished(struct shadow_job *j)
+static void put_finished(struct shadow *s, struct shadow_job *j, const struct journal_record *r)
 {
+    const int64_t since = s->unix_ms - (int64_t)r->unix_ms;
+    j->finished_ms = s->loading ? s->now_ms - (since > 0 ? since : 0) : s->now_ms;
+    j->finished_in = s->events;
+    if (!s->loading) { /* now, but never before an end that this process saw */
+        s->last_end_unix_ms = s->unix_ms > s->last_end_unix_ms ? s->unix_ms : s->last_end_unix_ms;
+        EXPECT((int64_t)r->unix_ms == s->last_end_unix_ms, "job %d did not end now", (int)j->id);
+    }
     for (uint32_t i = 0; i < j->count; i++)
         EXPECT(j->items[i].state >= ITEM_DONE, "job %d finished with an item in state %d", (int)j->id,
                j->items[i].state);
@@ -161,9 +310,19 @@ static void put_finished(struct shadow_job *j)
         j->state = JOB_DONE;
 }
 
-static void put_cancelled(struct shadow_job *j)
+bool shadow_needs_session(const struct shadow_job *j)
 {
+    return j->state == JOB_OPEN || (j->state == JOB_ACTIVE && j->fragile);
+}
+
+static void put_cancelled(const struct shadow *s, struct shadow_job *j)
+{
+    const bool bound = shadow_needs_session(j);
     EXPECT(j->state <= JOB_ACTIVE, "cancelled a job that is over");
+    EXPECT(s->loading || s->event == QUEUE_CANCEL ||
+               (s->event == SHADOW_RESTORE && bound && !(j->session & QUEUE_SESSION_KEYED)) ||
+               (s->event == QUEUE_SESSION_GONE && bound && j->session == s->session),
+           "job %d was cancelled by event %d", (int)j->id, s->event);
     j->state = JOB_CANCELLED;
     for (uint32_t i = 0; i < j->count; i++)
         if (j->items[i].state <= ITEM_LEASED)
@@ -173,10 +332,33 @@ static void put_cancelled(struct shadow_job *j)
 static void put_removed(struct shadow *s, struct shadow_job *j)
 {
     EXPECT(j->state >= JOB_DONE, "removed a job that is not over");
+    EXPECT(s->now_ms - j->finished_ms >= QUEUE_KEEP_MS, "job %d is removed before its time", (int)j->id);
     free(j->items);
     free(j->order);
     memmove(j, j + 1, (size_t)(s->jobs + s->count - j - 1) * sizeof *j);
     s->count--;
+}
+
+static void put_control(struct shadow *s, struct shadow_job *j, const struct journal_control *c)
+{
+    EXPECT(s->loading || c->deadline_unix_ms == j->deadline_unix_ms ||
+               (s->event == QUEUE_RETRY && c->deadline_unix_ms == 0),
+           "the deadline of job %d changes", (int)j->id);
+    j->priority = (int)c->priority;
+    j->paused = c->paused;
+    j->session = session_of(s, c->session);
+    if (c->deadline_unix_ms == j->deadline_unix_ms)
+        return;
+    j->deadline_unix_ms = c->deadline_unix_ms;
+    j->missed = false;
+    shadow_look(s, j);
+}
+
+static void put_checkpoint(const struct shadow *s, const struct shadow_item *item, const struct journal_record *r)
+{
+    EXPECT(s->loading || (s->event == QUEUE_CHECKPOINT && item->state == ITEM_LEASED && item->token == r->token &&
+                          item->owner == s->from),
+           "a checkpoint of another worker's item");
 }
 
 static void put_of_item(struct shadow *s, struct shadow_job *j, const struct journal_record *r)
@@ -186,15 +368,20 @@ static void put_of_item(struct shadow *s, struct shadow_job *j, const struct jou
     if (r->type == JOURNAL_GRANTED)
         put_granted(s, j, item, r);
     else if (r->type == JOURNAL_QUEUED)
-        put_queued(s, item, r);
+        put_queued(s, j, item, r);
+    else if (r->type == JOURNAL_CHECKPOINT)
+        put_checkpoint(s, item, r);
     else
         put_outcome(s, j, item, r);
 }
 
-static void put(struct journal *journal, const struct journal_record *r)
+void shadow_put(struct journal *journal, const struct journal_record *r)
 {
     struct shadow *s = (struct shadow *)journal;
-    s->records++;
+    if (!s->loading)
+        s->disk->journal.put(&s->disk->journal, r);
+    if (r->token > s->last_token && s->loading)
+        s->last_token = r->token;
     if (r->type == JOURNAL_JOB) {
         put_job(s, r);
         return;
@@ -203,17 +390,24 @@ static void put(struct journal *journal, const struct journal_record *r)
     EXPECT(j, "a record of job %d, which is not there", (int)r->job);
     switch (r->type) {
     case JOURNAL_ITEM:
-        put_item(j, r);
+        put_item(s, j, r);
         break;
     case JOURNAL_SEALED:
         EXPECT(j->state == JOB_OPEN, "sealed twice");
         j->state = JOB_ACTIVE;
         break;
     case JOURNAL_CANCELLED:
-        put_cancelled(j);
+        put_cancelled(s, j);
         break;
     case JOURNAL_FINISHED:
-        put_finished(j);
+        put_finished(s, j, r);
+        break;
+    case JOURNAL_REOPENED:
+        EXPECT(j->state == JOB_DONE && s->event == QUEUE_RETRY, "job %d goes on by itself", (int)j->id);
+        j->state = JOB_ACTIVE;
+        break;
+    case JOURNAL_CONTROL:
+        put_control(s, j, &r->control);
         break;
     case JOURNAL_REMOVED:
         put_removed(s, j);
@@ -221,162 +415,4 @@ static void put(struct journal *journal, const struct journal_record *r)
     default:
         put_of_item(s, j, r);
     }
-}
-
-/* ---- rules for actions ---- */
-
-static bool has_new(const struct shadow_job *j)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < j->count; i++)
-        any |= j->items[i].state == ITEM_QUEUED && j->items[i].attempts == 0;
-    return any && j->state <= JOB_ACTIVE;
-}
-
-static bool is_ahead(const struct shadow_job *a, const struct shadow_job *b)
-{
-    return a->priority != b->priority ? a->priority > b->priority : a->id < b->id;
-}
-
-static bool has_crashed(const struct shadow_item *item, uint64_t worker)
-{
-    for (int i = 0; i < SIM_CRASHED; i++)
-        if (item->crashed[i] == worker)
-            return true;
-    return false;
-}
-
-static void check_affinity(struct shadow *s, const struct shadow_job *j, const struct shadow_item *item,
-                           uint64_t worker)
-{
-    if (!has_crashed(item, worker))
-        return;
-    for (size_t i = 0; i < sizeof s->workers / sizeof *s->workers; i++)
-        EXPECT(!s->workers[i].id || !(s->workers[i].kinds >> j->kind & 1) || has_crashed(item, s->workers[i].id),
-               "worker %d has crashed on an item and gets it again, though %d is there", (int)worker,
-               (int)s->workers[i].id);
-}
-
-static void check_grant(struct shadow *s, const struct queue_action *a, const struct queue_entry *entries)
-{
-    struct shadow_worker *w = shadow_worker(s, a->worker);
-    const struct shadow_job *j = shadow_find(s, a->job);
-    EXPECT(w && j, "a grant of nothing to nobody");
-    EXPECT(a->count > 0 && a->count <= w->credits, "%d items for %u credits", (int)a->count, w->credits);
-    EXPECT(w->kinds >> j->kind & 1, "a kind that worker %d does not have", (int)w->id);
-    for (size_t i = 0; i < s->count; i++)
-        EXPECT(!is_ahead(&s->jobs[i], j) || !(w->kinds >> s->jobs[i].kind & 1) || !has_new(&s->jobs[i]),
-               "job %d was granted before job %d", (int)j->id, (int)s->jobs[i].id);
-    for (size_t i = 0; i < a->count; i++) {
-        const struct queue_entry *e = &entries[i];
-        EXPECT(e->index < j->count, "an item that is not there");
-        struct shadow_item *item = &j->items[e->index];
-        EXPECT(item->state == ITEM_LEASED && item->token == e->token && item->attempts == e->attempt,
-               "a grant that the journal does not know");
-        EXPECT(e->attempt == 1 || a->count == 1, "an item that was tried before, among others");
-        check_affinity(s, j, item, w->id);
-        item->owner = w->id;
-        item->until_ms = s->now_ms + SIM_LEASE_MS;
-    }
-    w->credits = 0;
-}
-
-static void check_verdicts(struct shadow *s, const struct queue_action *a, const struct queue_entry *entries)
-{
-    for (size_t k = 0; k < a->count; k++) {
-        struct shadow_item *item = shadow_token(s, entries[k].token);
-        const bool good = item && item->state == ITEM_LEASED && item->owner == a->worker;
-        EXPECT(entries[k].verdict == (good ? VERDICT_EXTEND : VERDICT_ABORT), "verdict %d for a lease that is%s good",
-               entries[k].verdict, good ? "" : " not");
-        if (good)
-            item->until_ms = s->now_ms + SIM_LEASE_MS;
-    }
-}
-
-static void check_engaged(struct shadow *s, const struct queue_action *a, const struct queue_entry *entries)
-{
-    for (size_t k = 0; k < a->count; k++) {
-        struct shadow_item *item = shadow_token(s, entries[k].token);
-        EXPECT(item && item->state == ITEM_LEASED, "resumed a lease that is over");
-        item->owner = a->worker;
-        item->until_ms = s->now_ms + SIM_LEASE_MS;
-    }
-}
-
-static void worker_goes(struct shadow *s, uint64_t worker)
-{
-    struct shadow_worker *w = shadow_worker(s, worker);
-    EXPECT(w, "a worker leaves that was not there");
-    EXPECT(s->event == QUEUE_LEAVE ? s->from == worker : w->heard_ms + SIM_LEASE_MS <= s->now_ms,
-           "worker %d is sent away", (int)worker);
-    *w = (struct shadow_worker){0};
-}
-
-int shadow_verdict(struct shadow *s, uint64_t token)
-{
-    const struct shadow_item *item = shadow_token(s, token);
-    if (item && item->state == ITEM_LEASED)
-        return COMMIT_COMMITTED;
-    return item && item->settled ? COMMIT_DUPLICATE : COMMIT_STALE;
-}
-
-void shadow_actions(struct shadow *s, const struct queue_actions *a)
-{
-    for (size_t i = 0; i < a->count; i++) {
-        const struct queue_entry *entries = a->entries + a->list[i].first;
-        if (a->list[i].type == QUEUE_GRANT)
-            check_grant(s, &a->list[i], entries);
-        else if (a->list[i].type == QUEUE_GONE)
-            worker_goes(s, a->list[i].worker);
-        else if (a->list[i].type == QUEUE_ENGAGED)
-            check_engaged(s, &a->list[i], entries);
-        else if (a->list[i].type == QUEUE_VERDICTS)
-            check_verdicts(s, &a->list[i], entries);
-    }
-}
-
-/* ---- the core against the shadow ---- */
-
-static void compare_job(const struct shadow_job *j, const struct queue *q)
-{
-    uint64_t states[5] = {0};
-    struct message_job m;
-    EXPECT(queue_show(q, j->id, &m) == STATUS_OK, "job %d is lost", (int)j->id);
-    for (uint32_t i = 0; i < j->count; i++)
-        states[j->items[i].state]++;
-    EXPECT((int)m.state == j->state && m.items == j->count,
-           "job %d: state %d or its items differ from the journal's %d", (int)j->id, (int)m.state, j->state);
-    EXPECT(m.queued == states[0] && m.leased == states[1] && m.done == states[2] && m.dead == states[3] &&
-               m.cancelled == states[4] && m.commits == j->outcomes,
-           "job %d: counters differ from the journal's", (int)j->id);
-}
-
-void shadow_compare(struct shadow *s, const struct queue *q)
-{
-    struct queue_stats stats;
-    for (size_t i = 0; i < s->count; i++)
-        compare_job(&s->jobs[i], q);
-    queue_stats(q, &stats);
-    EXPECT(stats.kept == s->count, "%d jobs, but %d in the journal", (int)stats.kept, (int)s->count);
-    EXPECT(queue_check(q) == STATUS_OK, "%s", status_message());
-    for (size_t w = 0; w < sizeof s->workers / sizeof *s->workers; w++)
-        for (size_t i = 0; i < s->count && s->workers[w].credits; i++)
-            EXPECT(!(s->workers[w].kinds >> s->jobs[i].kind & 1) || !has_new(&s->jobs[i]),
-                   "worker %d waits, and job %d has items", (int)s->workers[w].id, (int)s->jobs[i].id);
-}
-
-void shadow_time(struct shadow *s, const struct queue *q)
-{
-    struct queue_stats stats;
-    uint64_t items = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        items += s->jobs[i].count;
-        for (uint32_t k = 0; k < s->jobs[i].count; k++)
-            EXPECT(s->jobs[i].items[k].state != ITEM_LEASED || s->jobs[i].items[k].until_ms > s->now_ms,
-                   "a lease goes on after its end");
-    }
-    for (size_t i = 0; i < sizeof s->workers / sizeof *s->workers; i++)
-        EXPECT(!s->workers[i].id || s->workers[i].heard_ms + SIM_LEASE_MS > s->now_ms, "a worker stays after its time");
-    queue_stats(q, &stats);
-    EXPECT(queue_next_deadline_ms(q) > s->now_ms || stats.items > items, "a tick left something behind");
 }

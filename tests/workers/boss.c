@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t now_ms(void)
+int64_t boss_clock_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -31,6 +31,7 @@ void boss_init(struct boss *b)
     b->options = (struct supervisor_options){.worker_socket = address,
                                              .features = "features",
                                              .objects = "objects",
+                                             .fetched = "objects/queue",
                                              .compute = compute,
                                              .threads = 4,
                                              .memory_bytes = (size_t)1 << 30,
@@ -53,8 +54,7 @@ void boss_start(struct boss *b)
     REQUIRE(zmq_bind(b->socket, b->options.worker_socket) == 0);
 }
 
-static void send_to(struct boss *b, enum message_type type, uint32_t seq, const struct wire_schema *schema,
-                    const void *body)
+void boss_send(struct boss *b, enum message_type type, uint32_t seq, const struct wire_schema *schema, const void *body)
 {
     const int code = channel_send(b->socket, &b->peer, type, seq, schema, body);
     if (code != STATUS_BUSY || !b->stopped)
@@ -78,16 +78,19 @@ static void on_ready(struct boss *b, const struct packet *p)
     b->held_count = copy_tokens(m.held, b->held);
     wire_copy(m.name, b->name, sizeof b->name);
     wire_copy(m.device, b->device, sizeof b->device);
+    wire_copy(m.device_id, b->device_id, sizeof b->device_id);
+    b->device_bytes = m.device_bytes;
+    b->kinds = (int)m.kinds.count;
     b->take_waits = false;
     if (b->mute)
         return;
     const struct message_engaged e = {.epoch = b->epoch,
                                       .worker = 1,
-                                      .lease_ms = 10000,
+                                      .lease_ms = b->lease_ms ? b->lease_ms : 10000,
                                       .beat_ms = b->beat_ms,
                                       .version = wire_str("test"),
                                       .resumed = b->forget ? (struct wire_list){0} : m.held};
-    send_to(b, MESSAGE_ENGAGED, p->header.seq, &engaged_schema, &e);
+    boss_send(b, MESSAGE_ENGAGED, p->header.seq, &engaged_schema, &e);
     b->forget = false;
 }
 
@@ -101,13 +104,19 @@ static void on_beat(struct boss *b, const struct packet *p)
     b->beaten_count = 0;
     uint32_t count = 0;
     while (wire_next(&m.entries, &beat_entry_schema, &e)) {
+        if (e.log.bytes) {
+            CHECK(e.log.bytes <= LIMIT_LOG && wire_is_utf8(e.log.data, e.log.bytes));
+            const int n = snprintf(b->log + b->log_bytes, sizeof b->log - b->log_bytes, "%llu:%.*s",
+                                   (unsigned long long)e.token, (int)e.log.bytes, (const char *)e.log.data);
+            b->log_bytes += (size_t)n < sizeof b->log - b->log_bytes ? (size_t)n : 0;
+        }
         if (b->beaten_count < BOSS_TOKENS)
             b->beaten[b->beaten_count++] = e.token;
         count += wire_encode(&verdict_schema, &(struct message_verdict){e.token, VERDICT_EXTEND}, &list) == STATUS_OK;
     }
     if (!b->mute)
-        send_to(b, MESSAGE_VERDICTS, p->header.seq, &verdicts_schema,
-                &(struct message_verdicts){wire_list_of(&list, count)});
+        boss_send(b, MESSAGE_VERDICTS, p->header.seq, &verdicts_schema,
+                  &(struct message_verdicts){wire_list_of(&list, count)});
     wire_free(&list);
 }
 
@@ -124,6 +133,7 @@ static void note_outcome(struct boss *b, const struct message_report_entry *e)
     REQUIRE(e->result.bytes <= sizeof o->result);
     o->token = e->token;
     o->failure = e->failure;
+    wire_copy(e->log, o->log, sizeof o->log);
     wire_copy(e->message, o->message, sizeof o->message);
     o->result_bytes = e->result.bytes;
     if (e->result.bytes)
@@ -151,8 +161,8 @@ static void on_report(struct boss *b, const struct packet *p)
             count += wire_encode(&verdict_schema, &(struct message_verdict){e.token, COMMIT_COMMITTED}, &list) == 0;
     }
     if (!b->mute && !b->keep_commits)
-        send_to(b, MESSAGE_COMMITS, p->header.seq, &verdicts_schema,
-                &(struct message_verdicts){wire_list_of(&list, count)});
+        boss_send(b, MESSAGE_COMMITS, p->header.seq, &verdicts_schema,
+                  &(struct message_verdicts){wire_list_of(&list, count)});
     wire_free(&list);
 }
 
@@ -164,6 +174,7 @@ static int serve(struct boss *b)
         return 0;
     CHECK_OK(code);
     struct message_take take;
+    struct message_returned returned;
     switch (p.header.type) {
     case MESSAGE_READY:
         on_ready(b, &p);
@@ -173,7 +184,7 @@ static int serve(struct boss *b)
         break;
     case MESSAGE_PING:
         if (!b->mute)
-            send_to(b, MESSAGE_PONG, p.header.seq, &empty_schema, &(struct message_empty){0});
+            boss_send(b, MESSAGE_PONG, p.header.seq, &empty_schema, &(struct message_empty){0});
         break;
     case MESSAGE_TAKE:
         CHECK_OK(packet_decode(&p, &take_schema, &take));
@@ -187,8 +198,13 @@ static int serve(struct boss *b)
     case MESSAGE_LEAVE:
         b->left = true;
         break;
+    case MESSAGE_RETURN:
+        CHECK_OK(packet_decode(&p, &returned_schema, &returned));
+        b->returned_count = copy_tokens(returned.tokens, b->returned);
+        break;
     default:
-        test_report(false, __FILE__, __LINE__, "message of type %d", p.header.type);
+        if (!boss_serves_objects(b, &p))
+            test_report(false, __FILE__, __LINE__, "message of type %d", p.header.type);
     }
     packet_release(&p);
     return p.header.type;
@@ -204,16 +220,16 @@ static bool has_ended(const struct boss *b)
 static bool serve_until(struct boss *b, bool (*done)(const struct boss *b, int type, int wanted), int wanted,
                         int wait_ms)
 {
-    const int64_t end = now_ms() + wait_ms;
+    const int64_t end = boss_clock_ms() + wait_ms;
     if (done(b, 0, wanted))
         return true;
-    for (int64_t left = wait_ms; left > 0; left = end - now_ms()) {
+    for (int64_t left = wait_ms; left > 0; left = end - boss_clock_ms()) {
         zmq_pollitem_t item = {b->socket, 0, ZMQ_POLLIN, 0};
         zmq_poll(&item, 1, left < 20 ? (long)left : 20);
         for (int type; (type = serve(b));)
             if (done(b, type, wanted))
                 return true;
-        if (has_ended(b) && !zmq_poll(&item, 1, 50))
+        if (has_ended(b) && !zmq_poll(&item, 1, 500))
             break;
     }
     return false;
@@ -249,15 +265,17 @@ bool boss_wait_outcomes(struct boss *b, int count, int wait_ms)
 
 void boss_send_grant(struct boss *b, const struct message_grant *grant)
 {
-    REQUIRE(serve_until(b, has_take, 0, 10000));
+    REQUIRE(serve_until(b, has_take, 0, BOSS_PATIENCE_MS));
     b->take_waits = false;
-    send_to(b, MESSAGE_GRANT, 0, &grant_schema, grant);
+    boss_send(b, MESSAGE_GRANT, 0, &grant_schema, grant);
 }
 
 static void encode_item(const struct boss_item *item, bool is_noop, struct wire_buffer *params)
 {
     if (is_noop)
-        CHECK_OK(wire_encode(&kind_noop_item_schema, &(struct kind_noop_item){item->action}, params));
+        CHECK_OK(wire_encode(&kind_noop_item_schema,
+                             &(struct kind_noop_item){.action = item->action, .payload = wire_str(item->payload)},
+                             params));
     else if (item->out)
         CHECK_OK(wire_encode(&kind_features_item_schema, &(struct kind_features_item){wire_str(item->out)}, params));
 }
@@ -276,6 +294,10 @@ uint64_t boss_grant(struct boss *b, const char *kind, const struct wire_schema *
                                         .token = b->next_token++,
                                         .attempt = items[i].attempt ? items[i].attempt : 1,
                                         .path = wire_str(items[i].path),
+                                        .job = items[i].job,
+                                        .object = {items[i].object, items[i].object ? LIMIT_OBJECT : 0},
+                                        .checkpoint = {items[i].checkpoint, items[i].checkpoint ? LIMIT_OBJECT : 0},
+                                        .progress = items[i].progress,
                                         .params = {own.data, (uint32_t)own.bytes}};
         CHECK_OK(wire_encode(&lease_schema, &l, &leases));
         wire_free(&own);
@@ -291,14 +313,15 @@ uint64_t boss_grant(struct boss *b, const char *kind, const struct wire_schema *
 
 uint64_t boss_noop(struct boss *b, uint64_t sleep_ms, const struct boss_item *items, int count)
 {
-    return boss_grant(b, KIND_NOOP, &kind_noop_params_schema, &(struct kind_noop_params){sleep_ms}, items, count);
+    return boss_grant(b, KIND_NOOP, &kind_noop_params_schema, &(struct kind_noop_params){.sleep_ms = sleep_ms}, items,
+                      count);
 }
 
 void boss_abort(struct boss *b, uint64_t token)
 {
     struct wire_buffer list = {0};
     CHECK_OK(wire_encode(&verdict_schema, &(struct message_verdict){token, VERDICT_ABORT}, &list));
-    send_to(b, MESSAGE_VERDICTS, 0, &verdicts_schema, &(struct message_verdicts){wire_list_of(&list, 1)});
+    boss_send(b, MESSAGE_VERDICTS, 0, &verdicts_schema, &(struct message_verdicts){wire_list_of(&list, 1)});
     wire_free(&list);
 }
 
@@ -326,7 +349,7 @@ bool boss_holds(const uint64_t *tokens, int count, uint64_t token)
 pid_t boss_compute(const struct boss *b)
 {
     pid_t pid = 0;
-    for (int i = 0; i < 200 && pid == 0; i++) { /* there may be none for a moment, between two */
+    for (int i = 0; i < BOSS_PATIENCE_MS / 10 && pid == 0; i++) { /* there may be none for a moment, between two */
         char path[64], text[64] = {0};
         snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)b->pid, (int)b->pid);
         FILE *f = fopen(path, "r");
@@ -343,8 +366,8 @@ pid_t boss_compute(const struct boss *b)
 int boss_exit_code(struct boss *b, int wait_ms)
 {
     int state = 0;
-    const int64_t end = now_ms() + wait_ms;
-    while (now_ms() < end) {
+    const int64_t end = boss_clock_ms() + wait_ms;
+    while (boss_clock_ms() < end) {
         if (waitpid(b->pid, &state, WNOHANG) == b->pid) {
             b->pid = 0;
             return WIFSIGNALED(state) ? -WTERMSIG(state) : WEXITSTATUS(state);
@@ -362,6 +385,8 @@ void boss_close(struct boss *b)
     }
     zmq_close(b->socket);
     zmq_ctx_term(b->context);
+    for (int i = 0; i < b->object_count; i++)
+        free(b->objects[i].data);
 }
 
 void boss_stop(struct boss *b)
@@ -370,9 +395,9 @@ void boss_stop(struct boss *b)
     CHECK(compute > 0);
     b->stopped = true;
     kill(b->pid, SIGTERM);
-    const int code = boss_exit_code(b, 10000);
+    const int code = boss_exit_code(b, BOSS_PATIENCE_MS);
     test_report(code == 0, __FILE__, __LINE__, "the supervisor ended with %d", code);
-    boss_wait(b, MESSAGE_LEAVE, b->left ? 0 : 300);
+    boss_wait(b, MESSAGE_LEAVE, b->left ? 0 : b->mute ? 300 : BOSS_PATIENCE_MS);
     CHECK(b->left || b->mute);
     CHECK(kill(compute, 0) == -1 && errno == ESRCH);
     boss_close(b);

@@ -16,7 +16,7 @@ int main(void)
     const char *how = getenv("WAVEMILL_ROGUE");
     const struct task_request *r;
     const uint8_t *params;
-    int fds[TASK_FDS], i = 0;
+    int fds[TASK_FDS_MOST], i = 0;
     while (how && task_receive_request(TASK_SOCKET, buffer, &r, &params, fds) == STATUS_OK) {
         struct task_reply reply = {.magic = TASK_MAGIC, .event = TASK_STARTED, .id = r->id};
         int code = task_send_reply(TASK_SOCKET, &reply);
@@ -45,7 +45,7 @@ int main(void)
         code = code || pwrite(fds[TASK_FD_RESULT], "\x80", 1, 0) != 1;
         if (code || task_send_reply(TASK_SOCKET, &reply))
             return 1;
-        for (int k = 0; k < TASK_FDS; k++)
+        for (int k = 0; k < TASK_FDS_MOST; k++)
             if (fds[k] >= 0)
                 close(fds[k]);
     }

@@ -19,7 +19,7 @@
 /* Starts a script as the child, waits until it has let go of the socket, and says how it ended. */
 static void run_script(const char *text, char how[96])
 {
-    struct child c = {.socket = -1};
+    struct child c = {.socket = -1, .log = -1};
     REQUIRE(sound_script("child.sh", text));
     CHECK_OK(child_start(&c, &(struct child_options){.program = "./child.sh", .threads = 3}));
     CHECK(c.pid > 0 && c.socket >= 0 && (fcntl(c.socket, F_GETFD) & FD_CLOEXEC));
@@ -64,7 +64,7 @@ TEST(what_a_child_gets)
 
 TEST(a_child_that_goes_on_is_killed)
 {
-    struct child c = {.socket = -1};
+    struct child c = {.socket = -1, .log = -1};
     REQUIRE(sound_script("child.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n"));
     CHECK_OK(child_start(&c, &(struct child_options){.program = "./child.sh", .threads = 1}));
     CHECK(child_resident_bytes(c.pid) > 0);
@@ -77,7 +77,7 @@ TEST(a_child_that_goes_on_is_killed)
 
 TEST(no_such_program)
 {
-    struct child c = {.socket = -1};
+    struct child c = {.socket = -1, .log = -1};
     CHECK_CODE(child_start(&c, &(struct child_options){.program = "./nothing", .threads = 1}), STATUS_IO);
     CHECK(strstr(status_message(), "./nothing") && c.pid == 0 && c.socket == -1);
 }

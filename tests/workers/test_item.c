@@ -128,8 +128,8 @@ static void answer_array(struct item *it, uint64_t frames)
     CHECK_OK(wire_encode(&kind_features_result_schema, &r, &b));
     CHECK(pwrite(it->result_fd, b.data, b.bytes, 0) == (ssize_t)b.bytes);
     CHECK_OK(npy_header(DTYPE_F32, 8, (int64_t)frames, header));
-    CHECK(pwrite(it->array_fd, header, sizeof header, 0) == sizeof header);
-    CHECK(pwrite(it->array_fd, array, bytes, sizeof header) == (ssize_t)bytes);
+    CHECK(pwrite(it->array.fd, header, sizeof header, 0) == sizeof header);
+    CHECK(pwrite(it->array.fd, array, bytes, sizeof header) == (ssize_t)bytes);
     it->reply = (struct task_reply){
         .event = TASK_DONE, .result_bytes = (uint32_t)b.bytes, .dtype = DTYPE_F32, .bins = 8, .frames = frames};
     wire_free(&b);
@@ -140,6 +140,8 @@ static void answer_array(struct item *it, uint64_t frames)
 
 static void commit(struct lease *l)
 {
+    for (size_t i = 0; i < l->count; i++)
+        l->items[i].committing = true;
     lease_commit(&l->work);
 }
 
@@ -151,7 +153,7 @@ static bool result_of(const struct item *it, struct kind_analyze_result *out)
 
 static bool holds_nothing(const struct item *it)
 {
-    return it->input == -1 && it->result_fd == -1 && it->array_fd == -1 && !it->temporary && it->ffmpeg.pid == 0;
+    return it->input == -1 && it->result_fd == -1 && it->array.fd == -1 && !it->array.temporary && it->ffmpeg.pid == 0;
 }
 
 static bool has_part_files(void)
@@ -370,7 +372,7 @@ static void arrays(uint64_t frames, uint8_t place)
     sound_settle();
     struct lease *l = grant_feature("mel", full("a.wav"), full("first.npy"), false);
     struct item *it = prepare(l);
-    REQUIRE(it->stage == STAGE_WAITING && it->array_fd >= 0);
+    REQUIRE(it->stage == STAGE_WAITING && it->array.fd >= 0);
     answer_array(it, frames);
     CHECK(it->code == STATUS_OK && it->put_record && holds_nothing(it));
     const struct store_key key = it->key;
@@ -467,7 +469,7 @@ TEST(child_that_lies)
         it->reply =
             (struct task_reply){.event = TASK_DONE, .result_bytes = 1, .dtype = DTYPE_F32, .bins = 8, .frames = 1};
         CHECK(pwrite(it->result_fd, "\x80", 1, 0) == 1);
-        CHECK(ftruncate(it->array_fd, NPY_HEADER_BYTES + (lie == 4 ? 31 : 32)) == 0);
+        CHECK(ftruncate(it->array.fd, NPY_HEADER_BYTES + (lie == 4 ? 31 : 32)) == 0);
         it->reply.result_bytes = lie == 0 ? UINT32_MAX : 1;
         it->reply.frames = lie == 1 ? UINT64_MAX : 1;
         it->reply.dtype = lie == 2 ? 99 : DTYPE_F32;

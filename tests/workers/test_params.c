@@ -172,6 +172,39 @@ TEST(features_bad_values)
     CHECK_CODE(features_code(WITH(.win_length = 16, .n_fft = 16, .window = wire_str("bartlett")), "stft"), STATUS_OK);
 }
 
+static int separate_code(struct kind_separate_params p, struct separate_settings *out)
+{
+    struct wire_buffer b = {0};
+    p.model = p.model.data ? p.model : wire_str("hpss");
+    CHECK_OK(wire_encode(&kind_separate_params_schema, &p, &b));
+    const int code = params_separate(b.data, b.bytes, out);
+    wire_free(&b);
+    return code;
+}
+
+#define SEPARATE(...) ((struct kind_separate_params){.overlap = NAN, .segment_s = NAN, __VA_ARGS__})
+
+TEST(separate_settings)
+{
+    struct separate_settings s;
+    CHECK_OK(separate_code(SEPARATE(.shifts = 1), &s));
+    CHECK(s.format.container == AUDIO_WAV && s.format.sample == AUDIO_INT16 && s.format.rounding == AUDIO_ROUND_DEMUCS);
+    CHECK(s.clip == AUDIO_CLIP_RESCALE && isnan(s.params.overlap));
+    CHECK_OK(separate_code(SEPARATE(.format = wire_str("mp3/192"), .clip = wire_str("none")), &s));
+    CHECK(s.format.bitrate_kbps == 192 && s.clip == AUDIO_CLIP_NONE);
+    CHECK_CODE(params_separate(NULL, 0, &s), STATUS_FORMAT); /* no model */
+    CHECK_CODE(separate_code(SEPARATE(.model = {(const uint8_t *)"a\0b", 3}), &s), STATUS_ARGUMENT);
+    CHECK_CODE(separate_code(SEPARATE(.format = wire_str("wav/int12")), &s), STATUS_ARGUMENT);
+    CHECK_CODE(separate_code(SEPARATE(.clip = wire_str("hard")), &s), STATUS_ARGUMENT);
+    CHECK_CODE(separate_code(SEPARATE(.shifts = LIMIT_SHIFTS + 1), &s), STATUS_FORMAT);
+    static const double overlaps[] = {0, 0.99, 1, -0.1}, segments[] = {7.8, 3600, 0.09, 3601};
+    for (int i = 0; i < 4; i++) {
+        const int want = i < 2 ? STATUS_OK : STATUS_ARGUMENT;
+        CHECK_CODE(separate_code((struct kind_separate_params){.overlap = overlaps[i], .segment_s = NAN}, &s), want);
+        CHECK_CODE(separate_code((struct kind_separate_params){.overlap = NAN, .segment_s = segments[i]}, &s), want);
+    }
+}
+
 TEST(features_hash_ignores)
 {
     CHECK(same("stft", none, WITH(.n_fft = 2048, .hop = 512, .win_length = 2048, .window = wire_str("hann"))));

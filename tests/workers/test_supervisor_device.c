@@ -27,7 +27,7 @@ TEST(a_child_with_a_device_works_as_one_without)
     fakes(&b, "");
     boss_start(&b);
     const uint64_t t = boss_noop(&b, 5, &succeed, 1);
-    CHECK(boss_wait_outcomes(&b, 1, 10000));
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS));
     CHECK(ended(&b, t, FAILURE_NONE, ""));
     CHECK(strcmp(b.device, "emulated") == 0 && strstr(b.name, "/emulated/"));
     boss_stop(&b);
@@ -39,7 +39,7 @@ TEST(a_device_that_is_full_leaves_the_cpu)
     fakes(&b, "full");
     boss_start(&b);
     const uint64_t t = boss_noop(&b, 5, &succeed, 1);
-    CHECK(boss_wait_outcomes(&b, 1, 10000));
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS));
     CHECK(ended(&b, t, FAILURE_NONE, ""));
     boss_stop(&b);
 }
@@ -51,7 +51,7 @@ TEST(a_limit_that_is_too_small_leaves_the_cpu)
     b.options.device_limit = 1 << 20; /* less than the scratch of one thread */
     boss_start(&b);
     const uint64_t t = boss_noop(&b, 5, &succeed, 1);
-    CHECK(boss_wait_outcomes(&b, 1, 10000));
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS));
     CHECK(ended(&b, t, FAILURE_NONE, ""));
     boss_stop(&b);
 }
@@ -65,7 +65,7 @@ TEST(a_device_that_is_not_there_ends_the_worker)
         setenv("WAVEMILL_FAKE_DEVICE", like[i], 1);
         b.mute = true; /* it may be gone before it could be answered */
         boss_start(&b);
-        CHECK(boss_exit_code(&b, 10000) == 5);
+        CHECK(boss_exit_code(&b, BOSS_PATIENCE_MS) == 5);
         boss_close(&b);
     }
 }
@@ -78,13 +78,13 @@ TEST(a_lost_device_is_blamed_on_the_right_one)
     boss_start(&b);
     const struct boss_item items[] = {succeed, succeed, lose, succeed, succeed, lose, succeed, succeed};
     const uint64_t t = boss_noop(&b, 20, items, 8);
-    CHECK(boss_wait_outcomes(&b, 8, 15000));
+    CHECK(boss_wait_outcomes(&b, 8, BOSS_PATIENCE_MS));
     for (uint64_t i = 0; i < 8; i++)
         CHECK(i == 2 || i == 5 ? ended(&b, t + i, FAILURE_DEVICE, "the device was lost: noop: lost as it was told to")
                                : ended(&b, t + i, FAILURE_NONE, ""));
     const struct boss_item again = {.action = NOOP_SUCCEED, .attempt = 2};
     const uint64_t u = boss_noop(&b, 5, &again, 1);
-    CHECK(boss_wait_outcomes(&b, 9, 10000));
+    CHECK(boss_wait_outcomes(&b, 9, BOSS_PATIENCE_MS));
     CHECK(ended(&b, u, FAILURE_NONE, ""));
     boss_stop(&b);
 }
@@ -95,10 +95,10 @@ TEST(another_process_takes_over_after_a_loss)
     fakes(&b, "");
     boss_start(&b);
     const uint64_t t = boss_noop(&b, 5, &succeed, 1);
-    CHECK(boss_wait_outcomes(&b, 1, 10000));
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS));
     const pid_t first = boss_compute(&b);
     const uint64_t u = boss_noop(&b, 5, &lose, 1);
-    CHECK(boss_wait_outcomes(&b, 2, 10000));
+    CHECK(boss_wait_outcomes(&b, 2, BOSS_PATIENCE_MS));
     CHECK(ended(&b, t, FAILURE_NONE, "") && ended(&b, u, FAILURE_DEVICE, "the device was lost"));
     const pid_t second = boss_compute(&b);
     CHECK(first > 0 && second > 0 && first != second);

@@ -32,9 +32,9 @@ static _Alignas(16) char buffer[sizeof(struct task_request) + TASK_PARAMS_MAX];
 
 TEST(request_with_descriptors)
 {
-    int pair[2], got[TASK_FDS];
+    int pair[2], got[TASK_FDS_MOST];
     open_pair(pair);
-    const int fds[TASK_FDS] = {memfd_create("a", 0), memfd_create("b", 0), -1};
+    const int fds[TASK_FDS_MOST] = {memfd_create("a", 0), memfd_create("b", 0), -1, -1};
     REQUIRE(write(fds[0], "first", 5) == 5 && write(fds[1], "second", 6) == 6);
     const int before = descriptors();
     const struct task_request r = {
@@ -51,10 +51,46 @@ TEST(request_with_descriptors)
     CHECK(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
 }
 
+/* As a separation sends them: fixed ones that end before the fourth, then others, each with its role. */
+TEST(extra_descriptors_have_roles)
+{
+    int pair[2], got[TASK_FDS_MOST], fds[TASK_FDS_MOST];
+    open_pair(pair);
+    for (int fixed = 0; fixed <= TASK_FDS; fixed += 2)
+        for (uint32_t extra = 0; extra <= TASK_EXTRA; extra += TASK_EXTRA / 2) {
+            struct task_request r = {.magic = TASK_MAGIC, .kind = TASK_SEPARATE, .extra = extra};
+            const struct task_request *seen;
+            const uint8_t *params;
+            for (int i = 0; i < TASK_FDS_MOST; i++)
+                fds[i] = i < fixed || i >= TASK_FDS ? memfd_create("x", 0) : -1;
+            for (uint32_t i = 0; i < extra; i++) {
+                r.role[i] = (uint8_t)(i == 0 ? TASK_ROLE_SPOOL : i % 2 ? TASK_ROLE_OUTPUT : TASK_ROLE_WEIGHTS);
+                REQUIRE(pwrite(fds[TASK_FDS + i], &i, sizeof i, 0) == sizeof i);
+            }
+            const int before = descriptors();
+            CHECK_OK(task_send_request(pair[0], &r, NULL, NULL, fds));
+            CHECK_OK(task_receive_request(pair[1], buffer, &seen, &params, got));
+            CHECK(descriptors() == before + fixed + (int)extra && seen->extra == extra);
+            for (int i = 0; i < TASK_FDS_MOST; i++)
+                CHECK((got[i] >= 0) == (i < fixed || (i >= TASK_FDS && i < TASK_FDS + (int)extra)));
+            uint32_t number = 0;
+            CHECK((task_extra(seen, got, TASK_ROLE_SPOOL, 0) >= 0) == (extra > 0));
+            CHECK(task_extra(seen, got, TASK_ROLE_SPOOL, 1) == -1);
+            const int third = task_extra(seen, got, TASK_ROLE_OUTPUT, 2);
+            CHECK(extra ? pread(third, &number, sizeof number, 0) == sizeof number && number == 5 : third == -1);
+            for (int i = 0; i < TASK_FDS_MOST; i++) {
+                close(got[i]);
+                close(fds[i]);
+            }
+        }
+    const struct task_request more = {.magic = TASK_MAGIC, .extra = TASK_EXTRA + 1};
+    CHECK_CODE(task_send_request(pair[0], &more, NULL, NULL, fds), STATUS_INTERNAL);
+}
+
 TEST(largest_request)
 {
-    int pair[2], got[TASK_FDS];
-    const int fds[TASK_FDS] = {-1, -1, -1};
+    int pair[2], got[TASK_FDS_MOST];
+    const int fds[TASK_FDS_MOST] = {-1, -1, -1, -1};
     open_pair(pair);
     char *params = calloc(1, TASK_PARAMS_MAX);
     const struct task_request r = {
@@ -69,8 +105,8 @@ TEST(largest_request)
 
 TEST(not_of_this_build)
 {
-    int pair[2], got[TASK_FDS];
-    const int file = memfd_create("x", 0), fds[TASK_FDS] = {file, file, file};
+    int pair[2], got[TASK_FDS_MOST];
+    const int file = memfd_create("x", 0), fds[TASK_FDS_MOST] = {file, file, file, -1};
     open_pair(pair);
     const struct task_request *seen;
     const uint8_t *params;
@@ -83,20 +119,25 @@ TEST(not_of_this_build)
     CHECK_CODE(task_receive_request(pair[1], buffer, &seen, &params, got), STATUS_FORMAT);
     CHECK(send(pair[0], "short", 5, 0) == 5);
     CHECK_CODE(task_receive_request(pair[1], buffer, &seen, &params, got), STATUS_FORMAT);
+    /* more roles than descriptors */
+    const struct task_request missing = {.magic = TASK_MAGIC, .extra = 1};
+    CHECK(send(pair[0], &missing, sizeof missing, 0) == sizeof missing);
+    CHECK_CODE(task_receive_request(pair[1], buffer, &seen, &params, got), STATUS_FORMAT);
+    CHECK(descriptors() == before);
 }
 
 TEST(end_of_the_conversation)
 {
-    int pair[2], got[TASK_FDS];
-    const int fds[TASK_FDS] = {-1, -1, -1};
+    int pair[2], got[TASK_FDS_MOST], fd;
+    const int fds[TASK_FDS_MOST] = {-1, -1, -1, -1};
     open_pair(pair);
     const struct task_request *seen;
     const uint8_t *params;
     const struct task_request r = {.magic = TASK_MAGIC};
     struct task_reply reply = {.magic = TASK_MAGIC};
-    CHECK_CODE(task_receive_reply(pair[0], &reply), STATUS_TIMEOUT);
+    CHECK_CODE(task_receive_reply(pair[0], &reply, &fd), STATUS_TIMEOUT);
     close(pair[1]);
-    CHECK_CODE(task_receive_reply(pair[0], &reply), STATUS_IO);
+    CHECK_CODE(task_receive_reply(pair[0], &reply, &fd), STATUS_IO);
     CHECK_CODE(task_send_request(pair[0], &r, NULL, NULL, fds), STATUS_IO);
     CHECK_CODE(task_send_reply(pair[0], &reply), STATUS_IO);
     open_pair(pair);
@@ -107,7 +148,7 @@ TEST(end_of_the_conversation)
 TEST(full_socket)
 {
     int pair[2];
-    const int fds[TASK_FDS] = {-1, -1, -1};
+    const int fds[TASK_FDS_MOST] = {-1, -1, -1, -1};
     const struct task_request r = {.magic = TASK_MAGIC};
     open_pair(pair);
     int code = STATUS_OK, sent = 0;
@@ -119,19 +160,41 @@ TEST(full_socket)
 
 TEST(replies)
 {
-    int pair[2];
+    int pair[2], fd;
     open_pair(pair);
     struct task_reply reply = {.magic = TASK_MAGIC, .event = TASK_DONE, .id = 7, .frames = 1ull << 40, .seconds = 1.5};
     struct task_reply seen;
     memset(reply.message, 'x', sizeof reply.message); /* without an end */
     CHECK_OK(task_send_reply(pair[1], &reply));
-    CHECK_OK(task_receive_reply(pair[0], &seen));
+    CHECK_OK(task_receive_reply(pair[0], &seen, &fd));
     CHECK(seen.id == 7 && seen.frames == 1ull << 40 && seen.seconds == 1.5 && strlen(seen.message) == TASK_MESSAGE - 1);
     reply.magic++;
     CHECK_OK(task_send_reply(pair[1], &reply));
-    CHECK_CODE(task_receive_reply(pair[0], &seen), STATUS_FORMAT);
+    CHECK_CODE(task_receive_reply(pair[0], &seen, &fd), STATUS_FORMAT);
     CHECK(send(pair[1], "short", 5, 0) == 5);
-    CHECK_CODE(task_receive_reply(pair[0], &seen), STATUS_FORMAT);
+    CHECK_CODE(task_receive_reply(pair[0], &seen, &fd), STATUS_FORMAT);
+}
+
+TEST(a_checkpoint_goes_up_as_a_descriptor)
+{
+    int pair[2], fd;
+    char text[8] = "";
+    open_pair(pair);
+    struct task_reply reply = {.magic = TASK_MAGIC, .event = TASK_SAVED, .id = 9, .progress = 0.25}, seen;
+    const int file = memfd_create("c", 0);
+    CHECK(write(file, "saved", 5) == 5);
+    CHECK_OK(task_send_saved(pair[1], &reply, file));
+    close(file);
+    CHECK_OK(task_receive_reply(pair[0], &seen, &fd));
+    CHECK(seen.event == TASK_SAVED && seen.progress == 0.25 && fd >= 0);
+    CHECK(pread(fd, text, 8, 0) == 5 && strcmp(text, "saved") == 0);
+    close(fd);
+    reply.magic++; /* of another build: its descriptor is not left open */
+    const int other = memfd_create("c", 0), next = dup(other);
+    close(next);
+    CHECK_OK(task_send_saved(pair[1], &reply, other));
+    CHECK_CODE(task_receive_reply(pair[0], &seen, &fd), STATUS_FORMAT);
+    CHECK(fd == -1 && dup(other) == next);
 }
 
 /* ---- pool ---- */

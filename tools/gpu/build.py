@@ -170,7 +170,7 @@ def build_all(build: Build) -> dict:
     room = plan.all_objects(host_sources())
     kit = plan.all_objects(["tests/runner/test.c"] + sources("tests/kernels", cmake_list(
         "tests/kernels/CMakeLists.txt", r"add_library\(wavemill_kernel_check STATIC\s+([^)]*)\)")))
-    batch = plan.all_objects(["bench/gpu/batch.c"])
+    batch = plan.all_objects(["bench/gpu/batch.c", "bench/gpu/figures.c", "bench/network.c"])
     links = {
         "module": (f"lib/libwavemill_{'emulated' if emulated else 'cuda'}.so", plan.all_objects(cu + cu_host) + beside,
                    shared),
@@ -179,8 +179,8 @@ def build_all(build: Build) -> dict:
             + ["kernels/" + n for n in ("mel_plan.c", "spectrum.c", "frames.c", "fft_cpu.c")]) + beside, shared),
         "device_check": ("bin/device_check", plan.all_objects(["bench/gpu/device_check.c"]) + batch + room, []),
         "bench_device": ("bin/bench_device", plan.all_objects(
-            ["bench/gpu/bench_device.c", "bench/gpu/bench_rows.c", "bench/gpu/bench_host.c", "bench/machine.c",
-             "bench/flops.c"]) + batch + room, []),
+            ["bench/gpu/bench_device.c", "bench/gpu/bench_rows.c", "bench/gpu/bench_network.c",
+             "bench/gpu/bench_host.c", "bench/machine.c", "bench/flops.c"]) + batch + room, []),
     }
     for program in dict.fromkeys(t.program for t in device_tests()):
         links[program] = (f"bin/test_{program}", plan.all_objects([f"tests/kernels/test_{program}.c"]) + kit + room, [])

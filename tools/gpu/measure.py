@@ -7,6 +7,9 @@ OPERATIONS = ("log-mel", "stft", "rms", "peak")  # with a row of the baseline ea
 ALONE = ("spectrogram", "centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "poly", "zero_crossing",
          "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss", "resample",
          "search1", "search", "default analysis")
+NETWORKS = ("conv", "conv3x3", "linear", "conv_transpose", "dconv", "layer_norm", "group_norm", "moments", "attention",
+            "maps_from_complex", "complex_from_maps", "clear_margins", "mirror", "standardize", "unstandardize", "add_maps",
+            "add_planar")
 TORCH = OPERATIONS + ("mixdown", "mfcc", "statistics", "istft", "search1", "search")
 BASELINES = {"baseline": "cuFFT and separate kernels", "baseline_chunked": "the same, 4096 frames at once"}
 COPIES = {"copy_pinned_in": "pinned host memory to device", "copy_pinned_out": "device to pinned host memory",
@@ -107,7 +110,7 @@ def add_all(rows: Rows, ran: tuple, torch: tuple) -> dict:
     measured, peers = parse(ran[1]), parse(torch[1])
     missing = {"not_run": why_missing(*ran)}
     why = measured.get("baseline", {}).get("not_run", "the operation was not measured")
-    for name in OPERATIONS + ALONE:
+    for name in OPERATIONS + ALONE + NETWORKS:
         ours = measured.get(name, missing)
         if "not_run" in ours:
             rows.add("bench", name, "not run", ours["not_run"])

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from ._client import Client, NoScheduler, Refused
 from ._library import PADS, WINDOWS, Mel, Spectrum, WavemillError, address, check, engine, library
 from ._queue import features
 
-__all__ = ["WavemillError", "features", "get_isa", "istft", "logmel", "mel", "mfcc", "resample", "set_isa", "set_threads", "stft"]
+__all__ = ["Client", "NoScheduler", "Refused", "WavemillError", "features", "get_isa", "istft", "logmel", "mel", "mfcc", "resample", "set_isa", "set_threads", "stft"]
 __version__ = "0.1.0"
 
 

@@ -41,6 +41,23 @@ static inline void store2(float *p, float2 v)
     *(emulator_bytes8 *)p = bits;
 }
 
+typedef unsigned __int128 emulator_bytes16 __attribute__((may_alias));
+
+static inline float4 load4(const float *p)
+{
+    const emulator_bytes16 bits = *(const emulator_bytes16 *)p;
+    float4 v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline void store4(float *p, float4 v)
+{
+    emulator_bytes16 bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    *(emulator_bytes16 *)p = bits;
+}
+
 /* Blocks run one after the other and threads only switch where they wait; the build that counts takes them for neither
  * reads nor writes. */
 static inline int atomicAdd(int *at, int value)

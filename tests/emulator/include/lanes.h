@@ -44,7 +44,7 @@ void *emulator_shared(std::size_t bytes, const char *name, const char *file, int
 void *emulator_shared_dynamic(void);
 void emulator_barrier(site s);
 
-enum emulator_collective { WARP_SYNC, WARP_SHUFFLE, WARP_UP, WARP_DOWN, WARP_XOR, WARP_BALLOT };
+enum emulator_collective { WARP_SYNC, WARP_SHUFFLE, WARP_UP, WARP_DOWN, WARP_XOR, WARP_BALLOT, WARP_MMA };
 
 /* Waits for the lanes of the mask; the result is that lane's value, or the ballot. */
 std::uint64_t emulator_warp(site s, emulator_collective kind, unsigned mask, std::uint64_t value, int argument,

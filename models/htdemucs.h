@@ -1,0 +1,85 @@
+/* htdemucs - Hybrid Transformer Demucs (Demucs v4): segments of stereo mixtures in, their stems out. htdemucs.md
+ * has the architecture; this header what a caller needs.
+ *
+ *   shapes       of each segment mix [segment][2] f32 in; stems [segment][stems][2] f32 out
+ *   units        those of the mixture, linear; the network normalises by itself, and expects levels about those of
+ *                music that was divided by its standard deviation
+ *   weights      a safetensors file as demucs 4.1.0 has them: klass, args and kwargs (JSON) as metadata, from which
+ *                every shape follows (htdemucs, htdemucs_ft, htdemucs_6s and smaller ones are one code path). Every
+ *                tensor must be there with its shape, none may be left over, none may hold a NaN or an infinity
+ *   ownership    htdemucs_load's file may be closed afterwards: weights are packed into memory of the network's
+ *                own. A network is only read once it is loaded: many may run it, each with an htdemucs_room of its
+ *                own
+ *   memory       the block of weights is allocated when every tensor has been found with its shape, so that it takes
+ *                what the file holds, packed; a network whose segment takes more than HTDEMUCS_ROOM_MOST is refused
+ *   errors       STATUS_FORMAT: the file is no such network (the message names file and tensor);
+ *                STATUS_UNSUPPORTED: a variant that is not implemented, or too large; STATUS_NOMEM
+ *   determinism  bitwise on one backend and ISA, whatever the threads and the other segments
+ *   precision    of what is multiplied in convolutions and linear layers (conv.h); spectra, norms, softmax, residual
+ *                branches and statistics are f32 always. The CPU is f32, whatever is asked for
+ *   accuracy     in f32 >= 110 dB SNR against PyTorch 2.13 with demucs 4.1.0 and weights that hide nothing; asserted in
+ *                tests/models/test_htdemucs.py
+ *   source       demucs 4.1.0 htdemucs.py, transformer.py, demucs.py; Rouard, Massa and Defossez 2023 */
+#ifndef HTDEMUCS_H
+#define HTDEMUCS_H
+#include "precision.h"
+#include "status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct exec;
+struct safetensors;
+
+enum { HTDEMUCS_STEMS_MOST = 16, HTDEMUCS_DEPTH_MOST = 6, HTDEMUCS_LAYERS_MOST = 16, HTDEMUCS_NAME_MOST = 32 };
+enum { HTDEMUCS_CHANNELS_MOST = 8192 };      /* of the last layer, and of the transformer */
+enum { HTDEMUCS_SEGMENTS_MOST = 16 };        /* of one run */
+#define HTDEMUCS_ROOM_MOST ((size_t)8 << 30) /* bytes of a segment's activations */
+
+/* What the metadata says; kernel 8, stride 4 and two channels of audio are the same in all. */
+struct htdemucs_config {
+    int stems;
+    char stem[HTDEMUCS_STEMS_MOST][HTDEMUCS_NAME_MOST];
+    int64_t rate_hz, segment; /* segment: frames */
+    int64_t channels, growth, depth, n_fft, compress, dconv_mode, dconv_depth;
+    int64_t bottom; /* 0: none */
+    int64_t layers, heads, hidden;
+    double frequency_weight; /* of the frequency embedding, its own scale included */
+    double max_period;
+};
+
+/* From the metadata of a file. `name` is what messages call it. */
+int htdemucs_config_parse(const char *kwargs, const char *name, struct htdemucs_config *out) MUST_USE;
+
+struct htdemucs;
+
+/* `name` is what messages call the file. */
+int htdemucs_load(const struct safetensors *file, const char *name, enum precision precision, struct exec *ex,
+                  struct htdemucs **out) MUST_USE;
+void htdemucs_unload(struct htdemucs **net);
+
+const struct htdemucs_config *htdemucs_config(const struct htdemucs *net);
+size_t htdemucs_bytes(const struct htdemucs *net); /* of packed weights */
+
+/* Memory of one run of up to so many segments: activations, kept from run to run so that its pages are touched once. */
+struct htdemucs_room;
+int htdemucs_room_create(const struct htdemucs *net, struct exec *ex, int segments,
+                         struct htdemucs_room **out) MUST_USE;
+void htdemucs_room_destroy(struct htdemucs_room **room);
+
+/* Makes a room serve another network, or more segments; one for more than that stays as it is. STATUS_NOMEM when it is
+ * too small for them. */
+int htdemucs_room_use(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room *room) MUST_USE;
+size_t htdemucs_room_bytes(const struct htdemucs_config *c, int segments);
+
+struct htdemucs_segment {
+    const float *mix;
+    float *stems;
+};
+
+/* As many segments as the room has space for, at once. The exec is one of the backend and ISA that the network was
+ * loaded for. */
+int htdemucs_run(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
+                 const struct htdemucs_segment *segments, int count) MUST_USE;
+
+#endif

@@ -1,0 +1,45 @@
+/* networks - the networks of a compute process: loaded when a job first wants them, shared by its threads, and let go
+ * when memory is wanted for others.
+ *
+ *   threads      all functions may be called by any thread. Turns are taken on one exec that has all threads
+ *   device       where there is one, networks run on it, each as a whole; what is said here of memory and turns holds
+ *                for each of the two
+ *   batches      segments that wait for the same network, of whichever songs, run together in the next turn: as many as
+ *                fit in `bytes` and take about 2 s, by how long the last ones took. A song's stems do not depend on
+ *                what its segments run with
+ *   memory       what is loaded stays within `bytes`, activations included: networks that nobody holds go, the one used
+ *                longest ago first. One that fits, but not beside those that are held, is waited for, by who holds
+ *                none: two bags that wait for each other would wait for ever
+ *   ownership    networks_take is given back by networks_release, networks by their holder
+ *   errors       STATUS_NOMEM: the network does not fit in `bytes`; STATUS_BUSY: not now, and it did not wait;
+ *                those of safetensors_open and htdemucs_load */
+#ifndef NETWORKS_H
+#define NETWORKS_H
+#include "demucs_split.h"
+#include "exec.h"
+#include "status.h"
+
+struct networks;
+
+/* Starts threads: before the sandbox is closed. device: where networks run as far as its memory goes, and how much of
+ * it they may take; NULL: on the CPU. Whoever does not fit runs there too, which the log says once. */
+int networks_create(int threads, size_t bytes, const struct exec_options *device, struct networks **out) MUST_USE;
+void networks_destroy(struct networks **n);
+
+/* The network in an open file, known again by what the system says of the file. `name` is what messages call it;
+ * `alive` is called about every second of waiting; NULL: does not wait. */
+int networks_take(struct networks *n, int fd, const char *name, enum precision precision, void (*alive)(void *context),
+                  void *context, const struct htdemucs **out) MUST_USE;
+void networks_release(struct networks *n, const struct htdemucs *net);
+bool networks_on_device(struct networks *n, const struct htdemucs *net); /* one that was taken */
+
+/* The exec, for other work that all threads are to share: from begin to end nobody else has it. networks_exec is to
+ * create with it what will run in such turns. */
+struct exec *networks_exec(struct networks *n);
+struct exec *networks_begin_turn(struct networks *n);
+void networks_end_turn(struct networks *n);
+
+/* Runs segments of what was taken, and releases it in the end. */
+struct demucs_runner networks_runner(struct networks *n);
+
+#endif

@@ -1,0 +1,121 @@
+/* Lines that the child writes to its stderr: passed on to ours, and kept for the item that they belong to. */
+#include "log.h"
+#include "supervisor_state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MOST = 1000, BEAT_LOG_MOST = 256 << 10 };
+
+/* Makes room by letting the oldest lines go. */
+static void make_room(struct item_log *l, size_t bytes)
+{
+    size_t gone = 0;
+    while (l->bytes - gone + bytes > LIMIT_LOG) {
+        const char *end = memchr(l->text + gone, '\n', l->bytes - gone);
+        gone = end ? (size_t)(end - l->text) + 1 : l->bytes;
+    }
+    memmove(l->text, l->text + gone, l->bytes - gone);
+    l->bytes -= gone;
+    l->sent = l->sent > gone ? l->sent - gone : 0;
+}
+
+void item_log_add(struct item_log *l, const char *line, size_t bytes)
+{
+    char text[LINE_MOST + 1];
+    snprintf(text, sizeof text, "%.*s", (int)(bytes < LINE_MOST ? bytes : LINE_MOST), line);
+    item_make_utf8(text);
+    const size_t n = strlen(text);
+    if (!l->text && !(l->text = malloc(LIMIT_LOG)))
+        return;
+    make_room(l, n + 1);
+    memcpy(l->text + l->bytes, text, n);
+    l->text[l->bytes + n] = '\n';
+    l->bytes += n + 1;
+}
+
+/* The item of a tag; without one the first that runs. */
+static struct item *belongs_to(struct supervisor *s, uint64_t token)
+{
+    struct item *first = NULL;
+    EACH_ITEM (s, l, it) {
+        if (it->stage != STAGE_RUNNING)
+            continue;
+        if (it->token == token)
+            return it;
+        if (it->started && (!first || it->started_ms < first->started_ms))
+            first = it;
+    }
+    return first;
+}
+
+static void take_line(struct supervisor *s, char *line, size_t bytes)
+{
+    char number[LOG_TAG_BYTES];
+    uint64_t token = 0;
+    if (bytes > LOG_TAG_BYTES && line[0] == LOG_TAG) {
+        memcpy(number, line + 1, LOG_TAG_BYTES - 1);
+        number[LOG_TAG_BYTES - 1] = '\0';
+        token = strtoull(number, NULL, 16);
+        line += LOG_TAG_BYTES;
+        bytes -= LOG_TAG_BYTES;
+    }
+    struct item *it = belongs_to(s, token);
+    if (it)
+        item_log_add(&it->log, line, bytes);
+    line[bytes] = '\n';
+    const ssize_t ignored = write(STDERR_FILENO, line, bytes + 1);
+    (void)ignored; /* nowhere left to say so */
+}
+
+void child_side_logs(struct supervisor *s)
+{
+    for (int i = 0; i < 16 && s->child.log >= 0; i++) {
+        const size_t room = sizeof s->log_line - 1 - s->log_bytes;
+        const ssize_t n = read(s->child.log, s->log_line + s->log_bytes, room);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n == 0 && s->log_bytes) /* what it said last, without an end of line */
+                take_line(s, s->log_line, s->log_bytes);
+            if (n == 0) { /* it has closed it: polled again, it would wake us without end */
+                close(s->child.log);
+                s->child.log = -1;
+                s->log_bytes = 0;
+            }
+            return;
+        }
+        s->log_bytes += (size_t)n;
+        size_t from = 0;
+        for (char *end; (end = memchr(s->log_line + from, '\n', s->log_bytes - from));) {
+            const size_t bytes = (size_t)(end - s->log_line) - from;
+            take_line(s, s->log_line + from, bytes);
+            from += bytes + 1;
+        }
+        memmove(s->log_line, s->log_line + from, s->log_bytes - from);
+        s->log_bytes -= from;
+        if (s->log_bytes == sizeof s->log_line - 1) { /* a line without end */
+            take_line(s, s->log_line, s->log_bytes);
+            s->log_bytes = 0;
+        }
+    }
+}
+
+struct wire_slice item_log_unsent(struct item_log *l, size_t *budget)
+{
+    const size_t bytes = l->bytes - l->sent;
+    if (bytes == 0 || bytes > *budget)
+        return (struct wire_slice){0};
+    const struct wire_slice s = {(const uint8_t *)l->text + l->sent, (uint32_t)bytes};
+    *budget -= bytes;
+    l->sent = l->bytes;
+    return s;
+}
+
+size_t item_log_budget(void)
+{
+    return BEAT_LOG_MOST;
+}
