@@ -188,7 +188,6 @@ static int restore_record(void *context, const struct journal_record *r)
 {
     struct restore *const s = context;
     struct queue *const q = s->queue;
-    int code = STATUS_OK;
     if (r->type == JOURNAL_JOB)
         return restore_job(s, r);
     if (!s->job || s->job->id != r->job)
@@ -212,10 +211,15 @@ static int restore_record(void *context, const struct journal_record *r)
         if (q->unix_ms > s->job->finished_unix_ms) /* the time of keeping runs on while no scheduler does */
             s->job->finished_ms = q->now_ms - (q->unix_ms - s->job->finished_unix_ms);
         return STATUS_OK;
-    default:
-        code = restore_of_item(s, r);
+    case JOURNAL_ITEM:
+    case JOURNAL_GRANTED:
+    case JOURNAL_QUEUED:
+    case JOURNAL_OUTCOME:
+    case JOURNAL_CHECKPOINT:
+        return restore_of_item(s, r);
+    default: /* REMOVED and REOPENED are carried out by the journal itself */
+        return damaged(r, "a record of a type that no journal tells");
     }
-    return code;
 }
 
 /* Sessions without a key ended with the process: what depends on them ends too. This is recorded. Their numbers are
