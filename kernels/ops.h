@@ -17,6 +17,7 @@
 #include "complex_maps.h"
 #include "contrast.h"
 #include "conv.h"
+#include "conv2d.h"
 #include "conv_transpose.h"
 #include "dconv.h"
 #include "decibel.h"
@@ -114,6 +115,18 @@ struct ops {
     int (*unstandardize)(struct exec *, const float *moments, const struct maps *x, const struct maps *y);
     int (*add_maps)(struct exec *, const struct maps *a, const struct maps *b, const struct maps *y);
     int (*add_planar)(struct exec *, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+
+    /* Training, on maps. */
+    size_t (*conv2d_pack_bytes)(const struct conv2d_params *, enum conv2d_way);
+    int (*conv2d_pack)(struct exec *, const struct conv2d_params *, enum conv2d_way, const float *weight,
+                       const float *bias, float *packed);
+    int (*conv2d)(struct exec *, const struct conv2d_params *, const float *packed, const struct maps *x,
+                  const struct maps *y);
+    int (*conv2d_data)(struct exec *, const struct conv2d_params *, const float *packed, const struct maps *y,
+                       const struct maps *x);
+    size_t (*conv2d_work_bytes)(const struct conv2d_params *, const struct maps *y);
+    int (*conv2d_weight)(struct exec *, const struct conv2d_params *, const struct maps *x, const struct maps *y,
+                         float *gradient);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

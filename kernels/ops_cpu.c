@@ -64,6 +64,12 @@ const struct ops ops_scalar = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .conv2d_pack_bytes = conv2d_pack_bytes_cpu,
+    .conv2d_pack = conv2d_pack_cpu,
+    .conv2d = conv2d_cpu,
+    .conv2d_data = conv2d_data_cpu,
+    .conv2d_work_bytes = conv2d_work_bytes_cpu,
+    .conv2d_weight = conv2d_weight_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

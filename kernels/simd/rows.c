@@ -55,4 +55,10 @@ const struct ops SIMD(ops) = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .conv2d_pack_bytes = SIMD(conv2d_pack_bytes),
+    .conv2d_pack = SIMD(conv2d_pack),
+    .conv2d = SIMD(conv2d),
+    .conv2d_data = SIMD(conv2d_data),
+    .conv2d_work_bytes = SIMD(conv2d_work_bytes),
+    .conv2d_weight = SIMD(conv2d_weight),
 };

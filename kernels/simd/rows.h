@@ -55,6 +55,17 @@ size_t SIMD(attention_work_bytes)(const struct exec *ex, const struct attention_
 int SIMD(attention)(struct exec *ex, const struct attention_params *p, const struct tokens *q, const struct tokens *k,
                     const struct tokens *v, const struct tokens *y);
 
+size_t SIMD(conv2d_pack_bytes)(const struct conv2d_params *p, enum conv2d_way way);
+int SIMD(conv2d_pack)(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way, const float *weight,
+                      const float *bias, float *packed);
+int SIMD(conv2d)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
+                 const struct maps *y);
+int SIMD(conv2d_data)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *y,
+                      const struct maps *x);
+size_t SIMD(conv2d_work_bytes)(const struct conv2d_params *p, const struct maps *y);
+int SIMD(conv2d_weight)(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
+                        float *gradient);
+
 extern const struct ops SIMD(ops);
 
 #endif

@@ -1,0 +1,228 @@
+/* conv2d, its data gradient and its weight gradient: each against sums in double, over shapes, threads, what is not
+ * finite; their errors. */
+#include "conv_operands.h"
+
+#include <string.h>
+
+static const struct conv2d_case {
+    struct conv2d_params p;
+    int64_t items, height, width, out_height, out_width, gap;
+    bool bias;
+    const char *reason;
+} cases[] = {
+    {{1, 1, 1, 1, 1, 1, 0, 0, 0}, 1, 1, 1, 1, 1, 0, true, "one number"},
+    {{37, 19, 1, 1, 1, 1, 0, 0, 0}, 9, 1, 1, 1, 1, 0, true, "a linear layer, odd sizes"},
+    {{515, 33, 1, 1, 1, 1, 0, 0, 0}, 3, 1, 1, 1, 1, 0, false, "a long sum, without bias"},
+    {{1, 32, 4, 4, 2, 2, 1, 1, 0}, 2, 16, 20, 8, 10, 0, true, "the first of a network"},
+    {{32, 64, 4, 4, 2, 2, 1, 1, 0}, 2, 8, 8, 4, 4, 5, true, "halved both ways"},
+    {{3, 5, 4, 4, 2, 2, 1, 1, 0}, 2, 7, 9, 3, 4, 3, true, "odd sizes: a row and a column that no output takes"},
+    {{6, 16, 3, 3, 1, 1, 1, 1, 0}, 1, 5, 6, 5, 6, 0, true, "stride 1"},
+    {{16, 48, 3, 3, 1, 1, 1, 1, 0}, 3, 4, 17, 4, 17, 0, false, "stride 1, three vectors"},
+    {{5, 7, 4, 4, 4, 2, 0, 1, 0}, 2, 12, 8, 3, 4, 0, true, "stride 4 x 2, nothing beside the height"},
+    {{2, 3, 5, 3, 3, 2, 2, 1, 0}, 1, 11, 9, 4, 5, 0, true, "kernels that strides do not divide"},
+    {{4, 2, 1, 6, 1, 3, 0, 2, 0}, 2, 3, 12, 3, 4, 0, true, "along the width only"},
+    {{4, 2, 6, 1, 3, 1, 2, 0, 0}, 2, 12, 3, 4, 3, 0, true, "along the height only"},
+    {{8, 31, 2, 2, 2, 2, 0, 0, 0}, 1, 6, 6, 3, 3, 0, true, "kernels side by side"},
+    {{1, 3, 16, 16, 16, 16, 0, 0, 0}, 1, 32, 32, 2, 2, 0, true, "the largest stride"},
+    {{2, 4, 16, 3, 1, 1, 15, 1, 0}, 1, 4, 6, 4, 6, 0, true, "the longest kernel, higher than what it reads"},
+    {{7, 40, 4, 4, 2, 2, 1, 1, 0}, 3, 34, 64, 17, 32, 0, true, "several blocks and parts of positions"},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+struct pair {
+    struct field x, y;
+    float *weight, *bias;
+};
+
+static struct pair pair_of(const struct conv2d_case *c, uint64_t seed)
+{
+    struct pair o;
+    o.x = field_open(&(struct oracle_shape){c->items, c->height, c->width, c->p.in}, true, c->gap);
+    o.y = field_open(&(struct oracle_shape){c->items, c->out_height, c->out_width, c->p.out}, true, c->gap);
+    o.weight = noise_of(&seed, conv2d_weights(&c->p), 1);
+    o.bias = noise_of(&seed, c->p.in > c->p.out ? c->p.in : c->p.out, 1);
+    field_noise(&o.x, &seed, 1);
+    field_noise(&o.y, &seed, 1);
+    return o;
+}
+
+static void pair_free(struct pair *o)
+{
+    field_close(&o->x);
+    field_close(&o->y);
+    free(o->weight);
+    free(o->bias);
+}
+
+/* Forward from x or, for the data gradient, from y into `to`, packed on the exec. */
+static int run(struct exec *ex, const struct conv2d_case *c, enum conv2d_way way, const struct pair *o,
+               const struct field *to)
+{
+    const struct field *const from = way == CONV2D_FORWARD ? &o->x : &o->y;
+    const size_t bytes = conv2d_pack_bytes(ex, &c->p, way);
+    const int64_t biases = way == CONV2D_FORWARD ? c->p.out : c->p.in;
+    float *const memory = packed_of(bytes);
+    struct device_batch b = device_batch(ex);
+    const struct maps in = device_maps(&b, from, &from->m, false), out = device_maps(&b, to, &to->m, true);
+    float *const packed = device_aligned(&b, memory, bytes, true);
+    const float *const w = device_aligned(&b, o->weight, (size_t)conv2d_weights(&c->p) * sizeof(float), false);
+    const float *const bias = c->bias ? device_aligned(&b, o->bias, (size_t)biases * sizeof(float), false) : NULL;
+    int code = conv2d_pack(ex, &c->p, way, w, bias, packed);
+    if (!code)
+        code = way == CONV2D_FORWARD ? conv2d(ex, &c->p, packed, &in, &out) : conv2d_data(ex, &c->p, packed, &in, &out);
+    code = device_done(&b, code);
+    free(memory);
+    return code;
+}
+
+static int run_weight(struct exec *ex, const struct conv2d_case *c, const struct pair *o, float *gradient)
+{
+    struct device_batch b = device_batch(ex);
+    const struct maps x = device_maps(&b, &o->x, &o->x.m, false), y = device_maps(&b, &o->y, &o->y.m, false);
+    float *const to = device_aligned(&b, gradient, (size_t)conv2d_weights(&c->p) * sizeof(float), true);
+    return device_done(&b, conv2d_weight(ex, &c->p, &x, &y, to));
+}
+
+static void check_way(struct exec *ex, struct exec *three, const struct conv2d_case *c, enum conv2d_way way,
+                      const struct pair *o, double *worst)
+{
+    const struct field *const like = way == CONV2D_FORWARD ? &o->y : &o->x, *const from =
+                                                                                way == CONV2D_FORWARD ? &o->x : &o->y;
+    struct field out = field_open(&like->s, true, c->gap), again = field_open(&like->s, false, 0);
+    double *const want = malloc((size_t)field_positions(&out) * sizeof *want);
+    float *const in = malloc((size_t)field_positions(from) * sizeof *in);
+    REQUIRE(want && in);
+    field_read(from, in);
+    if (way == CONV2D_FORWARD)
+        oracle_conv2d(&c->p, &o->x.s, c->out_height, c->out_width, o->weight, c->bias ? o->bias : NULL, in, want);
+    else
+        oracle_conv2d_data(&c->p, &o->x.s, c->out_height, c->out_width, o->weight, c->bias ? o->bias : NULL, in, want);
+    CHECK_OK(run(ex, c, way, o, &out));
+    CHECK_OK(run(three, c, way, o, &again));
+    const double error = field_error(&out, want);
+    if (!(error <= 2e-6))
+        printf("    %s, way %d: %.1e\n", c->reason, (int)way, error);
+    *worst = compare_worst(*worst, error);
+    CHECK(field_equal(&out, &again) && field_intact(&out) && field_intact(&again));
+    field_close(&out);
+    field_close(&again);
+    free(want);
+    free(in);
+}
+
+static void check_weight(struct exec *ex, struct exec *three, const struct conv2d_case *c, const struct pair *o,
+                         double *worst)
+{
+    const int64_t n = conv2d_weights(&c->p);
+    double *const want = malloc((size_t)n * sizeof *want);
+    float *const got = malloc((size_t)n * sizeof *got), *const again = malloc((size_t)n * sizeof *again);
+    float *const x = malloc((size_t)field_positions(&o->x) * sizeof *x);
+    float *const y = malloc((size_t)field_positions(&o->y) * sizeof *y);
+    REQUIRE(want && got && again && x && y);
+    field_read(&o->x, x);
+    field_read(&o->y, y);
+    oracle_conv2d_weight(&c->p, &o->x.s, c->out_height, c->out_width, x, y, want);
+    for (int64_t i = 0; i < n; i++)
+        got[i] = again[i] = NAN;
+    CHECK_OK(run_weight(ex, c, o, got));
+    CHECK_OK(run_weight(three, c, o, again));
+    const double error = compare_l2(got, want, n);
+    if (!(error <= 2e-6))
+        printf("    %s, weights: %.1e\n", c->reason, error);
+    *worst = compare_worst(*worst, error);
+    CHECK(compare_bits(got, again, (size_t)n * sizeof *got));
+    free(want);
+    free(got);
+    free(again);
+    free(x);
+    free(y);
+}
+
+TEST(conv2d_matches_oracle)
+{
+    struct exec *ex = subject_exec(), *three = exec_of_threads(3);
+    double worst[3] = {0};
+    for (int n = 0; n < CASES; n++) {
+        struct pair o = pair_of(&cases[n], (uint64_t)n + 1);
+        check_way(ex, three, &cases[n], CONV2D_FORWARD, &o, &worst[0]);
+        check_way(ex, three, &cases[n], CONV2D_DATA, &o, &worst[1]);
+        check_weight(ex, three, &cases[n], &o, &worst[2]);
+        CHECK(field_intact(&o.x) && field_intact(&o.y) && exec_arena(ex)->used == 0);
+        pair_free(&o);
+    }
+    printf("    conv2d: worst %.1e, data gradient %.1e, weight gradient %.1e\n", worst[0], worst[1], worst[2]);
+    for (int i = 0; i < 3; i++)
+        CHECK_AT_MOST(worst[i], 2e-6);
+    exec_destroy(&three);
+    exec_destroy(&ex);
+}
+
+/* What lies in the middle of an item reaches the positions that take it, and no other item. */
+TEST(conv2d_takes_nan_where_sums_do)
+{
+    struct exec *ex = subject_exec();
+    const struct conv2d_case c = {{3, 5, 4, 4, 2, 2, 1, 1, 0}, 2, 8, 8, 4, 4, 0, true, "a NaN"};
+    struct pair o = pair_of(&c, 3);
+    struct field was = field_open(&o.y.s, false, 0), bad = field_open(&o.y.s, false, 0);
+    CHECK_OK(run(ex, &c, CONV2D_FORWARD, &o, &was));
+    maps_row(&o.x.m, 1, 3)[4 * 3 + 1] = NAN; /* taps 0 to 3 of rows 2i - 1 to 2i + 2 */
+    CHECK_OK(run(ex, &c, CONV2D_FORWARD, &o, &bad));
+    for (int64_t n = 0; n < 2 * 4 * 4 * 5; n++) {
+        const int64_t b = n / 80, i = n / 20 % 4, j = n / 5 % 4, k = n % 5;
+        const float *const got = maps_row(&bad.m, b, i) + j * 5 + k, *const before = maps_row(&was.m, b, i) + j * 5 + k;
+        const bool reached = b == 1 && (i == 1 || i == 2) && (j == 1 || j == 2);
+        CHECK(reached ? !!isnan(*got) : compare_bits(got, before, sizeof *got));
+    }
+    field_close(&was);
+    field_close(&bad);
+    pair_free(&o);
+    exec_destroy(&ex);
+}
+
+#define EXPECT(code, change) \
+    do { \
+        struct conv2d_params p = c.p; \
+        struct maps x = o.x.m, y = out.m; \
+        float *packed = memory; \
+        change; \
+        CHECK_CODE(conv2d(ex, &p, packed, &x, &y), code); \
+        CHECK(field_untouched(&out)); \
+    } while (0)
+
+TEST(conv2d_refuses_what_does_not_fit)
+{
+    struct exec *ex = subject_exec();
+    const struct conv2d_case c = {{3, 5, 4, 4, 2, 2, 1, 1, 0}, 2, 8, 8, 4, 4, 0, true, "errors"};
+    struct pair o = pair_of(&c, 3);
+    struct field out = field_open(&o.y.s, true, 0);
+    float *const memory = packed_of(conv2d_pack_bytes(ex, &c.p, CONV2D_FORWARD));
+    EXPECT(STATUS_ARGUMENT, p.in = 0);
+    EXPECT(STATUS_ARGUMENT, p.out = 65537);
+    EXPECT(STATUS_ARGUMENT, p.kernel_h = 17);
+    EXPECT(STATUS_ARGUMENT, p.kernel_w = 0);
+    EXPECT(STATUS_ARGUMENT, p.stride_h = 5);
+    EXPECT(STATUS_ARGUMENT, p.stride_w = 0);
+    EXPECT(STATUS_ARGUMENT, p.pad_h = 4);
+    EXPECT(STATUS_ARGUMENT, p.pad_w = -1);
+    EXPECT(STATUS_ARGUMENT, p.precision = 9);
+    EXPECT(STATUS_ARGUMENT, packed = NULL);
+    EXPECT(STATUS_ARGUMENT, packed++);
+    EXPECT(STATUS_ARGUMENT, y.data = x.data);
+    EXPECT(STATUS_SHAPE, p.in = 4);
+    EXPECT(STATUS_SHAPE, y.channels = 4);
+    EXPECT(STATUS_SHAPE, y.items = 1);
+    EXPECT(STATUS_SHAPE, p.pad_w = 3);
+    EXPECT(STATUS_SHAPE, y.width = 7);
+    CHECK_CODE(conv2d_pack(ex, &c.p, CONV2D_FORWARD, NULL, NULL, memory), STATUS_ARGUMENT);
+    CHECK_CODE(conv2d_pack(ex, &c.p, (enum conv2d_way)2, o.weight, NULL, memory), STATUS_ARGUMENT);
+    CHECK_CODE(conv2d_weight(ex, &c.p, &o.x.m, &o.y.m, NULL), STATUS_ARGUMENT);
+    struct maps wide = o.x.m;
+    wide.width = 20;
+    CHECK_CODE(conv2d_data(ex, &c.p, memory, &o.y.m, &wide), STATUS_SHAPE);
+    const struct conv2d_params far = {3, 5, 4, 16, 2, 2, 1, 1, PRECISION_F32};
+    CHECK_CODE(conv2d_data(ex, &far, memory, &o.y.m, &o.x.m), STATUS_SHAPE);
+    free(memory);
+    field_close(&out);
+    pair_free(&o);
+    exec_destroy(&ex);
+}
