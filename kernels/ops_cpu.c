@@ -64,6 +64,14 @@ const struct ops ops_scalar = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .column_sums = column_sums_cpu,
+    .activate = activate_cpu,
+    .activate_gradient = activate_gradient_cpu,
+    .latent = latent_cpu,
+    .latent_gradient = latent_gradient_cpu,
+    .reconstruction = reconstruction_cpu,
+    .gradient_norm = gradient_norm_cpu,
+    .adamw = adamw_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

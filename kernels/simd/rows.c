@@ -55,4 +55,12 @@ const struct ops SIMD(ops) = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .column_sums = SIMD(column_sums),
+    .activate = SIMD(activate),
+    .activate_gradient = SIMD(activate_gradient),
+    .latent = latent_cpu, /* in double, of few values */
+    .latent_gradient = latent_gradient_cpu,
+    .reconstruction = reconstruction_cpu, /* in double, as is the norm: the compiler's vectors are enough */
+    .gradient_norm = gradient_norm_cpu,
+    .adamw = SIMD(adamw),
 };

@@ -55,6 +55,14 @@ size_t SIMD(attention_work_bytes)(const struct exec *ex, const struct attention_
 int SIMD(attention)(struct exec *ex, const struct attention_params *p, const struct tokens *q, const struct tokens *k,
                     const struct tokens *v, const struct tokens *y);
 
+int SIMD(column_sums)(struct exec *ex, const struct maps *x, float *y);
+int SIMD(activate)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                   const struct activate_norm *norm, const struct maps *x, const struct maps *y);
+int SIMD(activate_gradient)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                            const struct activate_norm *norm, const struct maps *x, const struct maps *dy,
+                            const struct maps *dx, float *dgain, float *dshift);
+int SIMD(adamw)(struct exec *ex, const struct step_state *state, const struct adamw_blocks *blocks);
+
 extern const struct ops SIMD(ops);
 
 #endif
