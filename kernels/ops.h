@@ -9,11 +9,14 @@
  * nothing and have no state. Plans differ between backends, so each table says how its own are made. */
 #ifndef OPS_H
 #define OPS_H
+#include "activate.h"
+#include "adamw.h"
 #include "add_maps.h"
 #include "add_planar.h"
 #include "attention.h"
 #include "bandwidth.h"
 #include "centroid.h"
+#include "column_sums.h"
 #include "complex_maps.h"
 #include "contrast.h"
 #include "conv.h"
@@ -25,9 +28,11 @@
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
+#include "gradient_norm.h"
 #include "group_norm.h"
 #include "hpss.h"
 #include "istft.h"
+#include "latent.h"
 #include "layer_norm.h"
 #include "level.h"
 #include "margins.h"
@@ -39,6 +44,7 @@
 #include "peak.h"
 #include "poly.h"
 #include "ragged.h"
+#include "reconstruction.h"
 #include "resample.h"
 #include "rms.h"
 #include "rolloff.h"
@@ -127,6 +133,20 @@ struct ops {
     size_t (*conv2d_work_bytes)(const struct conv2d_params *, const struct maps *y);
     int (*conv2d_weight)(struct exec *, const struct conv2d_params *, const struct maps *x, const struct maps *y,
                          float *gradient);
+    int (*column_sums)(struct exec *, const struct maps *x, float *y);
+    int (*activate)(struct exec *, const struct activate_params *, const struct step_state *,
+                    const struct activate_norm *, const struct maps *x, const struct maps *y);
+    int (*activate_gradient)(struct exec *, const struct activate_params *, const struct step_state *,
+                             const struct activate_norm *, const struct maps *x, const struct maps *dy,
+                             const struct maps *dx, float *dgain, float *dshift);
+    int (*latent)(struct exec *, const struct latent_params *, struct step_state *, const float *h, float *z,
+                  float *kl);
+    int (*latent_gradient)(struct exec *, const struct latent_params *, const struct step_state *, const float *h,
+                           const float *kl, const float *dz, float *dh);
+    int (*reconstruction)(struct exec *, const struct reconstruction_params *, struct step_state *,
+                          const struct maps *y, const struct maps *x, const struct maps *dy);
+    int (*gradient_norm)(struct exec *, struct step_state *, const float *g, int64_t n);
+    int (*adamw)(struct exec *, const struct step_state *, const struct adamw_blocks *);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

@@ -70,6 +70,14 @@ const struct ops ops_scalar = {
     .conv2d_data = conv2d_data_cpu,
     .conv2d_work_bytes = conv2d_work_bytes_cpu,
     .conv2d_weight = conv2d_weight_cpu,
+    .column_sums = column_sums_cpu,
+    .activate = activate_cpu,
+    .activate_gradient = activate_gradient_cpu,
+    .latent = latent_cpu,
+    .latent_gradient = latent_gradient_cpu,
+    .reconstruction = reconstruction_cpu,
+    .gradient_norm = gradient_norm_cpu,
+    .adamw = adamw_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

@@ -61,4 +61,12 @@ const struct ops SIMD(ops) = {
     .conv2d_data = SIMD(conv2d_data),
     .conv2d_work_bytes = SIMD(conv2d_work_bytes),
     .conv2d_weight = SIMD(conv2d_weight),
+    .column_sums = SIMD(column_sums),
+    .activate = SIMD(activate),
+    .activate_gradient = SIMD(activate_gradient),
+    .latent = latent_cpu, /* in double, of few values */
+    .latent_gradient = latent_gradient_cpu,
+    .reconstruction = reconstruction_cpu, /* in double, as is the norm: the compiler's vectors are enough */
+    .gradient_norm = gradient_norm_cpu,
+    .adamw = SIMD(adamw),
 };

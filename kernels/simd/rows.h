@@ -65,6 +65,13 @@ int SIMD(conv2d_data)(struct exec *ex, const struct conv2d_params *p, const floa
 size_t SIMD(conv2d_work_bytes)(const struct conv2d_params *p, const struct maps *y);
 int SIMD(conv2d_weight)(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
                         float *gradient);
+int SIMD(column_sums)(struct exec *ex, const struct maps *x, float *y);
+int SIMD(activate)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                   const struct activate_norm *norm, const struct maps *x, const struct maps *y);
+int SIMD(activate_gradient)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                            const struct activate_norm *norm, const struct maps *x, const struct maps *dy,
+                            const struct maps *dx, float *dgain, float *dshift);
+int SIMD(adamw)(struct exec *ex, const struct step_state *state, const struct adamw_blocks *blocks);
 
 extern const struct ops SIMD(ops);
 
