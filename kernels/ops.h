@@ -36,6 +36,7 @@
 #include "mixdown.h"
 #include "moments.h"
 #include "peak.h"
+#include "phase_step.h"
 #include "poly.h"
 #include "ragged.h"
 #include "resample.h"
@@ -47,6 +48,7 @@
 #include "standardize.h"
 #include "statistics.h"
 #include "stft.h"
+#include "time_stretch.h"
 #include "waveform.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
@@ -114,6 +116,11 @@ struct ops {
     int (*unstandardize)(struct exec *, const float *moments, const struct maps *x, const struct maps *y);
     int (*add_maps)(struct exec *, const struct maps *a, const struct maps *b, const struct maps *y);
     int (*add_planar)(struct exec *, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+
+    /* Phases of spectra. */
+    int (*time_stretch)(struct exec *, const double *rate, const struct ragged *x, struct ragged *y);
+    int (*phase_step)(struct exec *, double ahead, int64_t n, const float *magnitude, const float *now,
+                      const float *before, float *y);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

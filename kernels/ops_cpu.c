@@ -64,6 +64,8 @@ const struct ops ops_scalar = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .time_stretch = time_stretch_cpu,
+    .phase_step = phase_step_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

@@ -55,4 +55,6 @@ const struct ops SIMD(ops) = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .time_stretch = SIMD(time_stretch),
+    .phase_step = SIMD(phase_step),
 };
