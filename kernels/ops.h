@@ -42,6 +42,7 @@
 #include "mixdown.h"
 #include "moments.h"
 #include "peak.h"
+#include "phase_step.h"
 #include "poly.h"
 #include "ragged.h"
 #include "reconstruction.h"
@@ -54,6 +55,7 @@
 #include "standardize.h"
 #include "statistics.h"
 #include "stft.h"
+#include "time_stretch.h"
 #include "waveform.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
@@ -147,6 +149,10 @@ struct ops {
                           const struct maps *y, const struct maps *x, const struct maps *dy);
     int (*gradient_norm)(struct exec *, struct step_state *, const float *g, int64_t n);
     int (*adamw)(struct exec *, const struct step_state *, const struct adamw_blocks *);
+    /* Phases of spectra. */
+    int (*time_stretch)(struct exec *, const double *rate, const struct ragged *x, struct ragged *y);
+    int (*phase_step)(struct exec *, double ahead, int64_t n, const float *magnitude, const float *now,
+                      const float *before, float *y);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

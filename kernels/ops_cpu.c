@@ -78,6 +78,8 @@ const struct ops ops_scalar = {
     .reconstruction = reconstruction_cpu,
     .gradient_norm = gradient_norm_cpu,
     .adamw = adamw_cpu,
+    .time_stretch = time_stretch_cpu,
+    .phase_step = phase_step_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

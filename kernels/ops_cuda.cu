@@ -59,6 +59,9 @@ int standardize_cuda(struct exec *ex, const float *moments, float epsilon, const
 int unstandardize_cuda(struct exec *ex, const float *moments, const struct maps *x, const struct maps *y);
 int add_maps_cuda(struct exec *ex, const struct maps *a, const struct maps *b, const struct maps *y);
 int add_planar_cuda(struct exec *ex, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+int time_stretch_cuda(struct exec *ex, const double *rate, const struct ragged *x, struct ragged *y);
+int phase_step_cuda(struct exec *ex, double ahead, int64_t n, const float *magnitude, const float *now,
+                    const float *before, float *y);
 }
 
 static const struct ops ops = {
@@ -108,6 +111,8 @@ static const struct ops ops = {
     .unstandardize = unstandardize_cuda,
     .add_maps = add_maps_cuda,
     .add_planar = add_planar_cuda,
+    .time_stretch = time_stretch_cuda,
+    .phase_step = phase_step_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

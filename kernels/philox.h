@@ -45,6 +45,13 @@ static inline HOST_DEVICE struct philox philox_block(struct philox counter, uint
     return (struct philox){{c0, c1, c2, c3}};
 }
 
+/* The block of a counter of two words of 64 bits, for numbers that are counted otherwise. */
+static inline HOST_DEVICE struct philox philox_counted(uint64_t seed, uint64_t low, uint64_t high)
+{
+    return philox_block((struct philox){{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}},
+                        (uint32_t)seed, (uint32_t)(seed >> 32));
+}
+
 /* The four words of the block that number `index` is in. */
 static inline HOST_DEVICE struct philox philox_at(uint64_t seed, uint32_t stream, uint64_t step, int64_t index)
 {

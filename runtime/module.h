@@ -20,7 +20,7 @@ enum { MODULE_ABI = 5 }; /* one more with every change to struct module, device_
 
 /* Rows of struct ops, all as large as a pointer: this room may not include kernels, which hold themselves to the
  * number. */
-enum { MODULE_OPS_ROWS = 61 };
+enum { MODULE_OPS_ROWS = 63 };
 
 struct module {
     uint32_t abi;

@@ -42,6 +42,7 @@ def librosa_cases() -> dict:
         "rms": lambda y, sr: feature.rms(y=y),
         "zcr": lambda y, sr: feature.zero_crossing_rate(y),
         "hpss": lambda y, sr: librosa.decompose.hpss(y),
+        "stretch": lambda y, sr: librosa.phase_vocoder(y, rate=1.25, hop_length=HOP, n_fft=N_FFT),
     }
 
 
@@ -200,7 +201,16 @@ def numpy_cases() -> dict:
         return [(v.mean(axis=1), v.var(axis=1), np.median(v, axis=1), v.min(axis=1), v.max(axis=1))
                 for v in (bands, np.diff(bands, axis=1))]
 
-    return {"search": lambda y, sr: nearest(y, 1000), "search1": lambda y, sr: nearest(y, 1), "waveform": waveform,
+    def phases(x, sr):  # as librosa.griffinlim steps; magnitudes are made of another third here, and not counted
+        n = x.shape[1] // 3
+        now, before, magnitude = x[:, :n], x[:, n : 2 * n], x.real[:, 2 * n : 3 * n]
+        y = now.copy()
+        y -= np.float32(0.5) * before
+        y /= np.abs(y) + np.finfo(np.float32).tiny
+        y *= magnitude
+        return y
+
+    return {"search": lambda y, sr: nearest(y, 1000), "phases": phases, "search1": lambda y, sr: nearest(y, 1), "waveform": waveform,
             "level": level, "statistics": statistics, "decibel_peak": lambda bands, sr: bands.max(),
             "decibel_clip": lambda bands, sr: np.maximum(bands, 0, out=bands)}
 
@@ -208,7 +218,7 @@ def numpy_cases() -> dict:
 MAKERS = {"numpy": numpy_cases, "librosa": librosa_cases, "torch": torch_cases, "soxr": soxr_cases}
 
 
-SPECTRA, BANDS = ("istft", "hpss"), ("decibel_peak", "decibel_clip", "statistics")
+SPECTRA, BANDS = ("istft", "hpss", "stretch", "phases"), ("decibel_peak", "decibel_clip", "statistics")
 NETWORK = ("conv", "conv3x3", "linear", "conv_transp", "dconv", "layer_norm", "group_norm", "moments", "attention",
            "to_maps", "from_maps", "margins", "mirror", "standardize", "unstandard", "add_maps",
            "add_planar")  # on noise, as much as the signal's length asks for

@@ -69,4 +69,6 @@ const struct ops SIMD(ops) = {
     .reconstruction = reconstruction_cpu, /* in double, as is the norm: the compiler's vectors are enough */
     .gradient_norm = gradient_norm_cpu,
     .adamw = SIMD(adamw),
+    .time_stretch = SIMD(time_stretch),
+    .phase_step = SIMD(phase_step),
 };

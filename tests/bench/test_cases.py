@@ -78,6 +78,7 @@ def figures_are_of_the_operation() -> None:
     samples, frames, bins = 11025, 11025 // 512 + 1, 1025
     for case, count in (("stft", samples + 2 * frames * bins), ("power", samples + frames * bins),
                         ("istft", 2 * frames * bins + (frames - 1) * 512), ("hpss", 6 * frames * bins),
+                        ("stretch", 2 * bins * (frames + -(-frames * 4 // 5))), ("phases", 7 * (frames // 3) * bins),
                         ("logmel", samples + 128 * frames), ("mfcc", samples + 20 * frames), ("rms", samples + frames),
                         ("waveform", samples + 3 * (samples // 256 + 1)), ("decibel_clip", 2 * 128 * frames),
                         ("mixdown", 3 * (samples // 2)), ("statistics", 128 * (frames + 10))):

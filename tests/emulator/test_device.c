@@ -361,7 +361,7 @@ TEST(a_lost_device_stays_lost)
 }
 
 /* The fronts of networks, with what they would take: each validates, and then has no twin to call. */
-static void call_networks(struct exec *ex, const char *names[18], int codes[18], char said[18][80])
+static void call_networks(struct exec *ex, const char *names[20], int codes[20], char said[20][80])
 {
     static _Alignas(64) float packed[4096];
     static float memory[256], spectra[256], y[8];
@@ -373,6 +373,12 @@ static void call_networks(struct exec *ex, const char *names[18], int codes[18],
     const struct complex_maps_params of = {4, 0, 0, 1, 0};
     const struct maps x = maps_of(memory, 1, 2, 4, 2, true), signal = maps_tokens(memory, 1, 4, 2),
                       to = maps_of(memory + 128, 1, 2, 4, 2, false);
+    static const int64_t one_row[2] = {0, 3};
+    const double as_it_is = 1;
+    const struct ragged spectrum = {
+        .data = spectra, .dtype = DTYPE_C64, .channels = 4, .offset = one_row, .rows = 1, .total = 3};
+    struct ragged stretched = spectrum;
+    stretched.data = memory;
     const struct tokens q = {memory, 1, 4, 8, 2}, k = {memory + 64, 1, 4, 8, 2}, into = {memory + 128, 1, 4, 8, 2};
 #define CALL(i, name, ...) \
     do { \
@@ -398,6 +404,8 @@ static void call_networks(struct exec *ex, const char *names[18], int codes[18],
     CALL(15, unstandardize, ex, memory, &to, &to);
     CALL(16, add_maps, ex, &to, &to, &to);
     CALL(17, add_planar, ex, spectra, 4, &signal, &signal);
+    CALL(18, time_stretch, ex, &as_it_is, &spectrum, &stretched);
+    CALL(19, phase_step, ex, 0.5, 4, memory, spectra, NULL, y);
 #undef CALL
 }
 
@@ -410,11 +418,11 @@ TEST(rows_that_are_missing_say_so)
     struct exec *ex = NULL;
     CHECK_OK(exec_create(&o, &ex));
     REQUIRE(ex);
-    const char *names[18];
-    char said[18][80], want[80];
-    int codes[18];
+    const char *names[20];
+    char said[20][80], want[80];
+    int codes[20];
     call_networks(ex, names, codes, said);
-    for (int i = 0; i < 18; i++) {
+    for (int i = 0; i < 20; i++) {
         snprintf(want, sizeof want, "%s: not on emulated", names[i]);
         CHECK(codes[i] == STATUS_UNSUPPORTED && strcmp(said[i], want) == 0);
     }

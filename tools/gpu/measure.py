@@ -5,8 +5,8 @@ from report import Rows, text_of_time
 
 OPERATIONS = ("log-mel", "stft", "rms", "peak")  # with a row of the baseline each
 ALONE = ("spectrogram", "centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "poly", "zero_crossing",
-         "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss", "resample",
-         "search1", "search", "default analysis")
+         "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss",
+         "time_stretch", "phase_step", "resample", "search1", "search", "default analysis")
 NETWORKS = ("conv", "conv3x3", "linear", "conv_transpose", "dconv", "layer_norm", "group_norm", "moments", "attention",
             "maps_from_complex", "complex_from_maps", "clear_margins", "mirror", "standardize", "unstandardize", "add_maps",
             "add_planar")
