@@ -24,25 +24,26 @@ struct htdemucs_config seeded_config(enum seeded_size size, int stems)
     const bool tiny = size == SEEDED_TINY, full = size == SEEDED_FULL, six = stems == 6;
     struct htdemucs_config c = {.stems = six ? 6 : 4,
                                 .rate_hz = 44100,
-                                .segment = tiny   ? 4410
+                                .segment = tiny   ? 1000
                                            : full ? 343980
                                                   : 26460,
                                 .channels = full  ? 48
-                                            : six ? tiny ? 24 : 12
+                                            : six ? 12
                                                   : 8,
                                 .growth = 2,
                                 .depth = tiny ? 2 : 4,
-                                .n_fft = tiny ? 256 : 4096,
+                                .n_fft = tiny ? 128 : 4096,
                                 .compress = 8,
                                 .dconv_mode = 3,
                                 .dconv_depth = 2,
                                 .bottom = six    ? 0
                                           : full ? 512
+                                          : tiny ? 32
                                                  : 64,
                                 .layers = tiny ? 2 : 5,
-                                .heads = full           ? 8
-                                         : six && !tiny ? 2
-                                                        : 1,
+                                .heads = full  ? 8
+                                         : six ? 2
+                                               : 1,
                                 .frequency_weight = 2,
                                 .max_period = 10000};
     int64_t width = c.channels;

@@ -10,7 +10,7 @@
 #include "htdemucs.h"
 
 enum seeded_size {
-    SEEDED_TINY,  /* a tenth of a second, two layers: for what is slow */
+    SEEDED_TINY,  /* 1000 samples, two layers: for what is slow */
     SEEDED_SMALL, /* 0.6 s, a sixth as wide as the released networks, as deep */
     SEEDED_FULL   /* the released networks */
 };
