@@ -19,8 +19,13 @@ enum { TENSOR_NAME = 128 };
 
 static _Atomic uint64_t loaded; /* networks, so far */
 
+struct by_name {
+    const struct safetensors_view *view;
+};
+
 struct loader {
-    const struct safetensors_view *tensors, **by_name;
+    const struct safetensors_view *tensors;
+    struct by_name *by_name;
     size_t count;
     const char *name;                       /* of the file */
     const struct htdemucs_visitor *visitor; /* wants to know; NULL: nobody */
@@ -65,16 +70,16 @@ static const char *shape_text(int rank, const int64_t *at, char text[SHAPE_TEXT]
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct safetensors_view *const *const x = a, *const *const y = b;
-    return strcmp((*x)->name, (*y)->name);
+    return strcmp(((const struct by_name *)a)->view->name, ((const struct by_name *)b)->view->name);
 }
 
 static const struct safetensors_view *find(const struct loader *l, const char *tensor)
 {
-    const struct safetensors_view wanted = {.name = tensor}, *const key = &wanted;
-    const struct safetensors_view *const *const found =
-        bsearch(&key, l->by_name, l->count, sizeof *l->by_name, compare_names);
-    return found ? *found : NULL;
+    const struct safetensors_view wanted = {.name = tensor};
+    const struct by_name key = {&wanted};
+    const struct by_name *const found =
+        l->by_name ? bsearch(&key, l->by_name, l->count, sizeof key, compare_names) : NULL;
+    return found ? found->view : NULL;
 }
 
 /* Whether the tensor is there as it should be; marks it as taken. */
@@ -403,7 +408,7 @@ static int sort_names(struct loader *l)
     if (!l->taken || !l->by_name)
         return fail(STATUS_NOMEM, "%s", l->name);
     for (size_t i = 0; i < l->count; i++)
-        l->by_name[i] = &l->tensors[i];
+        l->by_name[i].view = &l->tensors[i];
     qsort(l->by_name, l->count, sizeof *l->by_name, compare_names);
     return STATUS_OK;
 }

@@ -41,8 +41,9 @@ struct found {           /* of one precision */
 void separation_mix(int number, int64_t frames, float *mix)
 {
     seeded_noise((uint64_t)number + 100, (size_t)frames * 2, mix);
-    for (int64_t i = 0; i < 2 * frames; i++)
-        mix[i] += (float)sin((double)(i / 2) * (0.03 + 0.01 * (number + (double)(i % 2))));
+    for (int64_t t = 0; t < frames; t++)
+        for (int channel = 0; channel < 2; channel++)
+            mix[2 * t + channel] += (float)sin((double)t * (0.03 + 0.01 * (number + channel)));
 }
 
 void separation_not_run(const char *row, const char *why)

@@ -161,7 +161,8 @@ int separation_songs(struct separation_bench *b, const struct htdemucs *net, dou
     const struct htdemucs_config *const c = htdemucs_config(net);
     const bool tiny = b->size == SEEDED_TINY;
     struct job j = {.b = b, .net = net, .frames = tiny ? c->segment : (int64_t)SONG_S * RATE};
-    const double song_s = segment_s * (double)((j.frames * 4 + c->segment * 3 - 1) / (c->segment * 3));
+    const int64_t stride = c->segment * 3 / 4, runs = (j.frames + stride - 1) / stride;
+    const double song_s = segment_s * (double)runs;
     const double fit = b->seconds / song_s;
     const int songs = tiny                      ? SONGS_TINY
                       : fit >= SONGS_MOST       ? SONGS_MOST

@@ -88,7 +88,7 @@ static int time_song(const struct timed *t, int count, double *seconds)
 static int time_batch(struct timed *t, const char *row, int count, double *segment_s)
 {
     struct device_counters before, after;
-    double played[ROUNDS_HERE], whole[ROUNDS_HERE], song = 0;
+    double played[ROUNDS_HERE] = {0}, whole[ROUNDS_HERE] = {0}, song = 0;
     int done = 0;
     t->b->api->counters(exec_device(t->b->ex), &before);
     int code = run(t, count);

@@ -110,8 +110,8 @@ def test_what_networks_say_is_judged():
     good = {"row": "4 stems, fp32", "db": 115, "db_batch": 115, "batch": 8, "least_db": 110, "equal": True,
             "launches": 378, "graph_launches": 1, "launches_later": 0, "passed": True}
     rows = report.Rows()
-    separation.add_checks(rows, (5, json.dumps(good) + "\n" + json.dumps({**good, "row": "4 stems, tf32", "passed": False})
-                                 + "\nseparation: the GPU is lost\n"))
+    bad = {**good, "row": "4 stems, tf32", "passed": False}
+    separation.add_checks(rows, (5, f"{json.dumps(good)}\n{json.dumps(bad)}\nseparation: the GPU is lost\n"))
     states = {r["name"]: (r["status"], r["detail"]) for r in rows.rows}
     assert states["4 stems, fp32"][0] == "passed" and states["4 stems, tf32"][0] == "failed"
     assert states["6 stems, bf16"] == ("failed", "the program ended with 5: separation: the GPU is lost")
@@ -193,7 +193,8 @@ def test_sanitizer_must_tell_errors_apart():
 def session(*answers):
     options = types.SimpleNamespace(limit=100, emulated=False, quick=True, jobs=1)
     s = gpu_check.Session(options, "/nonexistent")
-    s.made = dict.fromkeys(["module", "device_check", "separation", "planted", *(t.program for t in build.device_tests())], "")
+    s.made = dict.fromkeys(["module", "device_check", "separation", "planted",
+                            *(t.program for t in build.device_tests())], "")
     left = list(answers)
     s.run = lambda command, most, **environment: left.pop(0) if len(left) > 1 else left[0]
     return s

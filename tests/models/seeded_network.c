@@ -87,7 +87,7 @@ static void spread_of(const struct safetensors_view *v, double *middle, double *
     *middle = 0;
     if (v->rank == 1) {
         const bool scale = ends_with(v->name, "scale");
-        *middle = scale || ends_with(v->name, "weight") ? 1 : 0; /* gains of norms are called weights */
+        *middle = scale ? 0.5 : ends_with(v->name, "weight") ? 1 : 0; /* gains of norms are called weights */
         *deviation = scale ? 0.1 : 0.05;
     } else if (ends_with(v->name, "embedding.weight")) {
         *deviation = 0.1;
@@ -111,7 +111,7 @@ static int add_tensor(void *context, const char *tensor, int rank, const int64_t
     memcpy(v->shape, shape, (size_t)rank * sizeof *shape);
     if (!safetensors_measure(v, &v->count, &v->bytes))
         return fail(STATUS_INTERNAL, "seeded: tensor %s: its shape", tensor);
-    float *const data = malloc(v->bytes);
+    float *const data = calloc(v->count, sizeof *data);
     if (!data)
         return fail(STATUS_NOMEM, "seeded: out of memory");
     v->data = data;
