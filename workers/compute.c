@@ -51,6 +51,8 @@ static int run_job(struct job *j)
         return job_score(j);
     case TASK_SEPARATE_CLIPS:
         return job_separate_clips(j);
+    case TASK_TRAIN:
+        return job_train(j);
     }
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);
 }

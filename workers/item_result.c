@@ -220,6 +220,8 @@ static int finish(struct item *it)
         code = separation_settle(it);
     if (!code && it->lease->task == TASK_SEPARATE_CLIPS)
         code = clips_settle(it);
+    if (!code && it->lease->task == TASK_TRAIN)
+        code = training_settle(it);
     if (!code && it->lease->brief)
         code = encode_result(it, map, it->reply.result_bytes, false, true);
     free(map);

@@ -31,6 +31,7 @@ int job_noop(struct job *j) MUST_USE;
 int job_separate(struct job *j) MUST_USE;
 int job_score(struct job *j) MUST_USE;
 int job_separate_clips(struct job *j) MUST_USE;
+int job_train(struct job *j) MUST_USE;
 
 /* Tells the supervisor, at most every 200 ms, that the item is alive. */
 void job_beat(struct job *j, double progress);

@@ -87,6 +87,11 @@ static int read_params(struct lease *l, struct wire_slice kind)
         l->result_schema = &kind_score_result_schema;
         return params_score(l->params, l->params_bytes, &p);
     }
+    if (strcmp(name, KIND_TRAIN) == 0) {
+        l->task = TASK_TRAIN;
+        l->result_schema = &kind_train_result_schema;
+        return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have") : STATUS_OK;
+    }
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
 }
 

@@ -30,7 +30,8 @@ enum task_kind {
     TASK_NOOP = 3,
     TASK_SEPARATE = 4,
     TASK_SCORE = 5,
-    TASK_SEPARATE_CLIPS = 6
+    TASK_SEPARATE_CLIPS = 6,
+    TASK_TRAIN = 7
 };
 enum task_flag {
     TASK_STREAM = 1, /* the input is a pipe from ffmpeg */
@@ -44,7 +45,8 @@ enum task_role {
     TASK_ROLE_WEIGHTS = 3,   /* separate: a network's file, for reading, in the plan's order */
     TASK_ROLE_REFERENCE = 4, /* score: a true stem, in the item's order */
     TASK_ROLE_ESTIMATE = 5,  /* score: what it was estimated as */
-    TASK_ROLE_CLIP = 6       /* separate_clips: a file; its outputs are those of the clips in turn */
+    TASK_ROLE_CLIP = 6,      /* separate_clips: a file; its outputs are those of the clips in turn */
+    TASK_ROLE_SLOTS = 7      /* train: where its states are kept, see slots.h */
 };
 
 struct task_request {
