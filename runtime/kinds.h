@@ -75,7 +75,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
     F(S, 21, BOOL, OPTIONAL, verify, 0, NULL) \
     F(S, 22, STR, REQUIRED, feature, LIMIT_FEATURE_NAME, NULL) \
-    F(S, 23, BOOL, OPTIONAL, keep, 0, NULL)
+    F(S, 23, BOOL, OPTIONAL, keep, 0, NULL) \
+    F(S, 27, BOOL, OPTIONAL, each_channel, 0, NULL)
 
 /* An item's own parameters of kind `features`: where the .npy goes. */
 #define FEATURES_ITEM_FIELDS(F, S) F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL)

@@ -61,6 +61,9 @@ int job_open_audio(struct job *j, struct audio **out) MUST_USE;
 /* What the result says of where it was computed; nobody took the time of each stage. */
 void job_ran_on_device(struct job *j, const char *operation, const char *precision);
 
+/* All of it, from byte `at` of the task's array on. */
+int job_write_at(int fd, const void *data, size_t bytes, uint64_t at) MUST_USE;
+
 /* Writes the encoded result map into the task's memfd. */
 int job_write_result(struct job *j, const struct wire_schema *schema, const void *result) MUST_USE;
 

@@ -62,9 +62,9 @@ static int read_params(struct lease *l, struct wire_slice kind)
             return code;
         l->force = p.force;
         l->verify = p.verify;
-        const bool spectrum = l->feature == FEATURE_STFT || l->feature == FEATURE_MAGNITUDE ||
-                              l->feature == FEATURE_POWER || l->feature == FEATURE_DB;
-        l->stores = !spectrum || p.keep; /* spectra are large and quickly made again */
+        const bool large = l->feature == FEATURE_STFT || l->feature == FEATURE_MAGNITUDE ||
+                           l->feature == FEATURE_POWER || l->feature == FEATURE_DB || l->feature == FEATURE_SAMPLES;
+        l->stores = !large || p.keep; /* spectra and signals are large and quickly made again */
         return params_features_hash(&p, l->feature, l->params_hash);
     }
     if (strcmp(name, KIND_SEPARATE) == 0 || strcmp(name, KIND_SEPARATE_OBJECTS) == 0) {
