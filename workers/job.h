@@ -57,7 +57,7 @@ struct audio;
 /* Opens the task's input: a file, or the stream that ffmpeg writes. */
 int job_open_audio(struct job *j, struct audio **out) MUST_USE;
 
-/* What the result says of where it was computed; nobody took the time of each stage. */
+/* What the result says of where it was computed; nobody took the time of each stage. NULL: on the CPU, after all. */
 void job_ran_on_device(struct job *j, const char *operation, const char *precision);
 
 /* Writes the encoded result map into the task's memfd. */

@@ -149,19 +149,24 @@ int networks_make_room(struct networks *n, const struct htdemucs *net, int segme
     return code;
 }
 
+/* Loads for a device have a turn of their own. With the lock. */
+static bool let_room_go(struct networks *n)
+{
+    if (!n->room || (n->turn && !n->loader))
+        return false;
+    drop_room(n); /* it may have been made for several segments */
+    return true;
+}
+
 /* Makes room for weights and activations; STATUS_BUSY: not beside what is held now. */
 static int check_room(struct networks *n, size_t weights, size_t room, const char *name)
 {
     if (weights + room > n->limit)
-        return fail(STATUS_NOMEM, "%s: takes %zu MiB of memory, %zu are allowed (wavemill-worker --memory-limit)", name,
-                    (weights + room) >> 20, n->limit >> 20);
-    while (networks_bytes(n, room) + weights > n->limit) {
-        if (networks_let_go(n))
-            continue;
-        if (n->turn || !n->room)
+        return fail(STATUS_NOMEM, "%s: takes %zu MiB of memory, %zu are allowed (wavemill-worker %s)", name,
+                    (weights + room) >> 20, n->limit >> 20, n->loader ? "--gpu-mem-limit" : "--memory-limit");
+    while (networks_bytes(n, room) + weights > n->limit)
+        if (!networks_let_go(n) && !let_room_go(n))
             return fail(STATUS_BUSY, "%s: no memory beside the models in use", name);
-        drop_room(n); /* it may have been made for several segments */
-    }
     return STATUS_OK;
 }
 
@@ -183,7 +188,10 @@ static int read_network(struct networks *n, int fd, const char *name, const stru
     code = kwargs ? htdemucs_config_parse(kwargs, name, &c)
                   : fail(STATUS_FORMAT, "%s: no kwargs among the metadata: not exported by demucs 4.1", name);
     code = code ? code : check_room(n, weights_at_most(s), htdemucs_room_bytes(&c, 1), name);
-    code = code ? code : htdemucs_load(file, name, precision, n->loader ? n->loader : n->exec, out);
+    if (!code) {
+        code = htdemucs_load(file, name, precision, n->loader ? n->loader : n->exec, out);
+        code = code == STATUS_NOMEM && n->loader ? STATUS_BUSY : code; /* the device may have it later */
+    }
     safetensors_close(&file);
     return code;
 }
@@ -196,29 +204,21 @@ static bool anybody_holds(const struct networks *n)
     return false;
 }
 
-/* The room may have been made for many segments. */
-static bool let_room_go(struct networks *n)
-{
-    if (n->turn || !n->room)
-        return false;
-    drop_room(n);
-    return true;
-}
-
 /* What a device has is known when it is asked for: networks that nobody holds go until there is enough. A room for a
- * segment is part of it, so that no song begins that has none. */
+ * segment is part of it, so that no song begins that has none. STATUS_BUSY: not now. */
 static int read_for_device(struct networks *n, int fd, const char *name, const struct stat *s, enum precision precision,
                            struct htdemucs **out)
 {
     int code = read_network(n, fd, name, s, precision, out);
-    while (code == STATUS_NOMEM && (networks_let_go(n) || let_room_go(n)))
+    while (code == STATUS_BUSY && (networks_let_go(n) || let_room_go(n)))
         code = read_network(n, fd, name, s, precision, out);
-    while (!code && !n->turn && (code = networks_make_room(n, *out, 1)) == STATUS_NOMEM && networks_let_go(n))
-        code = STATUS_OK;
-    if (!code)
-        return STATUS_OK;
-    htdemucs_unload(out);
-    return code == STATUS_NOMEM && anybody_holds(n) ? fail(STATUS_BUSY, "%s: no memory on the device now", name) : code;
+    if (code)
+        return code;
+    while ((code = networks_make_room(n, *out, 1)) == STATUS_NOMEM && networks_let_go(n))
+        ;
+    if (code)
+        htdemucs_unload(out);
+    return code == STATUS_NOMEM ? STATUS_BUSY : code;
 }
 
 /* With the list locked: who else wants the same network waits for it, and does not load it a second time. */
@@ -244,33 +244,83 @@ static int load(struct networks *n, int fd, const char *name, const struct stat 
     return fail(STATUS_BUSY, "%s: %d models are in use", name, HELD_MOST);
 }
 
-static int take(struct networks *n, int fd, const char *name, enum precision precision, void (*alive)(void *context),
-                void *context, const struct htdemucs **out)
+static int look_at(const struct networks *n, const struct networks_wanted *w, struct stat *s)
 {
-    struct stat s;
-    struct held *found = NULL;
-    int code = STATUS_OK;
-    if (fstat(fd, &s))
-        return fail(STATUS_IO, "%s: %s", name, strerror(errno));
-    if (s.st_size < 0 || (uint64_t)s.st_size > n->limit)
-        return fail(STATUS_NOMEM, "%s: %lld MiB, %zu are allowed (wavemill-worker --memory-limit)", name,
-                    (long long)(s.st_size >> 20), n->limit >> 20);
+    if (w->count < 1 || w->count > DEMUCS_NETWORKS_MOST)
+        return fail(STATUS_ARGUMENT, "%s: %d networks, allowed 1 to %d", w->name, w->count, DEMUCS_NETWORKS_MOST);
+    for (int i = 0; i < w->count; i++) {
+        if (fstat(w->fds[i], &s[i]))
+            return fail(STATUS_IO, "%s: %s", w->name, strerror(errno));
+        if (s[i].st_size < 0 || (uint64_t)s[i].st_size > n->limit)
+            return fail(STATUS_NOMEM, "%s: %lld MiB, %zu are allowed (wavemill-worker %s)", w->name,
+                        (long long)(s[i].st_size >> 20), n->limit >> 20,
+                        n->loader ? "--gpu-mem-limit" : "--memory-limit");
+    }
+    return STATUS_OK;
+}
+
+static struct held *find(struct networks *n, const struct stat *s, enum precision precision)
+{
+    for (int i = 0; i < HELD_MOST; i++)
+        if (is_file(&n->held[i], s, precision))
+            return &n->held[i];
+    return NULL;
+}
+
+/* All of them or none. STATUS_BUSY: one is not there, and not loaded; or not now. */
+static int hold_all(struct networks *n, const struct networks_wanted *w, const struct stat *s, enum precision precision,
+                    bool loads, struct held **held)
+{
+    int got = 0, code = STATUS_OK;
+    while (got < w->count && !code) {
+        held[got] = find(n, &s[got], precision);
+        if (!held[got])
+            code = loads ? load(n, w->fds[got], w->name, &s[got], precision, &held[got]) : STATUS_BUSY;
+        if (!code)
+            held[got++]->holders++;
+    }
+    while (code && got > 0)
+        held[--got]->holders--;
+    return code;
+}
+
+/* For a device that is a turn: nobody runs a network while its room is made anew. */
+static int hold_or_load(struct networks *n, const struct networks_wanted *w, const struct stat *s,
+                        enum precision precision, struct held **held)
+{
+    int code = hold_all(n, w, s, precision, false, held);
+    if (code != STATUS_BUSY)
+        return code;
+    if (n->loader)
+        networks_enter_turn(n);
+    code = hold_all(n, w, s, precision, true, held);
+    const bool alone = !anybody_holds(n) && (n->loader || !n->turn); /* so that nothing will be given back */
+    if (n->loader)
+        networks_leave_turn(n);
+    if (code != STATUS_BUSY || !alone)
+        return code;
+    return w->count == 1 ? STATUS_NOMEM
+                         : fail(STATUS_NOMEM, "%s: no memory for its %d networks at once", w->name, w->count);
+}
+
+static int take(struct networks *n, const struct networks_wanted *w, enum precision precision,
+                const struct htdemucs **out)
+{
+    struct stat s[DEMUCS_NETWORKS_MOST];
+    struct held *held[DEMUCS_NETWORKS_MOST];
+    int code = look_at(n, w, s);
+    if (code)
+        return code;
     pthread_mutex_lock(&n->lock);
-    for (;;) {
-        for (int i = 0; i < HELD_MOST && !found; i++)
-            found = is_file(&n->held[i], &s, precision) ? &n->held[i] : NULL;
-        code = found ? STATUS_OK : load(n, fd, name, &s, precision, &found);
-        if (code != STATUS_BUSY || !alive)
-            break;
+    while ((code = hold_or_load(n, w, s, precision, held)) == STATUS_BUSY && w->alive) {
         networks_wait(n, &n->less); /* until somebody gives something back */
         pthread_mutex_unlock(&n->lock);
-        alive(context);
+        w->alive(w->context);
         pthread_mutex_lock(&n->lock);
     }
-    if (!code) {
-        found->holders++;
-        found->used = ++n->takes;
-        *out = found->net;
+    for (int i = 0; i < w->count && !code; i++) {
+        held[i]->used = ++n->takes;
+        out[i] = held[i]->net;
     }
     pthread_mutex_unlock(&n->lock);
     return code;
@@ -286,32 +336,32 @@ static bool holds(struct networks *n, const struct htdemucs *net)
     return found;
 }
 
-struct networks *networks_place(struct networks *n, const struct htdemucs *net)
+struct networks *networks_holder(struct networks *n, const struct htdemucs *net)
 {
     return n->device && holds(n->device, net) ? n->device : n;
 }
 
-bool networks_on_device(struct networks *n, const struct htdemucs *net)
+int networks_take(struct networks *n, const struct networks_wanted *w, const struct htdemucs **out,
+                  struct networks_place *place)
 {
-    return networks_place(n, net) != n;
-}
-
-int networks_take(struct networks *n, int fd, const char *name, enum precision precision, void (*alive)(void *context),
-                  void *context, const struct htdemucs **out)
-{
-    if (n->device && !n->device->rounds)
-        precision = PRECISION_F32;
-    int code = n->device ? take(n->device, fd, name, precision, alive, context, out) : STATUS_NOMEM;
-    if (code != STATUS_NOMEM && code != STATUS_BUSY)
+    const struct networks_place there = {true, n->device && n->device->rounds ? w->precision : PRECISION_F32};
+    const struct networks_place here = {false, PRECISION_F32};
+    int code = n->device && !w->on_cpu ? take(n->device, w, there.precision, out) : STATUS_NOMEM;
+    if (!code)
+        *place = there;
+    if (code != STATUS_NOMEM)
         return code;
     if (n->device && !atomic_exchange(&n->told, true))
         log_warn("the cpu computes: %s", status_message());
-    return take(n, fd, name, PRECISION_F32, alive, context, out);
+    code = take(n, w, here.precision, out);
+    if (!code)
+        *place = here;
+    return code;
 }
 
 void networks_release(struct networks *n, const struct htdemucs *net)
 {
-    n = networks_place(n, net);
+    n = networks_holder(n, net);
     pthread_mutex_lock(&n->lock);
     for (int i = 0; i < HELD_MOST; i++)
         if (n->held[i].net == net)

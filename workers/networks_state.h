@@ -30,7 +30,7 @@ struct networks {
     struct networks *device;    /* the same on a device; NULL: there is none, or this is it */
     struct exec *exec, *loader; /* loader: on a device, so that a run and a load do not share a stream */
     size_t limit;
-    atomic_bool told;     /* that a network did not fit on the device */
+    atomic_bool told;     /* that a network does not run on the device */
     bool rounds;          /* a device with tensor cores */
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t less;  /* somebody has given a network back */
@@ -42,6 +42,7 @@ struct networks {
     struct wish *wishes;   /* in the order in which they came */
     double segment_s;      /* of the last run, for each segment */
     int most;              /* segments that a run had memory for; 0: not known */
+    bool told_most;
     struct htdemucs_room *room;
     size_t room_bytes;
 };
@@ -57,10 +58,14 @@ bool networks_let_go(struct networks *n);
 /* The room is made anew when it is too small. In a turn, or while nobody has one. */
 int networks_make_room(struct networks *n, const struct htdemucs *net, int segments) MUST_USE;
 
+/* A turn: nobody else has the exec and the room. Entering waits for who has it. */
+void networks_enter_turn(struct networks *n);
+void networks_leave_turn(struct networks *n);
+
 /* A second at most. */
 void networks_wait(struct networks *n, pthread_cond_t *what);
 
 /* Without the lock: where a network that was taken is. */
-struct networks *networks_place(struct networks *n, const struct htdemucs *net);
+struct networks *networks_holder(struct networks *n, const struct htdemucs *net);
 
 #endif

@@ -1,6 +1,8 @@
 /* Turns on the exec that all share, and what runs in them: segments that wait for the same network, together. */
 #include "networks_state.h"
 
+#include "log.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,15 +36,14 @@ struct exec *networks_exec(struct networks *n)
     return n->exec;
 }
 
-/* With the lock, as the next two. */
-static void begin_turn(struct networks *n)
+void networks_enter_turn(struct networks *n)
 {
     while (n->turn)
         pthread_cond_wait(&n->turned, &n->lock);
     n->turn = true;
 }
 
-static void end_turn(struct networks *n)
+void networks_leave_turn(struct networks *n)
 {
     n->turn = false;
     pthread_cond_broadcast(&n->turned);
@@ -51,7 +52,7 @@ static void end_turn(struct networks *n)
 struct exec *networks_begin_turn(struct networks *n)
 {
     pthread_mutex_lock(&n->lock);
-    begin_turn(n);
+    networks_enter_turn(n);
     pthread_mutex_unlock(&n->lock);
     return n->exec;
 }
@@ -59,7 +60,7 @@ struct exec *networks_begin_turn(struct networks *n)
 void networks_end_turn(struct networks *n)
 {
     pthread_mutex_lock(&n->lock);
-    end_turn(n);
+    networks_leave_turn(n);
     pthread_mutex_unlock(&n->lock);
 }
 
@@ -100,27 +101,43 @@ static int enter_room(struct networks *n, const struct htdemucs *net, int segmen
     return code;
 }
 
-/* In a turn, without the lock. */
-static int run_batch(struct networks *n, struct wish *const batch[], int count)
+/* In a turn, without the lock, as the next two. */
+static int run_together(struct networks *n, struct wish *const batch[], int count)
 {
     struct htdemucs_segment segments[HTDEMUCS_SEGMENTS_MOST];
-    const struct htdemucs *const net = batch[0]->net;
     for (int i = 0; i < count; i++)
         segments[i] = batch[i]->segment;
-    int code = enter_room(n, net, count);
-    code = code ? code : htdemucs_run(net, n->exec, n->room, segments, count);
+    const int code = enter_room(n, batch[0]->net, count);
+    return code ? code : htdemucs_run(batch[0]->net, n->exec, n->room, segments, count);
+}
+
+static void run_one_by_one(struct networks *n, struct wish *const batch[], int count)
+{
+    pthread_mutex_lock(&n->lock);
+    n->most = count / 2;
+    if (!n->told_most)
+        log_warn("networks take at most %d segments at once from now on: %s", n->most, status_message());
+    n->told_most = true;
+    pthread_mutex_unlock(&n->lock);
+    for (int i = 0; i < count; i++) {
+        batch[i]->code = run_together(n, &batch[i], 1);
+        if (batch[i]->code)
+            snprintf(batch[i]->message, MESSAGE, "%s", status_message());
+    }
+}
+
+static void run_batch(struct networks *n, struct wish *const batch[], int count)
+{
+    const int code = run_together(n, batch, count);
     if (code == STATUS_NOMEM && count > 1) {
-        pthread_mutex_lock(&n->lock);
-        n->most = count / 2;
-        pthread_mutex_unlock(&n->lock);
+        run_one_by_one(n, batch, count);
+        return;
     }
-    for (int i = 0; i < count && count > 1 && (code == STATUS_NOMEM || i > 0); i++) { /* one by one, then */
-        code = enter_room(n, net, 1);
-        code = code ? code : htdemucs_run(net, n->exec, n->room, &segments[i], 1);
+    for (int i = 0; i < count; i++) {
+        batch[i]->code = code;
         if (code)
-            break;
+            snprintf(batch[i]->message, MESSAGE, "%s", status_message());
     }
-    return code;
 }
 
 static void remove_wish(struct networks *n, const struct wish *gone)
@@ -136,27 +153,23 @@ static void remove_wish(struct networks *n, const struct wish *gone)
 static void lead(struct networks *n, struct wish *own)
 {
     struct wish *batch[HTDEMUCS_SEGMENTS_MOST];
-    begin_turn(n);
+    networks_enter_turn(n);
     const int count = gather(n, own, batch);
     pthread_mutex_unlock(&n->lock);
     const double began = now_s();
-    const int code = run_batch(n, batch, count);
+    run_batch(n, batch, count);
     const double took = now_s() - began;
     pthread_mutex_lock(&n->lock);
     n->segment_s = took / count;
-    for (int i = 0; i < count; i++) {
-        batch[i]->code = code;
-        if (code)
-            snprintf(batch[i]->message, MESSAGE, "%s", status_message());
+    for (int i = 0; i < count; i++)
         batch[i]->done = true;
-    }
-    end_turn(n);
+    networks_leave_turn(n);
 }
 
 static int run(void *context, const struct htdemucs *net, struct htdemucs_segment segment,
                const struct demucs_alive *alive)
 {
-    struct networks *const n = networks_place(context, net);
+    struct networks *const n = networks_holder(context, net);
     struct wish own = {.net = net, .segment = segment}, **at = &n->wishes;
     pthread_mutex_lock(&n->lock);
     while (*at)
