@@ -42,7 +42,6 @@ struct networks {
     struct wish *wishes;   /* in the order in which they came */
     double segment_s;      /* of the last run, for each segment */
     int most;              /* segments that a run had memory for; 0: not known */
-    bool told_most;
     struct htdemucs_room *room;
     size_t room_bytes;
 };

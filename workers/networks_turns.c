@@ -115,9 +115,7 @@ static void run_one_by_one(struct networks *n, struct wish *const batch[], int c
 {
     pthread_mutex_lock(&n->lock);
     n->most = count / 2;
-    if (!n->told_most)
-        log_warn("networks take at most %d segments at once from now on: %s", n->most, status_message());
-    n->told_most = true;
+    log_warn("networks take at most %d segments at once from now on: %s", n->most, status_message());
     pthread_mutex_unlock(&n->lock);
     for (int i = 0; i < count; i++) {
         batch[i]->code = run_together(n, &batch[i], 1);

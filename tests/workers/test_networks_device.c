@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FRAMES = 2000, VALUES = FRAMES * STEMS * 2, THREADS = 3 };
+enum { FRAMES = 2000, VALUES = FRAMES * STEMS * 2, THREADS = 8 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -181,7 +181,7 @@ static void many_at_once(void *context)
     }
 }
 
-/* Without memory for several segments they run one by one, which is said once, and is not tried again. */
+/* Without memory for several segments they run one by one, which is said, and later turns have fewer. */
 TEST(fewer_segments_where_memory_is_short)
 {
     const int a = full_network("a", false);
@@ -189,9 +189,9 @@ TEST(fewer_segments_where_memory_is_short)
     struct song *const alone = separated(m.networks, 1, a, -1);
     m.alone = alone;
     full_most_segments = 1;
-    CHECK(full_times_said("at most 1 segments at once", many_at_once, &m) == 1);
+    const int said = full_times_said("segments at once from now on", many_at_once, &m);
     printf("    %d rounds, full_refused %d times\n", m.rounds, full_refused);
-    CHECK(full_refused == 1);
+    CHECK(full_refused >= 1 && full_refused <= 3 && said == full_refused); /* 8, 4 and 2 at most */
     networks_destroy(&m.networks);
     free(alone);
     close(a);
