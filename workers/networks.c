@@ -170,12 +170,6 @@ static int check_room(struct networks *n, size_t weights, size_t room, const cha
     return STATUS_OK;
 }
 
-/* Half floats become floats, in panels that are padded: before they are packed nobody knows it better. */
-static size_t weights_at_most(const struct stat *s)
-{
-    return (size_t)s->st_size * 9 / 4;
-}
-
 static int read_network(struct networks *n, int fd, const char *name, const struct stat *s, enum precision precision,
                         struct htdemucs **out)
 {
@@ -187,7 +181,7 @@ static int read_network(struct networks *n, int fd, const char *name, const stru
     const char *const kwargs = safetensors_metadata(file, "kwargs");
     code = kwargs ? htdemucs_config_parse(kwargs, name, &c)
                   : fail(STATUS_FORMAT, "%s: no kwargs among the metadata: not exported by demucs 4.1", name);
-    code = code ? code : check_room(n, weights_at_most(s), htdemucs_room_bytes(&c, 1), name);
+    code = code ? code : check_room(n, htdemucs_bytes_at_most((size_t)s->st_size), htdemucs_room_bytes(&c, 1), name);
     if (!code) {
         code = htdemucs_load(file, name, precision, n->loader ? n->loader : n->exec, out);
         code = code == STATUS_NOMEM && n->loader ? STATUS_BUSY : code; /* the device may have it later */

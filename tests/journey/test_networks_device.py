@@ -119,5 +119,26 @@ def broken_songs_among_others() -> None:
             assert stems(h.path(f"o/model/{name}")) == stems(h.path(f"alone/model/{name}")), name
 
 
+def device_memory_is_booked() -> None:
+    """Where all workers are on a device that has so much; else none, and a booking keeps the work from nobody."""
+    with Home() as h:
+        path, booked = song(h, "song.wav"), []
+        for options in (("emulated",), ("emulated", "--gpu-mem-limit", "500K"), ("cpu",)):
+            served = h.serve("--device", *options)
+            (line,) = h.lines("separate", "--model", TINY, "--out", h.path("o"), path)
+            booked.append(h.lines("jobs")[-1].get("device_bytes") or 0)
+            assert line["computed"]["backend"] == ("emulated" if len(booked) == 1 else "cpu"), line["computed"]
+            if len(booked) == 1:
+                done = h.run("submit", "separate", "--device-memory", "auto", "--model", TINY, "--stems", "bass", "--out", h.path("s"), path)
+                h.run("watch", done.stdout.split()[1].rstrip(b":").decode())
+                assert h.lines("jobs")[-1]["device_bytes"] == booked[0] and os.path.exists(h.path("s/model/song/bass.wav"))
+                refused = h.run("submit", "separate", "--device-memory", "auto", "--model", "hpss", path, code=2)
+                assert b"no networks" in refused.stderr, refused.stderr
+            served.terminate()
+            assert served.wait(20) == 0
+        least = os.path.getsize(TINY) + 500 * 1024
+        assert least < booked[0] < 4 * least and booked[1:] == [0, 0], booked
+
+
 if __name__ == "__main__":
-    journey.main([short_memory, a_device_that_is_lost, two_models_at_once, broken_songs_among_others])
+    journey.main([short_memory, device_memory_is_booked, a_device_that_is_lost, two_models_at_once, broken_songs_among_others])
