@@ -92,7 +92,8 @@ static struct song *separated(struct networks *n, int networks, int a, int b)
 
 static bool same(const struct song *a, const struct song *b)
 {
-    return a->frames == FRAMES && b->frames == FRAMES && memcmp(a->stems, b->stems, sizeof a->stems) == 0;
+    return a->frames == FRAMES && b->frames == FRAMES &&
+           memcmp((const void *)a->stems, (const void *)b->stems, sizeof a->stems) == 0;
 }
 
 /* ---- the tests ---- */
@@ -112,11 +113,11 @@ TEST(a_bag_is_in_one_place)
     CHECK(!part->place.on_device && same(cpu, part) && full_refused > 0);
     struct song *const again = separated(small, 1, b, a);
     CHECK(again->place.on_device);
-    struct networks *all[] = {plain, n, small};
-    struct song *songs[] = {cpu, whole, alone, part, again};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    struct networks *all[3] = {plain, n, small};
+    struct song *songs[5] = {cpu, whole, alone, part, again};
+    for (int i = 0; i < 3; i++)
         networks_destroy(&all[i]);
-    for (size_t i = 0; i < sizeof songs / sizeof *songs; i++)
+    for (int i = 0; i < 5; i++)
         free(songs[i]);
     close(a);
     close(b);
