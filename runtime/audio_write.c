@@ -180,7 +180,7 @@ static int empty_file(int fd)
         return fail(STATUS_IO, "cannot write: %s", strerror(errno));
     if (!S_ISREG(s.st_mode))
         return fail(STATUS_ARGUMENT, "cannot write: not a regular file");
-    if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET))
+    if (ftruncate(fd, 0))
         return fail(STATUS_IO, "cannot write: %s",
                     errno == EINVAL || errno == EBADF ? "not open for writing" : strerror(errno));
     return STATUS_OK;
