@@ -73,6 +73,9 @@ int htdemucs_tensors(const struct htdemucs_config *c, struct exec *ex, const str
 const struct htdemucs_config *htdemucs_config(const struct htdemucs *net);
 size_t htdemucs_bytes(const struct htdemucs *net); /* of packed weights */
 
+/* The same before they are packed, when only the file's size is known: at most so many. */
+size_t htdemucs_bytes_at_most(size_t file_bytes);
+
 /* Memory of one run of up to so many segments: activations, kept from run to run so that its pages are touched once. */
 struct htdemucs_room;
 int htdemucs_room_create(const struct htdemucs *net, struct exec *ex, int segments,

@@ -467,3 +467,9 @@ size_t htdemucs_bytes(const struct htdemucs *net)
 {
     return net->bytes;
 }
+
+/* Half floats become floats, in panels that are padded. */
+size_t htdemucs_bytes_at_most(size_t file_bytes)
+{
+    return file_bytes * 9 / 4;
+}

@@ -127,6 +127,9 @@ int job_write_result(struct job *j, const struct wire_schema *schema, const void
 
 void job_ran_on_device(struct job *j, const char *operation, const char *precision)
 {
+    j->stages.operations[0] = '\0';
+    if (!operation)
+        return;
     snprintf(j->stages.operations, sizeof j->stages.operations, "%s/%s", operation, precision);
     j->stages.copy_in_s = j->stages.compute_s = j->stages.copy_out_s = NAN;
 }

@@ -58,7 +58,7 @@ struct audio;
 /* Opens the task's input: a file, or the stream that ffmpeg writes. */
 int job_open_audio(struct job *j, struct audio **out) MUST_USE;
 
-/* What the result says of where it was computed; nobody took the time of each stage. */
+/* What the result says of where it was computed; nobody took the time of each stage. NULL: on the CPU, after all. */
 void job_ran_on_device(struct job *j, const char *operation, const char *precision);
 
 /* All of it, from byte `at` of the task's array on. */

@@ -101,14 +101,15 @@ static int show_page(struct batch *b, struct client *c, uint64_t job, int64_t wa
 
 static int drive(struct batch *b, struct client *c, uint64_t *job, struct progress *p)
 {
-    const struct client_job spec = {.kind = b->kind,
-                                    .name = b->command,
-                                    .params = b->params,
-                                    .priority = b->priority,
-                                    .cancel_on_disconnect = true};
+    struct client_job spec = {.kind = b->kind,
+                              .name = b->command,
+                              .params = b->params,
+                              .priority = b->priority,
+                              .cancel_on_disconnect = true};
     uint64_t cursor = 0;
     bool over = false;
-    int code = client_submit(c, &spec, job);
+    int code = cli_booking(c, b->device_bytes, &spec.device_bytes);
+    code = code ? code : client_submit(c, &spec, job);
     b->client = c;
     p->job = b->job = *job;
     const size_t chunk =

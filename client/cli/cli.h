@@ -104,6 +104,10 @@ int cli_plain_options(int argc, char **argv, struct common *c, const char *comma
  * that was asked for by name is not on this machine, or not among those of the workers that run. */
 int cli_connect_for_work(const struct common *c, struct client **out);
 
+/* What a job that wants so much device memory books: that, where each of the workers is on a device that has so much in
+ * all. Else nothing, since a booking would keep work from those that have less and compute on the CPU. */
+int cli_booking(struct client *c, uint64_t wanted, uint64_t *out);
+
 /* Absolute form of a path as the user gave it; NULL when out of memory. Free it. */
 char *cli_absolute(const char *path);
 
@@ -154,8 +158,9 @@ struct batch {
     const struct walk *files;
     struct wire_slice *item_params; /* [files], or NULL */
     int64_t priority;
-    bool upload;        /* the files go to the scheduler as objects */
-    bool was_cancelled; /* by somebody else, or with its session */
+    uint64_t device_bytes; /* of device memory that an item wants; 0: nothing is booked */
+    bool upload;           /* the files go to the scheduler as objects */
+    bool was_cancelled;    /* by somebody else, or with its session */
     /* Before an item is sent: what its parameters need that only a connection gives, into item_params; or NULL. */
     int (*ready)(struct batch *b, struct client *c, size_t index);
     /* One result that was committed. */
@@ -188,6 +193,7 @@ int batch_put_file(struct client *c, const char *path, uint8_t hash[LIMIT_OBJECT
 struct submission {
     struct client_job job; /* but for kind, params and key */
     const char *key;       /* NULL: a random one for each */
+    bool books;            /* the device memory that the networks need */
     uint64_t jobs;
 };
 extern const struct submission *cli_submission;
