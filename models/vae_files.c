@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_PRIOR = 9, TENSORS_MOST = 256, ITERATIONS = 48 };
+enum { STREAM_PRIOR = 9, ITERATIONS = 48 };
 
 /* ---- previews ---- */
 
@@ -94,7 +94,7 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-static char *metrics_text(const struct vae_metric *m, int64_t count)
+char *vae_metrics_text(const struct vae_metric *m, int64_t count)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -141,7 +141,7 @@ static json_t *changes_of(const struct augment_params *a)
                      "gain_db", range(a->gain_db), "noise_db", range(a->noise_db), "mute_s", range(a->mute_s));
 }
 
-static char *training_text(const char *preset, const struct vae_fit_options *o, const struct vae_fit_result *r)
+char *vae_training_text(const char *preset, const struct vae_fit_options *o, const struct vae_fit_result *r)
 {
     json_t *const result = json_pack(
         "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "end",
@@ -166,54 +166,23 @@ static struct safetensors_view view_of(const struct vae_tensor *t, const float *
     return v;
 }
 
-struct views {
-    struct safetensors_view view[TENSORS_MOST];
-    char name[TENSORS_MOST][64];
-    size_t count;
-};
-
-static int collect(struct vae_trainer *t, const float *weights, const struct vae_preview *previews, int64_t count,
-                   struct views *out)
+int vae_model_write(int fd, const char *name, struct vae_trainer *t, const struct vae_config *c, const char *training)
 {
     int tensors;
     const struct vae_tensor *const tensor = vae_trainer_tensors(t, &tensors);
-    if (tensors + count > TENSORS_MOST)
-        return fail(STATUS_ARGUMENT, "a model of %d tensors and %lld previews", tensors, (long long)count);
-    for (int i = 0; i < tensors; i++)
-        out->view[out->count++] = view_of(&tensor[i], weights);
-    for (int64_t i = 0; i < count; i++) {
-        char *const name = out->name[i];
-        snprintf(name, sizeof out->name[i], "preview.%lld.%s", (long long)previews[i].number, previews[i].kind);
-        out->view[out->count++] = (struct safetensors_view){
-            .name = name, .dtype = SAFETENSORS_F32, .rank = 1, .shape = {previews[i].count}, .data = previews[i].samples};
-    }
-    return STATUS_OK;
-}
-
-int vae_model_write(int fd, const char *name, struct vae_trainer *t, const char *preset,
-                    const struct vae_fit_options *o, const struct vae_fit_result *r, const struct vae_metric *metrics,
-                    int64_t metric_count, const struct vae_preview *previews, int64_t preview_count)
-{
-    char *config = NULL, rate[24];
-    char *const training = training_text(preset, o, r), *const lines = metrics_text(metrics, metric_count);
     float *const weights = malloc((size_t)vae_trainer_parameters(t) * sizeof *weights);
-    struct views *const views = calloc(1, sizeof *views);
-    int code = training && lines && weights && views ? vae_config_text(&r->config, &config)
-                                                     : fail(STATUS_NOMEM, "%.200s: out of memory", name);
+    struct safetensors_view *const views = calloc((size_t)tensors, sizeof *views);
+    char *config = NULL;
+    int code = weights && views ? vae_config_text(c, &config) : fail(STATUS_NOMEM, "%.200s: out of memory", name);
     code = code ? code : vae_trainer_get(t, VAE_AVERAGE, weights);
-    code = code ? code : collect(t, weights, previews, preview_count, views);
+    for (int i = 0; i < tensors && !code; i++)
+        views[i] = view_of(&tensor[i], weights);
     if (!code) {
-        snprintf(rate, sizeof rate, "%lld", (long long)r->config.audio.rate_hz);
-        const struct safetensors_text metadata[] = {{"network", "spectral"},
-                                                    {"config", config},
-                                                    {"training", training},
-                                                    {"metrics", lines},
-                                                    {"preview_rate_hz", rate}};
-        code = safetensors_write(fd, name, views->view, views->count, metadata, sizeof metadata / sizeof *metadata);
+        const struct safetensors_text metadata[] = {
+            {"network", "spectral"}, {"config", config}, {"training", training}};
+        code = safetensors_write(fd, name, views, (size_t)tensors, metadata, sizeof metadata / sizeof *metadata);
     }
     free(config);
-    free(training);
-    free(lines);
     free(weights);
     free(views);
     return code;

@@ -1,9 +1,9 @@
 /* vae_files - a trained network as a file, and what it sounds like.
  *
- *   format       safetensors: the averaged weights, F32, named and laid out as vae_trainer_tensors says; previews as
- *                preview.N.original, preview.N.reconstruction and preview.N.prior, mono samples. Metadata: network
- *                ("spectral"), config (vae_config_text), training (one object of JSON: how, and what came out), metrics
- *                (a line of JSON for each validation), preview_rate_hz
+ *   format       safetensors: the averaged weights, F32, named and laid out as vae_trainer_tensors says. Metadata:
+ *                network ("spectral"), config (vae_config_text), training (vae_training_text)
+ *   texts        training: one object of JSON, how it was trained and what came out; metrics: a line of JSON for each
+ *                validation. Malloc'ed
  *   previews     spectrograms as audio by mel_inverse.h and griffin_lim.h; priors are decoded from normal noise of the
  *                seed
  *   errors       those of safetensors.h, griffin_lim.h and vae.h */
@@ -27,9 +27,11 @@ void vae_previews_free(struct vae_preview *previews, int64_t count);
 int vae_audio_of(const struct vae_config *c, const float *spectrogram, uint64_t seed, struct exec *ex,
                  float *y) MUST_USE;
 
-/* preset: "" for none. */
-int vae_model_write(int fd, const char *name, struct vae_trainer *t, const char *preset,
-                    const struct vae_fit_options *o, const struct vae_fit_result *r, const struct vae_metric *metrics,
-                    int64_t metric_count, const struct vae_preview *previews, int64_t preview_count) MUST_USE;
+/* preset: "" for none. NULL: out of memory. */
+char *vae_training_text(const char *preset, const struct vae_fit_options *o, const struct vae_fit_result *r);
+char *vae_metrics_text(const struct vae_metric *metrics, int64_t count);
+
+int vae_model_write(int fd, const char *name, struct vae_trainer *t, const struct vae_config *c,
+                    const char *training) MUST_USE;
 
 #endif

@@ -28,7 +28,8 @@ enum {
     LIMIT_STEM_NAME = 255, /* of a file's */
     LIMIT_SHIFTS = 64,
     LIMIT_CLIPS = 32, /* of one item */
-    LIMIT_PREVIEWS = 16
+    LIMIT_PREVIEWS = 16,
+    TRAIN_PREVIEWS = 4 /* where an item does not say how many sounds */
 };
 enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 

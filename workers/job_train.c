@@ -1,5 +1,6 @@
 /* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step, so that
  * songs that are separated beside it wait for no longer. */
+#include "audio_write.h"
 #include "job.h"
 #include "kinds.h"
 #include "log.h"
@@ -8,13 +9,15 @@
 #include "slots.h"
 #include "vae_files.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { SAVE_MS = 5000, PREVIEWS = 4 };
+enum { SAVE_MS = 5000 };
 
 struct training {
     struct job *job;
@@ -76,7 +79,7 @@ static int read_options(struct training *t)
     t->o.validate_steps = or_preset(m.validate_steps, t->o.validate_steps);
     for (int k = 0; k < AUGMENT_KINDS && m.no_changes; k++)
         t->o.change.chance[k] = 0;
-    t->previews = or_preset(m.previews, PREVIEWS);
+    t->previews = or_preset(m.previews, TRAIN_PREVIEWS);
     return STATUS_OK;
 }
 
@@ -167,20 +170,65 @@ static int fit(struct training *t)
 
 /* ---- what came of it ---- */
 
-static int write_model(struct training *t)
+static int output_of(const struct training *t, int n)
 {
-    struct vae_preview previews[3 * LIMIT_PREVIEWS];
+    return task_extra(t->job->request, t->job->fds, TASK_ROLE_OUTPUT, n);
+}
+
+static int write_text(const struct training *t, int n, const char *text)
+{
+    const size_t bytes = text ? strlen(text) : 0;
+    const int fd = output_of(t, n);
+    if (!text)
+        return fail(STATUS_NOMEM, "train: out of memory");
+    if (fd < 0 || write(fd, text, bytes) != (ssize_t)bytes)
+        return fail(STATUS_IO, "train: a file of %zu bytes cannot be written: %s", bytes, strerror(errno));
+    return STATUS_OK;
+}
+
+static int write_wav(const struct training *t, int n, const struct vae_preview *p)
+{
+    const struct audio_format format = {.sample = AUDIO_INT16};
+    struct audio_writer *w = NULL;
+    audio_clip(AUDIO_CLIP_RESCALE, audio_clip_divisor(AUDIO_CLIP_RESCALE, audio_peak(0, p->samples, (size_t)p->count)),
+               p->samples, (size_t)p->count);
+    int code = audio_write_open(output_of(t, n), &format, (int)t->o.config.audio.rate_hz, 1, p->count, &w);
+    code = code ? code : audio_write(w, p->samples, p->count);
+    const int closed = w ? audio_write_close(&w) : STATUS_OK;
+    return code ? code : closed;
+}
+
+/* Three of each sound, in the order of the outputs. */
+static int write_previews(struct training *t)
+{
+    struct vae_preview previews[TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS];
     struct vae_examples *e = NULL;
     int64_t count = 0;
-    const int64_t most = t->previews < LIMIT_PREVIEWS ? t->previews : LIMIT_PREVIEWS;
     int code = vae_examples_open(&t->result.config, &t->o.change, t->o.seed, t->sounds, t->count, t->ex, &e);
     code = code ? code
-                : vae_previews_make(t->trainer, e, &t->result.config, most, t->o.seed, t->ex, previews, &count);
-    code = code ? code
-                : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, t->preset, &t->o, &t->result,
-                                  t->metrics, t->metric_count, previews, count);
+                : vae_previews_make(t->trainer, e, &t->result.config, t->previews, t->o.seed, t->ex, previews, &count);
+    for (int64_t i = 0; i < count && !code; i++)
+        code = write_wav(t, TRAIN_TEXTS + (int)i, &previews[i]);
     vae_previews_free(previews, count);
     vae_examples_close(&e);
+    return code;
+}
+
+static int write_model(struct training *t)
+{
+    char *config = NULL;
+    char *const training = vae_training_text(t->preset, &t->o, &t->result);
+    char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
+    int code = vae_config_text(&t->result.config, &config);
+    code = code ? code : write_text(t, 0, config);
+    code = code ? code : write_text(t, 1, training);
+    code = code ? code : write_text(t, 2, metrics);
+    code = code ? code : write_previews(t);
+    code = code ? code
+                : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);
+    free(config);
+    free(training);
+    free(metrics);
     return code;
 }
 
