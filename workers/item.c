@@ -286,6 +286,7 @@ int item_open_outputs(struct item *it)
     case TASK_SEPARATE_CLIPS:
         return clips_open(it);
     case TASK_ANALYZE:
+    case TASK_INSPECT:
     case TASK_NOOP:
         break;
     }

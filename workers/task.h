@@ -30,7 +30,8 @@ enum task_kind {
     TASK_NOOP = 3,
     TASK_SEPARATE = 4,
     TASK_SCORE = 5,
-    TASK_SEPARATE_CLIPS = 6
+    TASK_SEPARATE_CLIPS = 6,
+    TASK_INSPECT = 7
 };
 enum task_flag {
     TASK_STREAM = 1, /* the input is a pipe from ffmpeg */
