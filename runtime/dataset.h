@@ -70,8 +70,8 @@ int dataset_write(const struct dataset *d, int fd) MUST_USE;
 /* Where the bytes of a file are. STATUS_ARGUMENT: no room for the path. */
 int dataset_path(const struct dataset *d, size_t file, char *out, size_t capacity) MUST_USE;
 
-/* Sorts the files by hash, and gives the first of them to validation: `fraction` of all rounded to the nearest, at least
- * one and at most all but one; none of a single file, or where fraction is 0. */
+/* Sorts the files by hash, and gives the first of them to validation: `fraction` of all rounded to the nearest, at
+ * least one and at most all but one; none of a single file, or where fraction is 0. */
 void dataset_split(struct dataset *d);
 
 /* Frees what a file holds. */

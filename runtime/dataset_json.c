@@ -265,10 +265,10 @@ int dataset_write(const struct dataset *d, int fd)
     int missing = !files;
     for (size_t i = 0; i < d->count && !missing; i++)
         missing = json_array_append_new(files, file_of(&d->files[i]));
-    json_t *const root = json_pack("{s:i, s:s, s:s, s:I, s:s, s:f, s:o}", "schema", DATASET_SCHEMA, "name", d->name,
-                                   "tool_version", WAVEMILL_VERSION, "created_unix_ms", (json_int_t)d->created_unix_ms,
-                                   "keeps", d->keeps_paths ? "paths" : "copies", "validation_fraction", d->fraction,
-                                   "files", files);
+    json_t *const root =
+        json_pack("{s:i, s:s, s:s, s:I, s:s, s:f, s:o}", "schema", DATASET_SCHEMA, "name", d->name, "tool_version",
+                  WAVEMILL_VERSION, "created_unix_ms", (json_int_t)d->created_unix_ms, "keeps",
+                  d->keeps_paths ? "paths" : "copies", "validation_fraction", d->fraction, "files", files);
     char *const text = missing || !root ? NULL : json_dumps(root, JSON_INDENT(1));
     const size_t bytes = text ? strlen(text) : 0;
     int code = text ? STATUS_OK : fail(STATUS_NOMEM, "dataset: out of memory");

@@ -98,9 +98,9 @@ static int open_picture(struct inspection *in)
     in->p = spectral_defaults(audio_info(in->source.audio)->rate_hz);
     in->p.mel.mels = (int32_t)in->params.bands;
     const int code = picture_open(&in->picture, (int64_t)in->params.columns, (int64_t)in->params.bands);
-    return code ? code
-                : stream_open(&in->stream, &in->source, SOURCE_MIX, &in->p.stft.frame,
-                              in->params.bands * sizeof(float));
+    return code
+               ? code
+               : stream_open(&in->stream, &in->source, SOURCE_MIX, &in->p.stft.frame, in->params.bands * sizeof(float));
 }
 
 static int write_result(struct inspection *in)

@@ -44,8 +44,7 @@ void uplink_ready(struct supervisor *s)
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
     code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_OBJECTS);
     code = code ? code : wire_append_str(&kinds, KIND_SCORE_OBJECTS);
-    if (!code &&
-        !s->places.is_remote) { /* what they write, look at or compare has paths of the scheduler's machine */
+    if (!code && !s->places.is_remote) { /* what they write, look at or compare has paths of the scheduler's machine */
         code = wire_append_str(&kinds, KIND_FEATURES);
         code = code ? code : wire_append_str(&kinds, KIND_INSPECT);
         code = code ? code : wire_append_str(&kinds, KIND_SEPARATE);

@@ -13,8 +13,10 @@ static const char help[] =
     "       wavemill dataset summary NAME | check NAME... | list | remove NAME... [--dry-run]\n"
     "       wavemill dataset thumbnails NAME [--out FILE.png]\n"
     "Sounds to train with, in WAVEMILL_HOME/datasets.\n"
-    "create: looks at the files (folders are walked) and keeps a copy of each, so that the dataset stays whole when they\n"
-    "are moved. Equal files are kept once; what cannot be read or has samples that are no numbers is named and left out\n"
+    "create: looks at the files (folders are walked) and keeps a copy of each, so that the dataset stays whole when "
+    "they\n"
+    "are moved. Equal files are kept once; what cannot be read or has samples that are no numbers is named and left "
+    "out\n"
     "(exit code 1). A file's label is the folder that it lies in, below PATH; with several PATHs their names lead the\n"
     "labels. The first tenth of the files, in order of content, is for validation: the same files, the same split.\n"
     "check: reads all bytes again and names what is damaged or gone (exit code 1).\n"
@@ -205,9 +207,9 @@ static const struct verb {
     int most;                                                /* arguments */
     bool csv, dry_run;
 } verbs[] = {
-    {"create", NULL, 100000, true, true},        {"summary", summary, 1, true, false},
-    {"check", check, 1000, false, false},        {"thumbnails", dataset_thumbnails, 1, false, false},
-    {"list", NULL, 0, true, false},              {"remove", remove_one, 1000, false, true},
+    {"create", NULL, 100000, true, true}, {"summary", summary, 1, true, false},
+    {"check", check, 1000, false, false}, {"thumbnails", dataset_thumbnails, 1, false, false},
+    {"list", NULL, 0, true, false},       {"remove", remove_one, 1000, false, true},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

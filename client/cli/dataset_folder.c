@@ -68,9 +68,8 @@ int dataset_begin(const char *home, struct dataset *d)
         return fail(STATUS_IO, "cannot write in %.200s/datasets: %s", home, strerror(errno));
     }
     snprintf(files, sizeof files, "%s/files", d->folder);
-    return d->keeps_paths || mkdir(files, 0700) == 0
-               ? STATUS_OK
-               : fail(STATUS_IO, "cannot make %s: %s", files, strerror(errno));
+    return d->keeps_paths || mkdir(files, 0700) == 0 ? STATUS_OK
+                                                     : fail(STATUS_IO, "cannot make %s: %s", files, strerror(errno));
 }
 
 void dataset_abandon(struct dataset *d)
@@ -94,7 +93,7 @@ static int copy_bytes(int from, int to, char *block, struct hash_stream *h)
         if (n == 0)
             return STATUS_OK;
         hash_feed(h, block, (size_t)n);
-        for (ssize_t done = 0, m; done < n; done += m > 0 ? m : 0)
+        for (ssize_t done = 0, m; done<n; done += m> 0 ? m : 0)
             if ((m = write(to, block + done, (size_t)(n - done))) <= 0 && errno != EINTR)
                 return fail(STATUS_IO, "cannot write the copy: %s", strerror(errno));
     }

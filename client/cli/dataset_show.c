@@ -197,8 +197,8 @@ static void print_totals(const struct dataset *d, int64_t rejected)
     const size_t validation = count_validation(d), n = labels_of(d, &labels);
     dataset_time(dataset_duration_s(d), time, sizeof time);
     dataset_size(dataset_bytes(d), size, sizeof size);
-    printf("%s: %zu files, %s, %s%s; %zu to train on, %zu for validation", d->name, d->count, time, size,
-           d->keeps_paths ? " where they were" : "", d->count - validation, validation);
+    printf("%s: %zu file%s, %s, %s%s; %zu to train on, %zu for validation", d->name, d->count, d->count == 1 ? "" : "s",
+           time, size, d->keeps_paths ? " where they were" : "", d->count - validation, validation);
     if (rejected > 0)
         printf("; %lld rejected", (long long)rejected);
     putchar('\n');

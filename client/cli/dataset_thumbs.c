@@ -43,8 +43,8 @@ static int by_label(const void *a, const void *b)
 /* From night blue over violet and orange to pale yellow, each step lighter than the last. */
 static void make_colours(uint8_t colours[256][3])
 {
-    static const double stops[][3] = {{8, 8, 32}, {64, 20, 96}, {150, 40, 96}, {220, 90, 50}, {250, 170, 60},
-                                      {255, 248, 200}};
+    static const double stops[][3] = {{8, 8, 32},    {64, 20, 96},   {150, 40, 96},
+                                      {220, 90, 50}, {250, 170, 60}, {255, 248, 200}};
     enum { STOPS = sizeof stops / sizeof *stops };
     for (int i = 0; i <= LOUDEST; i++) {
         const double at = (double)i * (STOPS - 1) / LOUDEST;
@@ -198,7 +198,8 @@ int dataset_thumbnails(struct dataset_request *r, const char *name)
         exit_code = dataset_tell_failed(r, name, fail(STATUS_NOMEM, "dataset: out of memory"));
     else
         exit_code = draw(r, &s);
-    const bool drawn = exit_code == EXIT_DONE || (exit_code == EXIT_SOME_FAILED && s.pixels && s.files.count == d->count);
+    const bool drawn =
+        exit_code == EXIT_DONE || (exit_code == EXIT_SOME_FAILED && s.pixels && s.files.count == d->count);
     if (drawn) {
         const int written = finish(r, &s);
         exit_code = written ? written : exit_code;

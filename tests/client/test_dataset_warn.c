@@ -86,7 +86,7 @@ TEST(times_and_sizes)
     static const struct {
         double seconds;
         const char *text;
-    } times[] = {{0, "0.0 s"},       {0.05, "0.1 s"},     {59.94, "59.9 s"},     {59.96, "1:00.0"},
+    } times[] = {{0, "0.0 s"},     {0.05, "0.1 s"},        {59.94, "59.9 s"},     {59.96, "1:00.0"},
                  {61.5, "1:01.5"}, {3599.99, "1:00:00.0"}, {36000, "10:00:00.0"}, {3723.4, "1:02:03.4"}};
     char text[32];
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {

@@ -20,10 +20,11 @@ TEST(where_they_stand)
         const char *reason, *text;
         int x, y, dots;
     } cases[] = {
-        {"nothing", "", 1, 1, 0},         {"a space", " ", 1, 1, 0},     {"an I", "I", 1, 1, 11},
-        {"two of them", "II", 1, 1, 22},  {"above the edge", "I", 1, -6, 3}, {"below", "I", 1, 8, 3},
-        {"left", "I", -3, 1, 2},          {"right", "I", 17, 1, 9},      {"far away", "I", 1000, 1000, 0},
-        {"a letter of two bytes is one question mark", "\xc3\xa9", 1, 1, 9},
+        {"nothing", "", 1, 1, 0},          {"a space", " ", 1, 1, 0},
+        {"an I", "I", 1, 1, 11},           {"two of them", "II", 1, 1, 22},
+        {"above the edge", "I", 1, -6, 3}, {"below", "I", 1, 8, 3},
+        {"left", "I", -3, 1, 2},           {"right", "I", 17, 1, 9},
+        {"far away", "I", 1000, 1000, 0},  {"a letter of two bytes is one question mark", "\xc3\xa9", 1, 1, 9},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t pixels[WIDTH * HEIGHT + 2] = {0};

@@ -12,7 +12,8 @@
 #define H1 "1111111111111111111111111111111111111111111111111111111111111111"
 #define H2 "2222222222222222222222222222222222222222222222222222222222222222"
 #define NUMBERS \
-    "\"bytes\":44,\"duration_s\":1.5,\"sample_rate\":8000,\"channels\":2,\"peak\":0.5,\"rms\":0.25,\"clipped_samples\":0"
+    "\"bytes\":44,\"duration_s\":1.5,\"sample_rate\":8000,\"channels\":2,\"peak\":0.5,\"rms\":0.25,\"clipped_" \
+    "samples\":0"
 #define FILE_AS(hash, split, more) "{\"blake2b\":\"" hash "\",\"split\":\"" split "\"," NUMBERS "," more "}"
 #define ONE FILE_AS(H1, "train", "\"name\":\"a.wav\"")
 #define ALL_AS(head, files) "{" head ",\"created_unix_ms\":5,\"validation_fraction\":0.1,\"files\":[" files "]}"
@@ -27,8 +28,9 @@ static const struct {
     {"one file", ALL(ONE), STATUS_OK, ""},
     {"two", ALL(ONE "," FILE_AS(H2, "validation", "\"name\":\"b\",\"label\":\"x/y\"")), STATUS_OK, ""},
     {"a name that is no UTF-8", ALL(FILE_AS(H1, "train", "\"name_hex\":\"ff2f61\"")), STATUS_OK, ""},
-    {"paths", ALL_AS("\"schema\":1,\"name\":\"d\",\"keeps\":\"paths\"",
-                     FILE_AS(H1, "train", "\"name\":\"a\",\"path\":\"/m/a\"")),
+    {"paths",
+     ALL_AS("\"schema\":1,\"name\":\"d\",\"keeps\":\"paths\"",
+            FILE_AS(H1, "train", "\"name\":\"a\",\"path\":\"/m/a\"")),
      STATUS_OK, ""},
     {"what is not known is passed over", ALL_AS(HEAD ",\"more\":[{}]", ONE), STATUS_OK, ""},
     {"nothing", "", STATUS_DAMAGED, "line 1"},
@@ -123,7 +125,8 @@ TEST(texts_have_bounds)
         memset(name, 'a', (size_t)n);
         memset(hex, 'e', 2 * (size_t)n);
         name[n] = hex[2 * n] = '\0';
-        snprintf(text, sizeof text, ALL("{\"blake2b\":\"" H1 "\",\"split\":\"train\"," NUMBERS ",\"name\":\"%s\"}"), name);
+        snprintf(text, sizeof text, ALL("{\"blake2b\":\"" H1 "\",\"split\":\"train\"," NUMBERS ",\"name\":\"%s\"}"),
+                 name);
         CHECK_CODE(dataset_parse(text, strlen(text), &d), longer ? STATUS_DAMAGED : STATUS_OK);
         dataset_close(&d);
         snprintf(text, sizeof text, ALL("{\"blake2b\":\"" H1 "\",\"split\":\"train\"," NUMBERS ",\"name_hex\":\"%s\"}"),
@@ -171,7 +174,8 @@ static struct dataset *make(size_t count, bool keeps_paths)
 {
     struct dataset *const d = calloc(1, sizeof *d);
     REQUIRE(d);
-    *d = (struct dataset){.name = "drums", .keeps_paths = keeps_paths, .fraction = 0.25, .created_unix_ms = 1234567890123};
+    *d = (struct dataset){
+        .name = "drums", .keeps_paths = keeps_paths, .fraction = 0.25, .created_unix_ms = 1234567890123};
     d->files = calloc(count, sizeof *d->files);
     REQUIRE(d->files);
     d->count = count;
@@ -276,7 +280,7 @@ TEST(how_many_are_for_validation)
         size_t files;
         double fraction;
         size_t want;
-    } splits[] = {{1, 0.1, 0},  {2, 0.1, 1},   {5, 0.1, 1},  {10, 0.1, 1}, {26, 0.1, 3},
+    } splits[] = {{1, 0.1, 0},    {2, 0.1, 1}, {5, 0.1, 1},  {10, 0.1, 1}, {26, 0.1, 3},
                   {100, 0.1, 10}, {2, 0.9, 1}, {10, 0.9, 9}, {10, 0, 0},   {3, 0.5, 2}};
     for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
         struct dataset *d = make(splits[i].files, false);
