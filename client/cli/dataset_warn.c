@@ -15,14 +15,14 @@ struct warner {
     void *context;
 };
 
-static void say(const struct warner *w, const char *kind, const struct dataset_file *f, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void say(const struct warner *w, const char *kind, const struct dataset_file *f, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void say(const struct warner *w, const char *kind,
+                                                      const struct dataset_file *f, const char *format, ...)
 {
     struct dataset_warning one = {.kind = kind, .file = f};
     va_list args;
     va_start(args, format);
+    /* clang-tidy loses sight of va_start in a file that it reads more than once: a test builds this one too
+     * NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
     vsnprintf(one.text, sizeof one.text, format, args);
     va_end(args);
     w->say(w->context, &one);

@@ -39,11 +39,11 @@ TEST(each_is_its_own)
 {
     uint8_t all['~' - ' ' + 1][WIDTH * HEIGHT];
     memset(all, 0, sizeof all);
-    for (char c = ' '; c <= '~'; c++) {
-        const char text[2] = {c, '\0'};
+    for (int c = ' '; c <= '~'; c++) {
+        const char text[2] = {(char)c, '\0'};
         letters_draw(text, 1, 0, 0, all[c - ' '], WIDTH, HEIGHT);
         CHECK((dots(all[c - ' ']) == 0) == (c == ' '));
-        for (char d = ' '; d < c; d++)
+        for (int d = ' '; d < c; d++)
             CHECK(memcmp(all[c - ' '], all[d - ' '], sizeof *all) != 0);
     }
 }
