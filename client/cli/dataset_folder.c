@@ -12,16 +12,17 @@
 
 enum { COPY_BLOCK = 1 << 20 };
 
-/* A folder and what is in it, one level of folders deep; links are removed, never followed. */
+/* A file, or a folder and what is in it, so many folders deep; links are removed, never followed. */
 static bool clear_at(int parent, const char *name, int depth)
 {
+    if (unlinkat(parent, name, 0) == 0 || depth == 0)
+        return true; /* what is too deep is told by the folder above it, which is not empty */
     const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *const d = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *e; d && (e = readdir(d));) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        if (unlinkat(fd, e->d_name, 0) && depth > 0) /* what stays is told by the parent that is not empty */
-            (void)clear_at(fd, e->d_name, depth - 1);
+        (void)clear_at(fd, e->d_name, depth - 1);
     }
     if (d)
         closedir(d);
@@ -30,7 +31,7 @@ static bool clear_at(int parent, const char *name, int depth)
 
 static int clear(const char *folder)
 {
-    return clear_at(AT_FDCWD, folder, 1) ? STATUS_OK : fail(STATUS_IO, "cannot remove %s: %s", folder, strerror(errno));
+    return clear_at(AT_FDCWD, folder, 2) ? STATUS_OK : fail(STATUS_IO, "cannot remove %s: %s", folder, strerror(errno));
 }
 
 int dataset_lock(const char *home, int *fd)
