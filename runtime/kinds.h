@@ -8,6 +8,7 @@
 
 #define KIND_ANALYZE "analyze"
 #define KIND_FEATURES "features"
+#define KIND_INSPECT "inspect"
 #define KIND_NOOP "noop"
 #define KIND_SEPARATE "separate"
 #define KIND_SEPARATE_CLIPS "separate_clips"
@@ -29,7 +30,10 @@ enum {
     LIMIT_SHIFTS = 64,
     LIMIT_CLIPS = 32, /* of one item */
     LIMIT_PREVIEWS = 16,
-    TRAIN_PREVIEWS = 4 /* where an item does not say how many sounds */
+    TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
+    LIMIT_PICTURE_COLUMNS = 512,
+    LIMIT_PICTURE_BANDS = 128,
+    LIMIT_PICTURE = 32768 /* columns times bands */
 };
 enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 
@@ -272,6 +276,23 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL)
 
+/* `columns` and `bands`: also a picture of so many; 0: none. */
+#define INSPECT_PARAMS_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, columns, LIMIT_PICTURE_COLUMNS, NULL) \
+    F(S, 2, UINT, OPTIONAL, bands, LIMIT_PICTURE_BANDS, NULL)
+
+/* picture: log-mel as bytes [bands][columns], the lowest band first: 255 is the file's maximum, 0 80 dB and more below.
+ */
+#define INSPECT_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, F64, OPTIONAL, duration_s, 0, NULL) \
+    F(S, 21, F64, OPTIONAL, rms, 0, NULL) \
+    F(S, 22, F64, OPTIONAL, peak, 0, NULL) \
+    F(S, 23, UINT, OPTIONAL, clipped_samples, 0, NULL) \
+    F(S, 24, BIN, OPTIONAL, picture, LIMIT_PICTURE, NULL) \
+    F(S, 25, UINT, OPTIONAL, columns, LIMIT_PICTURE_COLUMNS, NULL) \
+    F(S, 26, UINT, OPTIONAL, bands, LIMIT_PICTURE_BANDS, NULL)
+
 enum noop_action {
     NOOP_SUCCEED = 0,
     NOOP_FAIL = 1,
@@ -321,7 +342,9 @@ enum noop_action {
     X(score_pair, SCORE_PAIR_FIELDS) \
     X(score_item, SCORE_ITEM_FIELDS) \
     X(scores, SCORES_FIELDS) \
-    X(score_result, SCORE_RESULT_FIELDS)
+    X(score_result, SCORE_RESULT_FIELDS) \
+    X(inspect_params, INSPECT_PARAMS_FIELDS) \
+    X(inspect_result, INSPECT_RESULT_FIELDS)
 
 #define KIND_STRUCT(name, table) \
     struct kind_##name { \

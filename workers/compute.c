@@ -43,6 +43,8 @@ static int run_job(struct job *j)
         return job_analyze(j);
     case TASK_FEATURES:
         return job_features(j);
+    case TASK_INSPECT:
+        return job_inspect(j);
     case TASK_NOOP:
         return job_noop(j);
     case TASK_SEPARATE:

@@ -289,6 +289,7 @@ int item_open_outputs(struct item *it)
     case TASK_TRAIN:
         return training_open(it);
     case TASK_ANALYZE:
+    case TASK_INSPECT:
     case TASK_NOOP:
         break;
     }

@@ -27,6 +27,7 @@ struct job {
 
 int job_analyze(struct job *j) MUST_USE;
 int job_features(struct job *j) MUST_USE;
+int job_inspect(struct job *j) MUST_USE;
 int job_noop(struct job *j) MUST_USE;
 int job_separate(struct job *j) MUST_USE;
 int job_score(struct job *j) MUST_USE;

@@ -92,6 +92,12 @@ static int read_params(struct lease *l, struct wire_slice kind)
         l->result_schema = &kind_train_result_schema;
         return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have") : STATUS_OK;
     }
+    if (strcmp(name, KIND_INSPECT) == 0) {
+        struct kind_inspect_params p;
+        l->task = TASK_INSPECT;
+        l->result_schema = &kind_inspect_result_schema;
+        return params_inspect(l->params, l->params_bytes, &p);
+    }
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
 }
 

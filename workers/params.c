@@ -164,6 +164,16 @@ int params_score(const void *data, size_t bytes, struct kind_score_params *out)
     return wire_decode(&kind_score_params_schema, data, bytes, out);
 }
 
+int params_inspect(const void *data, size_t bytes, struct kind_inspect_params *out)
+{
+    data = or_empty_map(data, &bytes);
+    const int code = wire_decode(&kind_inspect_params_schema, data, bytes, out);
+    if (!code && (!out->columns != !out->bands || out->columns * out->bands > LIMIT_PICTURE))
+        return fail(STATUS_ARGUMENT, "a picture of %llu columns and %llu bands: allowed are %d values",
+                    (unsigned long long)out->columns, (unsigned long long)out->bands, LIMIT_PICTURE);
+    return code;
+}
+
 static int hash_of(const char *name, uint64_t version, const struct wire_schema *schema, const void *params,
                    uint8_t out[16])
 {

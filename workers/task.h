@@ -31,7 +31,8 @@ enum task_kind {
     TASK_SEPARATE = 4,
     TASK_SCORE = 5,
     TASK_SEPARATE_CLIPS = 6,
-    TASK_TRAIN = 7
+    TASK_INSPECT = 7,
+    TASK_TRAIN = 8
 };
 enum task_flag {
     TASK_STREAM = 1, /* the input is a pipe from ffmpeg */

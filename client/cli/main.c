@@ -30,6 +30,7 @@ static const struct {
     {"worker", "work for a scheduler on another machine", cmd_worker},
     {"store", "look at the feature store: stats, fsck", cmd_store},
     {"models", "networks and their weights: import, fetch, list, verify", cmd_models},
+    {"dataset", "sounds to train with: create, summary, check, thumbnails, list, remove", cmd_dataset},
     {"doctor", "say what was found on this machine, and what is missing", cmd_doctor},
 };
 
