@@ -126,8 +126,11 @@ static int drive(struct batch *b, struct client *c, uint64_t *job, struct progre
         b->was_cancelled = true;
         return STATUS_OK;
     }
-    while (!code && !over)
+    while (!code && !over) {
         code = show_page(b, c, *job, WAIT_MS, &cursor, p, &over);
+        if (!code && !over && b->during)
+            code = b->during(b, c);
+    }
     return code;
 }
 

@@ -165,6 +165,8 @@ struct batch {
     int (*ready)(struct batch *b, struct client *c, size_t index);
     /* One result that was committed. */
     int (*show)(struct batch *b, const char *path, struct wire_slice result);
+    /* Whenever it has looked for results; or NULL. */
+    int (*during)(struct batch *b, struct client *c);
     /* One that failed for good, by its place in `files`; or NULL. */
     void (*failed_for_good)(struct batch *b, size_t index);
     /* One that failed for good and is done in another way: true, and nothing is said of it; or NULL. */
@@ -208,6 +210,7 @@ int cmd_analyze(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_separate(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_train(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);

@@ -14,6 +14,7 @@ static const struct {
     {"features", "write one feature of a file as a NumPy array", cmd_features},
     {"separate", "take audio files apart into stems", cmd_separate},
     {"score", "measure separated stems against the true ones", cmd_score},
+    {"train", "train a model on a dataset", cmd_train},
     {"submit", "send a job and leave it to the scheduler", cmd_submit},
     {"watch", "print a job's outcomes as they come", cmd_watch},
     {"jobs", "list the scheduler's jobs", cmd_jobs},
