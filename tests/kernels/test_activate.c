@@ -288,8 +288,9 @@ TEST(activate_refuses)
 /* Scratch that runs out, at each allocation in turn; what activate_work_bytes says is enough. */
 TEST(activate_reports_failed_allocations)
 {
-    for (int n = 0; n < CASES; n++) {
-        const struct activate_case *const c = &cases[n];
+    static const int some[] = {0, 3, 6, 10};
+    for (int n = 0; n < 4; n++) {
+        const struct activate_case *const c = &cases[some[n]];
         struct exec *ex = n % 2 ? exec_of_threads(3) : subject_exec();
         struct arena *const arena = scratch_of(ex);
         int code = STATUS_NOMEM;
