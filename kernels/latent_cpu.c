@@ -30,6 +30,7 @@ static int draw(void *context, int64_t d)
     return STATUS_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what it is given goes to threads in a struct */
 int latent_cpu(struct exec *ex, const struct latent_params *p, struct step_state *state, const float *h, float *z,
                float *kl)
 {
@@ -56,6 +57,7 @@ static int gradient(void *context, int64_t b)
     return STATUS_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what it is given goes to threads in a struct */
 int latent_gradient_cpu(struct exec *ex, const struct latent_params *p, const struct step_state *state, const float *h,
                         const float *kl, const float *dz, float *dh)
 {
