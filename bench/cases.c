@@ -102,5 +102,13 @@ const struct case_ bench_cases[] = {
     {"unstandardize", "signals of 8 channels", SEGMENT, {.name = "unstandard"}, TORCH},
     {"add_maps", "frames of 512 x 48", SEGMENT, {.name = "add_maps"}, TORCH},
     {"add_planar", "8 signals to 8 channels", SEGMENT, {.name = "add_planar"}, TORCH},
+    {"column_sums", "frames of 512 x 48", SEGMENT, {.name = "column_sums"}, {NULL}},
+    {"activate", "frames of 512 x 48, 8 groups, SiLU, dropout", SEGMENT, {.name = "activate"}, {NULL}},
+    {"activate_gradient", "the same, back", SEGMENT, {.name = "act_grad"}, {NULL}},
+    {"latent", "tokens of 128 dimensions", SEGMENT, {.name = "latent"}, {NULL}},
+    {"latent_gradient", "the same, back", SEGMENT, {.name = "latent_grad"}, {NULL}},
+    {"reconstruction", "spectra of one channel", SEGMENT, {.name = "reconstruct"}, {NULL}},
+    {"gradient_norm", "512 x 48 for each frame", SEGMENT, {.name = "grad_norm"}, {NULL}},
+    {"adamw", "2,048 for each token", SEGMENT, {.name = "adamw"}, {NULL}},
 };
 const int bench_case_count = sizeof bench_cases / sizeof *bench_cases;

@@ -15,7 +15,10 @@ struct columns {
 static inline struct columns columns_of(const struct maps *x)
 {
     struct columns c = {x->height * x->width, COLUMNS_VALUES / x->channels, 0};
-    c.each = c.each < COLUMNS_LEAST ? COLUMNS_LEAST : c.each > COLUMNS_MOST ? COLUMNS_MOST : c.each;
+    if (c.each < COLUMNS_LEAST)
+        c.each = COLUMNS_LEAST;
+    if (c.each > COLUMNS_MOST)
+        c.each = COLUMNS_MOST;
     c.blocks = (c.positions + c.each - 1) / c.each;
     return c;
 }

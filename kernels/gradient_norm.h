@@ -28,7 +28,7 @@ size_t gradient_norm_work_bytes(int64_t n);
 /* Of the sum of squares, into the state. */
 static inline HOST_DEVICE void gradient_norm_found(struct step_state *state, double squares)
 {
-    const double norm = sqrt(squares), infinity = 1e300 * 1e300;
+    const double norm = sqrt(squares), infinity = (double)INFINITY;
     state->gradient_norm = norm;
     state->clip_factor = norm > state->clip ? state->clip / norm : 1;
     state->bad = !(norm < infinity && fabs(state->reconstruction) < infinity && fabs(state->kl) < infinity);

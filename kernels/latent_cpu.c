@@ -30,8 +30,10 @@ static int draw(void *context, int64_t d)
     return STATUS_OK;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): what it is given goes to threads in a struct */
 int latent_cpu(struct exec *ex, const struct latent_params *p, struct step_state *state, const float *h, float *z,
                float *kl)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct drawn l = {.p = p, .state = state, .h = h, .z = z, .kl = kl};
     const int code = exec_parallel(ex, p->dims, draw, &l);
@@ -56,8 +58,10 @@ static int gradient(void *context, int64_t b)
     return STATUS_OK;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): what it is given goes to threads in a struct */
 int latent_gradient_cpu(struct exec *ex, const struct latent_params *p, const struct step_state *state, const float *h,
                         const float *kl, const float *dz, float *dh)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct drawn l = {p, state, h, dz, NULL, (float *)kl, dh};
     return exec_parallel(ex, p->items, gradient, &l);

@@ -16,6 +16,7 @@
 #include "ragged.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 static const int64_t PHILOX_MOST = INT64_C(1) << 34;
@@ -42,7 +43,11 @@ static inline HOST_DEVICE struct philox philox_block(struct philox counter, uint
         key0 += PHILOX_W0;
         key1 += PHILOX_W1;
     }
-    return (struct philox){{c0, c1, c2, c3}};
+    counter.word[0] = c0;
+    counter.word[1] = c1;
+    counter.word[2] = c2;
+    counter.word[3] = c3;
+    return counter;
 }
 
 /* The block of a counter of two words of 64 bits, for numbers that are counted otherwise. */
@@ -55,9 +60,8 @@ static inline HOST_DEVICE struct philox philox_counted(uint64_t seed, uint64_t l
 /* The four words of the block that number `index` is in. */
 static inline HOST_DEVICE struct philox philox_at(uint64_t seed, uint32_t stream, uint64_t step, int64_t index)
 {
-    return philox_block(
-        (struct philox){{(uint32_t)((uint64_t)index >> 2), stream, (uint32_t)step, (uint32_t)(step >> 32)}},
-        (uint32_t)seed, (uint32_t)(seed >> 32));
+    const struct philox counter = {{(uint32_t)((uint64_t)index >> 2), stream, (uint32_t)step, (uint32_t)(step >> 32)}};
+    return philox_block(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
 static inline HOST_DEVICE double philox_of_word(uint32_t word)
@@ -72,12 +76,22 @@ static inline HOST_DEVICE double philox_uniform(uint64_t seed, uint32_t stream, 
     return philox_of_word(index & 2 ? high : low);
 }
 
+/* Cosine of 2*pi*v, or its sine. On a device without the table that large angles would need. */
+static inline HOST_DEVICE double philox_turned(double v, bool sine)
+{
+#ifdef __CUDA_ARCH__
+    return sine ? sinpi(2 * v) : cospi(2 * v);
+#else
+    return sine ? sin(6.283185307179586 * v) : cos(6.283185307179586 * v);
+#endif
+}
+
 static inline HOST_DEVICE double philox_normal(uint64_t seed, uint32_t stream, uint64_t step, int64_t index)
 {
     const struct philox p = philox_at(seed, stream, step, index);
     const double u = philox_of_word(index & 2 ? p.word[2] : p.word[0]);
-    const double turn = 6.283185307179586 * philox_of_word(index & 2 ? p.word[3] : p.word[1]);
-    return sqrt(-2 * log(u)) * (index & 1 ? sin(turn) : cos(turn));
+    const double v = philox_of_word(index & 2 ? p.word[3] : p.word[1]);
+    return sqrt(-2 * log(u)) * philox_turned(v, index & 1);
 }
 
 #endif

@@ -100,7 +100,11 @@ def figures_are_of_a_segment() -> None:
                         ("from_maps", 4 * (2049 + 2048) * frames), ("moments", 4 * 2048 * frames + 2),
                         ("margins", 7 * 48 * frames), ("mirror", 2 * 8 * (128 + 132) * frames),
                         ("standardize", 2 * 4 * 2048 * frames), ("unstandard", 2 * 8 * 1024 * frames),
-                        ("add_maps", 3 * 48 * 512 * frames), ("add_planar", 3 * 8 * 1024 * frames)):
+                        ("add_maps", 3 * 48 * 512 * frames), ("add_planar", 3 * 8 * 1024 * frames),
+                        ("column_sums", 48 * 512 * frames + 48), ("activate", 2 * 48 * 512 * frames),
+                        ("act_grad", 3 * 48 * 512 * frames), ("latent", 3 * 128 * tokens), ("latent_grad", 5 * 128 * tokens),
+                        ("reconstruct", 3 * 2048 * frames), ("grad_norm", 48 * 512 * frames + 32),
+                        ("adamw", 9 * 2048 * tokens)):
         assert lines[case]["bytes"] == 4 * count, (case, lines[case], 4 * count)
     assert lines["attention"]["flops"] == tokens * tokens * 8 * (4 * 64 + 4), lines["attention"]
     assert "sees one segment" in run("--growth", "none.svg", "--python", "none", "attention", status=2)

@@ -360,6 +360,14 @@ TEST(a_lost_device_stays_lost)
     exec_destroy(&ex);
 }
 
+/* One front: its name, what it answers, and what it says. */
+#define CALL(i, name, ...) \
+    do { \
+        names[i] = #name; \
+        codes[i] = name(__VA_ARGS__); \
+        snprintf(said[i], sizeof said[i], "%s", status_message()); \
+    } while (0)
+
 /* The fronts of networks, with what they would take: each validates, and then has no twin to call. */
 static void call_networks(struct exec *ex, const char *names[20], int codes[20], char said[20][80])
 {
@@ -380,12 +388,6 @@ static void call_networks(struct exec *ex, const char *names[20], int codes[20],
     struct ragged stretched = spectrum;
     stretched.data = memory;
     const struct tokens q = {memory, 1, 4, 8, 2}, k = {memory + 64, 1, 4, 8, 2}, into = {memory + 128, 1, 4, 8, 2};
-#define CALL(i, name, ...) \
-    do { \
-        names[i] = #name; \
-        codes[i] = name(__VA_ARGS__); \
-        snprintf(said[i], sizeof said[i], "%s", status_message()); \
-    } while (0)
     CALL(0, conv_pack, ex, &one, memory, NULL, packed);
     CALL(1, conv, ex, &one, packed, &x, NULL, NULL, &to);
     CALL(2, conv_transpose_pack, ex, &back, memory, NULL, packed);
@@ -406,7 +408,25 @@ static void call_networks(struct exec *ex, const char *names[20], int codes[20],
     CALL(17, add_planar, ex, spectra, 4, &signal, &signal);
     CALL(18, time_stretch, ex, &as_it_is, &spectrum, &stretched);
     CALL(19, phase_step, ex, 0.5, 4, memory, spectra, NULL, y);
-#undef CALL
+}
+
+static void call_training(struct exec *ex, const char *names[8], int codes[8], char said[8][80])
+{
+    static float memory[256], y[8];
+    static struct step_state state;
+    const struct maps x = maps_of(memory, 1, 2, 4, 2, true), to = maps_of(memory + 128, 1, 2, 4, 2, false);
+    const struct activate_params plain = {.kind = ACTIVATE_SILU};
+    const struct latent_params point = {1, 2, 0, false};
+    const struct reconstruction_params squares = {0};
+    const struct adamw_blocks blocks = {memory, memory, memory, memory, memory, 8, NULL, 0};
+    CALL(0, column_sums, ex, &x, y);
+    CALL(1, activate, ex, &plain, NULL, NULL, &x, &to);
+    CALL(2, activate_gradient, ex, &plain, NULL, NULL, &x, &to, &to, NULL, NULL);
+    CALL(3, latent, ex, &point, &state, memory, memory + 8, y);
+    CALL(4, latent_gradient, ex, &point, &state, memory, y, memory + 8, memory + 16);
+    CALL(5, reconstruction, ex, &squares, &state, &x, &to, NULL);
+    CALL(6, gradient_norm, ex, &state, memory, 8);
+    CALL(7, adamw, ex, &state, &blocks);
 }
 
 /* On a backend whose table has none of them. */
@@ -418,11 +438,12 @@ TEST(rows_that_are_missing_say_so)
     struct exec *ex = NULL;
     CHECK_OK(exec_create(&o, &ex));
     REQUIRE(ex);
-    const char *names[20];
-    char said[20][80], want[80];
-    int codes[20];
+    const char *names[28];
+    char said[28][80], want[80];
+    int codes[28];
     call_networks(ex, names, codes, said);
-    for (int i = 0; i < 20; i++) {
+    call_training(ex, names + 20, codes + 20, said + 20);
+    for (int i = 0; i < 28; i++) {
         snprintf(want, sizeof want, "%s: not on emulated", names[i]);
         CHECK(codes[i] == STATUS_UNSUPPORTED && strcmp(said[i], want) == 0);
     }

@@ -92,7 +92,7 @@ void oracle_activate(const struct activate_params *p, const struct step_state *s
             if (!dy)
                 continue;
             dx[k] = dy[k] * kept * slope;
-            if (p->groups) {
+            if (p->groups && dgain) {
                 dgain[c] += dx[k] * xhat;
                 dshift[c] += dx[k];
             }

@@ -32,8 +32,9 @@ TEST(a_number_is_a_word_of_its_block)
     const int64_t block = INT64_C(0x243f6a88);
     static const uint32_t want[4] = {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1};
     for (int64_t w = 0; w < 4; w++) {
+        const int64_t pair = w & 2;
         CHECK(philox_uniform(seed, 0x85a308d3, step, 4 * block + w) == (want[w] + 0.5) / 4294967296.0);
-        const double u = (want[w / 2 * 2] + 0.5) / 4294967296.0, v = (want[w / 2 * 2 + 1] + 0.5) / 4294967296.0;
+        const double u = (want[pair] + 0.5) / 4294967296.0, v = (want[pair + 1] + 0.5) / 4294967296.0;
         const double normal = sqrt(-2 * log(u)) * (w % 2 ? sin(2 * M_PI * v) : cos(2 * M_PI * v));
         CHECK_AT_MOST(fabs(philox_normal(seed, 0x85a308d3, step, 4 * block + w) - normal), 1e-12);
     }
