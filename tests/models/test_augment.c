@@ -175,10 +175,19 @@ TEST(noise_is_as_far_below)
         CHECK_AT_MOST(fabs(fourth / (2 * N) - 3), 0.1); /* Gaussian */
         guarded_close(&g);
     }
-    memset(x, 0, 2 * N * sizeof *x);
     struct augment_drawn d = nothing();
     d.on[AUGMENT_NOISE] = true;
     struct guarded g = augmented(&d, 2, N, x);
+    for (int k = 0; k < 3; k++) { /* seed, epoch and item each make another */
+        struct augment_drawn other = d;
+        *(k == 0 ? &other.seed : k == 1 ? &other.epoch : &other.item) += 1;
+        struct guarded h = augmented(&other, 2, N, x);
+        CHECK(!compare_bits(g.data, h.data, (size_t)g.n * sizeof *x));
+        guarded_close(&h);
+    }
+    guarded_close(&g);
+    memset(x, 0, 2 * N * sizeof *x);
+    g = augmented(&d, 2, N, x);
     CHECK(power_of(g.data, g.n) == 0);
     guarded_close(&g);
     free(x), free(rest);
@@ -300,6 +309,19 @@ TEST(draws_keep_to_ranges_and_chances)
     CHECK(mutes[1] > DRAWS / 4 && mutes[2] > DRAWS / 4);
 }
 
+/* A chance of one kind changes no other. */
+TEST(kinds_draw_apart)
+{
+    struct augment_params p = augment_defaults();
+    p.chance[AUGMENT_GAIN] = p.chance[AUGMENT_NOISE] = p.chance[AUGMENT_MUTE] = 1;
+    struct augment_drawn with, without;
+    CHECK_OK(augment_draw(&p, 3, 1, 1, &with));
+    p.chance[AUGMENT_GAIN] = 0;
+    CHECK_OK(augment_draw(&p, 3, 1, 1, &without));
+    CHECK(with.gain_db != 0 && without.gain_db == 0 && with.noise_db == without.noise_db && with.crop == without.crop);
+    CHECK(with.mutes == without.mutes && with.mute_at[0] == without.mute_at[0]);
+}
+
 TEST(seeds_decide_and_threads_do_not)
 {
     enum { N = 30000 };
@@ -319,7 +341,8 @@ TEST(seeds_decide_and_threads_do_not)
         struct guarded g = guarded_open(2 * p.samples);
         CHECK_OK(augment(ex, &d[k], RATE, 2, N, x, g.data));
         CHECK(compare_bits(g.data, first.data, (size_t)g.n * sizeof *x) == (k == 0));
-        CHECK(d[k].gain_db != d[(k + 1) % 4].gain_db && d[k].crop != d[(k + 1) % 4].crop);
+        for (int l = 0; l < k; l++)
+            CHECK(d[k].gain_db != d[l].gain_db && d[k].crop != d[l].crop);
         guarded_close(&g);
         exec_destroy(&ex);
     }
