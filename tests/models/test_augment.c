@@ -18,8 +18,9 @@ static float *sine(double hz, int channels, int64_t n)
 {
     float *const x = malloc((size_t)(n + 1) * (size_t)channels * sizeof *x);
     REQUIRE(x);
-    for (int64_t i = 0; i < n * channels; i++)
-        x[i] = (float)(0.5 * sin(2 * M_PI * hz * (double)(i / channels) / RATE + (double)(i % channels)));
+    for (int64_t i = 0; i < n; i++)
+        for (int c = 0; c < channels; c++)
+            x[i * channels + c] = (float)(0.5 * sin(2 * M_PI * hz * (double)i / RATE + c));
     return x;
 }
 
@@ -197,7 +198,7 @@ static double crest_of(const float *x, int64_t n)
 {
     double peak = 0;
     for (int64_t i = 0; i < n; i++)
-        peak = fmax(peak, fabs(x[i]));
+        peak = fmax(peak, fabsf(x[i]));
     return peak / sqrt(power_of(x, n));
 }
 
@@ -218,7 +219,7 @@ TEST(compression_takes_crest)
         CHECK_AT_MOST(fabs(g.data[i] - want), 0.01 * fabs(want) + 1e-6);
     }
     for (int64_t i = 40000; i < 43600; i++) /* long after it: below threshold and knee */
-        CHECK_AT_MOST(fabs(g.data[i] - x[i]), 0.01 * fabs(x[i]) + 1e-7);
+        CHECK_AT_MOST(fabsf(g.data[i] - x[i]), 0.01 * fabsf(x[i]) + 1e-7);
     guarded_close(&g);
     d.ratio = 1;
     g = augmented(&d, 1, N, x);
@@ -264,8 +265,10 @@ TEST(crops_and_zeros_behind)
     d.samples = 8000;
     struct guarded g = augmented(&d, 2, N, x);
     CHECK(compare_bits(g.data, x, 2 * (size_t)(N - FADE) * sizeof *x));
-    for (int64_t i = 2 * (N - FADE); i < 2 * N; i++)
-        CHECK_AT_MOST(fabs(g.data[i] - x[i] * (double)(N - i / 2) / (FADE + 1)), 1e-6);
+    for (int64_t i = 2 * (N - FADE); i < 2 * N; i++) {
+        const int64_t left = N - i / 2;
+        CHECK_AT_MOST(fabs(g.data[i] - x[i] * (double)left / (FADE + 1)), 1e-6);
+    }
     for (int64_t i = 2 * N; i < g.n; i++)
         CHECK(g.data[i] == 0);
     guarded_close(&g);
