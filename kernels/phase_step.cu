@@ -15,8 +15,8 @@ struct phases {
     float *y;
 };
 
-/* occupancy: 8 blocks of 256 threads */
-static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 8)) phase_step_kernel(struct phases k)
+/* occupancy: 4 blocks of 256 threads */
+static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 4)) phase_step_kernel(struct phases k)
 {
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < k.n; i += (int64_t)gridDim.x * THREADS) {
         const float2 now = load2(k.now + 2 * i);

@@ -4,7 +4,8 @@
 int phase_step_cpu(struct exec *ex, double ahead, int64_t n, const float *magnitude, const float *now,
                    const float *before, float *y)
 {
-    struct phase_step_call k = {ahead, n, magnitude, now, before, y};
+    struct phase_step_call k = {ahead, n, magnitude, now, before, NULL};
+    k.y = y;
     return exec_parallel(ex, phase_step_turns(n), phase_step_some, &k);
 }
 

@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 
 enum { PHASE_STEP_VALUES = 8192 };
 

@@ -42,11 +42,11 @@ static double knee(const struct augment_drawn *d, double level)
     return slope * (2 * over >= KNEE_DB ? over : (over + KNEE_DB / 2) * (over + KNEE_DB / 2) / (2 * KNEE_DB));
 }
 
-static double peak_of(const float *y, int64_t count)
+static float peak_of(const float *y, int64_t count)
 {
-    double peak = 0;
+    float peak = 0;
     for (int64_t i = 0; i < count; i++)
-        peak = fabs(y[i]) > peak ? fabs(y[i]) : peak;
+        peak = fabsf(y[i]) > peak ? fabsf(y[i]) : peak;
     return peak;
 }
 
@@ -105,8 +105,9 @@ static void fade(double rate_hz, int channels, int64_t n, float *y)
 {
     const int64_t wish = llround(FADE_S * rate_hz), count = wish < n ? wish : n;
     for (int64_t i = 0; i < count * channels; i++) {
+        const int64_t left = count - i / channels;
         float *const v = y + (n - count) * channels + i;
-        *v = (float)(*v * (double)(count - i / channels) / (double)(count + 1));
+        *v = (float)(*v * (double)left / (double)(count + 1));
     }
 }
 

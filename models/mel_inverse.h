@@ -8,7 +8,7 @@
  *   shapes       mel [T][M], magnitude [T][F], F = n_fft/2 + 1; host memory on every exec: its threads do it
  *   units        those of mel.h: dB relative to 1.0, or |X|^power
  *   limits       those of mel.h; 0 to 10,000 steps; mel finite, at most 300 dB, or 0 to 1e30
- *   memory       28 bytes per bin and 16 frames for each thread, and the bands
+ *   memory       192 bytes per bin and 128 per band for each thread, and the weights, in one allocation
  *   errors       STATUS_ARGUMENT, also of a value that is not finite, STATUS_NOMEM; magnitude untouched
  *   determinism  bitwise, whatever the frames beside, or how many threads
  *   accuracy     |W s - e| / |e| of recordings below that of librosa's at 32 steps; asserted in test_audio_back.py

@@ -7,8 +7,8 @@
  *   units        those of x
  *   limits       1 or 2 channels; n <= 2^24; 1/4 <= rate <= 4; -24 <= semitones <= 24; finite samples are the caller's care
  *   stft         n_fft 2048, hop 512, Hann, centred, zeros outside the signal
- *   memory       16*(2 + 1/rate) bytes per sample, in one allocation of the exec's memory; each pitch's filter stays in
- *                exec, 0.3 MB at most
+ *   memory       some 20*(1 + 1/rate) bytes per sample, in one allocation of the exec's memory, and a copy of the longer
+ *                signal on the host; each pitch's filter stays in exec
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM; those of a device. y untouched
  *   determinism  bitwise on one backend and ISA, whatever the threads
  *   accuracy     pitches within 0.3 %; a tone loses up to 1.25 dB, as it does in librosa: its bins fall out of step.

@@ -12,6 +12,7 @@ int SIMD(time_stretch)(struct exec *ex, const double *rate, const struct ragged 
 int SIMD(phase_step)(struct exec *ex, double ahead, int64_t n, const float *magnitude, const float *now,
                      const float *before, float *y)
 {
-    struct phase_step_call k = {ahead, n, magnitude, now, before, y};
+    struct phase_step_call k = {ahead, n, magnitude, now, before, NULL};
+    k.y = y;
     return exec_parallel(ex, phase_step_turns(n), phase_step_some, &k);
 }

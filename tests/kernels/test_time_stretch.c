@@ -68,8 +68,8 @@ static double error_of(struct exec *ex, double rate, int64_t frames, int32_t bin
 {
     const int64_t results = time_stretch_frames(rate, frames), xo[2] = {0, frames}, yo[2] = {0, results};
     float *const x = malloc((size_t)(frames * bins * 2 + 1) * sizeof *x);
-    float *const got = malloc((size_t)(results * 2 + 1) * sizeof *got);
-    double *const want = malloc((size_t)(results * 2 + 1) * sizeof *want), worst = 0;
+    float *const got = calloc((size_t)(results * 2 + 1), sizeof *got);
+    double *const want = calloc((size_t)(results * 2 + 1), sizeof *want), worst = 0;
     REQUIRE(x && got && want);
     subject_noise(&seed, x, frames * bins * 2);
     for (int64_t i = 0; i < frames * bins; i += 7) /* digital silence has no phase */
@@ -175,7 +175,8 @@ TEST(not_finite_stays_in_its_bin)
         const struct ragged in = spectra(x, BINS, xo, 1), out = spectra(g.data, BINS, yo, 1);
         CHECK_OK(run(ex, &rate, &in, &out));
         for (int64_t i = 0; i < results * BINS; i++) {
-            const bool bad = i % BINS == 7 && (int64_t)((double)(i / BINS) * rate) + 1 >= BAD;
+            const int64_t t = i / BINS;
+            const bool bad = i % BINS == 7 && (int64_t)((double)t * rate) + 1 >= BAD;
             CHECK(bad == !(isfinite(g.data[2 * i]) && isfinite(g.data[2 * i + 1])));
         }
         guarded_close(&g);

@@ -18,8 +18,9 @@ static float *sine(double hz, int channels, int64_t n)
 {
     float *const x = malloc((size_t)(n + 1) * (size_t)channels * sizeof *x);
     REQUIRE(x);
-    for (int64_t i = 0; i < n * channels; i++)
-        x[i] = (float)(0.5 * sin(2 * M_PI * hz * (double)(i / channels) / RATE + (double)(i % channels)));
+    for (int64_t i = 0; i < n; i++)
+        for (int c = 0; c < channels; c++)
+            x[i * channels + c] = (float)(0.5 * sin(2 * M_PI * hz * (double)i / RATE + c));
     return x;
 }
 
@@ -175,10 +176,19 @@ TEST(noise_is_as_far_below)
         CHECK_AT_MOST(fabs(fourth / (2 * N) - 3), 0.1); /* Gaussian */
         guarded_close(&g);
     }
-    memset(x, 0, 2 * N * sizeof *x);
     struct augment_drawn d = nothing();
     d.on[AUGMENT_NOISE] = true;
     struct guarded g = augmented(&d, 2, N, x);
+    for (int k = 0; k < 3; k++) { /* seed, epoch and item each make another */
+        struct augment_drawn other = d;
+        *(k == 0 ? &other.seed : k == 1 ? &other.epoch : &other.item) += 1;
+        struct guarded h = augmented(&other, 2, N, x);
+        CHECK(!compare_bits(g.data, h.data, (size_t)g.n * sizeof *x));
+        guarded_close(&h);
+    }
+    guarded_close(&g);
+    memset(x, 0, 2 * N * sizeof *x);
+    g = augmented(&d, 2, N, x);
     CHECK(power_of(g.data, g.n) == 0);
     guarded_close(&g);
     free(x), free(rest);
@@ -188,7 +198,7 @@ static double crest_of(const float *x, int64_t n)
 {
     double peak = 0;
     for (int64_t i = 0; i < n; i++)
-        peak = fmax(peak, fabs(x[i]));
+        peak = fmax(peak, fabsf(x[i]));
     return peak / sqrt(power_of(x, n));
 }
 
@@ -209,7 +219,7 @@ TEST(compression_takes_crest)
         CHECK_AT_MOST(fabs(g.data[i] - want), 0.01 * fabs(want) + 1e-6);
     }
     for (int64_t i = 40000; i < 43600; i++) /* long after it: below threshold and knee */
-        CHECK_AT_MOST(fabs(g.data[i] - x[i]), 0.01 * fabs(x[i]) + 1e-7);
+        CHECK_AT_MOST(fabsf(g.data[i] - x[i]), 0.01 * fabsf(x[i]) + 1e-7);
     guarded_close(&g);
     d.ratio = 1;
     g = augmented(&d, 1, N, x);
@@ -255,8 +265,10 @@ TEST(crops_and_zeros_behind)
     d.samples = 8000;
     struct guarded g = augmented(&d, 2, N, x);
     CHECK(compare_bits(g.data, x, 2 * (size_t)(N - FADE) * sizeof *x));
-    for (int64_t i = 2 * (N - FADE); i < 2 * N; i++)
-        CHECK_AT_MOST(fabs(g.data[i] - x[i] * (double)(N - i / 2) / (FADE + 1)), 1e-6);
+    for (int64_t i = 2 * (N - FADE); i < 2 * N; i++) {
+        const int64_t left = N - i / 2;
+        CHECK_AT_MOST(fabs(g.data[i] - x[i] * (double)left / (FADE + 1)), 1e-6);
+    }
     for (int64_t i = 2 * N; i < g.n; i++)
         CHECK(g.data[i] == 0);
     guarded_close(&g);
@@ -300,6 +312,19 @@ TEST(draws_keep_to_ranges_and_chances)
     CHECK(mutes[1] > DRAWS / 4 && mutes[2] > DRAWS / 4);
 }
 
+/* A chance of one kind changes no other. */
+TEST(kinds_draw_apart)
+{
+    struct augment_params p = augment_defaults();
+    p.chance[AUGMENT_GAIN] = p.chance[AUGMENT_NOISE] = p.chance[AUGMENT_MUTE] = 1;
+    struct augment_drawn with, without;
+    CHECK_OK(augment_draw(&p, 3, 1, 1, &with));
+    p.chance[AUGMENT_GAIN] = 0;
+    CHECK_OK(augment_draw(&p, 3, 1, 1, &without));
+    CHECK(with.gain_db != 0 && without.gain_db == 0 && with.noise_db == without.noise_db && with.crop == without.crop);
+    CHECK(with.mutes == without.mutes && with.mute_at[0] == without.mute_at[0]);
+}
+
 TEST(seeds_decide_and_threads_do_not)
 {
     enum { N = 30000 };
@@ -319,7 +344,8 @@ TEST(seeds_decide_and_threads_do_not)
         struct guarded g = guarded_open(2 * p.samples);
         CHECK_OK(augment(ex, &d[k], RATE, 2, N, x, g.data));
         CHECK(compare_bits(g.data, first.data, (size_t)g.n * sizeof *x) == (k == 0));
-        CHECK(d[k].gain_db != d[(k + 1) % 4].gain_db && d[k].crop != d[(k + 1) % 4].crop);
+        for (int l = 0; l < k; l++)
+            CHECK(d[k].gain_db != d[l].gain_db && d[k].crop != d[l].crop);
         guarded_close(&g);
         exec_destroy(&ex);
     }
