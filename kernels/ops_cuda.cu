@@ -59,6 +59,16 @@ int standardize_cuda(struct exec *ex, const float *moments, float epsilon, const
 int unstandardize_cuda(struct exec *ex, const float *moments, const struct maps *x, const struct maps *y);
 int add_maps_cuda(struct exec *ex, const struct maps *a, const struct maps *b, const struct maps *y);
 int add_planar_cuda(struct exec *ex, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+size_t conv2d_cuda_pack_bytes(const struct conv2d_params *p, enum conv2d_way way);
+int conv2d_pack_cuda(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way, const float *weight,
+                     const float *bias, float *packed);
+int conv2d_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
+                const struct maps *y);
+int conv2d_data_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *y,
+                     const struct maps *x);
+size_t conv2d_cuda_work_bytes(const struct conv2d_params *p, const struct maps *y);
+int conv2d_weight_cuda(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
+                       float *gradient);
 }
 
 static const struct ops ops = {
@@ -108,6 +118,12 @@ static const struct ops ops = {
     .unstandardize = unstandardize_cuda,
     .add_maps = add_maps_cuda,
     .add_planar = add_planar_cuda,
+    .conv2d_pack_bytes = conv2d_cuda_pack_bytes,
+    .conv2d_pack = conv2d_pack_cuda,
+    .conv2d = conv2d_cuda,
+    .conv2d_data = conv2d_data_cuda,
+    .conv2d_work_bytes = conv2d_cuda_work_bytes,
+    .conv2d_weight = conv2d_weight_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

@@ -21,7 +21,7 @@ enum { PRODUCT_STEP = 16 };
 enum product_finish { PRODUCT_NONE, PRODUCT_GELU, PRODUCT_GLU, PRODUCT_NORM_GLU };
 
 struct device_segment {
-    int64_t dh;     /* rows down from the position's own; outside the height: zeros */
+    int64_t dh;     /* rows down from the position's own; outside x_height: zeros */
     int64_t offset; /* floats from the position, dh included */
 };
 
@@ -30,6 +30,7 @@ struct device_product {
     const float *x;
     int64_t items, height, width;
     int64_t x_item, x_row, x_step; /* floats */
+    int64_t x_height, h_step;      /* row h's own is h_step*h, of x_height that there are */
     int segments, length;          /* of each row: runs of `length` floats */
     struct device_segment segment[CONV_TAPS_MOST];
 

@@ -1,0 +1,203 @@
+/* conv2d and its data gradient as products (product.cu), the latter one for each phase of the strides
+ * (conv2d_phases.h); and the packing of their weights, which change with each step of a training and never leave the
+ * device. */
+#include "conv2d.h"
+
+#include "conv2d_phases.h"
+#include "maps.cuh"
+#include "maps_check.h"
+#include "product.cuh"
+
+enum { PACK_THREADS = 256, SOME = 4, QUADS = PRODUCT_STEP / SOME };
+
+/* The product of a phase of the data gradient; of forward, phase 0. */
+static struct product_shape shape_of(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
+{
+    const struct product_shape forward = {p->kernel_h, p->kernel_w * p->in, p->out, false, p->precision};
+    const struct product_shape data = {conv2d_taps(p->kernel_h, p->stride_h, phase), conv2d_taps_w(p) * p->out,
+                                       p->stride_w * p->in, false, p->precision};
+    return way == CONV2D_FORWARD ? forward : data;
+}
+
+static int64_t phases_of(const struct conv2d_params *p, enum conv2d_way way)
+{
+    return way == CONV2D_FORWARD ? 1 : p->stride_h;
+}
+
+static int64_t panels_before(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
+{
+    int64_t floats = 0;
+    for (int64_t a = 0; a < phase; a++) {
+        const struct product_shape s = shape_of(p, way, a);
+        floats += product_floats(&s);
+    }
+    return floats;
+}
+
+extern "C" size_t conv2d_cuda_pack_bytes(const struct conv2d_params *p, enum conv2d_way way)
+{
+    return packed_bytes((size_t)panels_before(p, way, phases_of(p, way)));
+}
+
+/* ---- packing ---- */
+
+struct device_conv2d_pack {
+    struct conv2d_params p;
+    bool data;
+    int64_t phase, taps_w;
+    const float *weight, *bias;
+    int64_t biases; /* after which they repeat */
+    float *panels;
+    int64_t length, columns, tile;
+    int64_t each, steps; /* of a run; of all runs */
+    int64_t step_floats, all;
+};
+
+/* Weight of k `in` of run `run` and column n. */
+static __device__ __forceinline__ float weight_of(const struct device_conv2d_pack *m, int64_t run, int64_t in,
+                                                  int64_t n)
+{
+    const struct conv2d_params *const p = &m->p;
+    int64_t o, c;
+    if (!m->data)
+        return m->weight[(run * m->length + in) * p->out + n];
+    const int64_t back = m->taps_w - 1 - divided(in, p->out, &o), beside = divided(n, p->in, &c);
+    const int64_t r = m->phase + p->stride_h * run, q = beside + p->stride_w * back;
+    return q < p->kernel_w ? m->weight[((r * p->kernel_w + q) * p->in + c) * p->out + o] : 0;
+}
+
+static __device__ __forceinline__ void put_weights(const struct device_conv2d_pack *m, float *step, int64_t at,
+                                                   int64_t quad, const float v[SOME])
+{
+    if (m->p.precision == PRECISION_TF32) {
+        store4(step + at * PRODUCT_STEP + quad * SOME,
+               make_float4(__int_as_float((int)tf32_of(v[0])), __int_as_float((int)tf32_of(v[1])),
+                           __int_as_float((int)tf32_of(v[2])), __int_as_float((int)tf32_of(v[3]))));
+    } else if (m->p.precision == PRECISION_BF16) {
+        const float2 both = {__int_as_float((int)bf16_pair(v[0], v[1])), __int_as_float((int)bf16_pair(v[2], v[3]))};
+        store2(step + (at * PRODUCT_STEP + quad * SOME) / 2, both);
+    } else {
+#pragma unroll
+        for (int i = 0; i < SOME; i++)
+            step[(quad * SOME + i) * m->tile + at] = v[i];
+    }
+}
+
+/* A thread has four of k of a column, four threads a column's step: on either side of any layout a warp has whole
+ * sectors. occupancy: 4 blocks of 256 threads */
+static __global__ void __launch_bounds__(PACK_THREADS, DEVICE_BLOCKS(PACK_THREADS, 4))
+    conv2d_pack_kernel(struct device_conv2d_pack m)
+{
+    for (int64_t i = (int64_t)blockIdx.x * PACK_THREADS + threadIdx.x; i < m.all;
+         i += (int64_t)gridDim.x * PACK_THREADS) {
+        int64_t at, step, in;
+        const int64_t quad = i % QUADS, t = divided(divided(i / QUADS, m.tile, &at), m.steps, &step);
+        const int64_t n = t * m.tile + at, run = divided(step, m.each, &in);
+        float *const panel = m.panels + t * (m.tile + m.steps * m.step_floats);
+        float v[SOME];
+        in = in * PRODUCT_STEP + quad * SOME;
+#pragma unroll
+        for (int c = 0; c < SOME; c++)
+            v[c] = n < m.columns && in + c < m.length ? weight_of(&m, run, in + c, n) : 0;
+        put_weights(&m, panel + m.tile + step * m.step_floats, at, quad, v);
+        if (step == 0 && quad == 0)
+            panel[at] = n < m.columns && m.bias ? m.bias[n % m.biases] : 0;
+    }
+}
+
+extern "C" int conv2d_pack_cuda(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way,
+                                const float *weight, const float *bias, float *packed)
+{
+    const int code = p->precision == PRECISION_F32 ? (int)STATUS_OK : device_has_mma("conv2d_pack");
+    if (code)
+        return code;
+    for (int64_t a = 0; a < phases_of(p, way); a++) {
+        const struct product_shape s = shape_of(p, way, a);
+        struct device_conv2d_pack m = {};
+        m.p = *p;
+        m.data = way == CONV2D_DATA;
+        m.phase = a;
+        m.taps_w = conv2d_taps_w(p);
+        m.weight = weight;
+        m.bias = bias;
+        m.biases = m.data ? p->in : p->out;
+        m.panels = packed + panels_before(p, way, a);
+        m.length = s.length;
+        m.columns = s.out;
+        m.tile = product_tile(s.out);
+        m.each = (s.length + PRODUCT_STEP - 1) / PRODUCT_STEP;
+        m.steps = s.segments * m.each;
+        m.step_floats = m.tile * PRODUCT_STEP / (p->precision == PRECISION_BF16 ? 2 : 1);
+        m.all = product_tiles(s.out, false) * m.steps * m.tile * QUADS;
+        LAUNCH(conv2d_pack_kernel, device_grid((m.all + PACK_THREADS - 1) / PACK_THREADS), PACK_THREADS, 0,
+               device_launch_stream(ex), m);
+    }
+    return device_launched("conv2d_pack");
+}
+
+/* ---- products ---- */
+
+extern "C" int conv2d_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
+                           const struct maps *y)
+{
+    struct device_product m = {};
+    m.x = x->data;
+    m.items = x->items;
+    m.height = y->height;
+    m.width = y->width;
+    m.x_item = x->item_stride;
+    m.x_row = p->stride_h * x->row_stride;
+    m.x_step = p->stride_w * p->in;
+    m.x_height = x->height;
+    m.h_step = p->stride_h;
+    m.length = (int)(p->kernel_w * p->in);
+    m.panels = packed;
+    m.out = p->out;
+    m.precision = p->precision;
+    for (int64_t r = -p->pad_h; r < p->kernel_h - p->pad_h; r++) {
+        const struct device_segment s = {r, r * x->row_stride - p->pad_w * p->in};
+        m.segment[m.segments++] = s;
+    }
+    product_to_maps(&m, y, NULL);
+    return product_launch(ex, "conv2d", &m);
+}
+
+static int data_phase(struct exec *ex, const struct conv2d_params *p, int64_t phase, const float *packed,
+                      const struct maps *y, const struct maps *x)
+{
+    const struct conv2d_phase f = conv2d_phase_of(p, phase, x->height);
+    const int64_t taps = conv2d_taps_w(p);
+    struct device_product m = {};
+    m.x = y->data;
+    m.items = x->items;
+    m.height = f.rows;
+    m.width = conv2d_groups(p, x->width);
+    m.x_item = y->item_stride;
+    m.x_row = y->row_stride;
+    m.x_step = p->out;
+    m.x_height = y->height;
+    m.h_step = 1;
+    m.length = (int)(taps * p->out);
+    m.panels = packed + panels_before(p, CONV2D_DATA, phase);
+    m.out = p->stride_w * p->in;
+    m.precision = p->precision;
+    for (int64_t r = f.y_first; r > f.y_first - f.taps; r--) {
+        const struct device_segment s = {r, r * y->row_stride - (taps - 1) * p->out};
+        m.segment[m.segments++] = s;
+    }
+    product_to_maps(&m, x, NULL);
+    m.y = maps_row(x, 0, f.x_first);
+    m.y_row = p->stride_h * x->row_stride;
+    m.y_step = p->stride_w * p->in;
+    m.y_shift = -p->pad_w * p->in;
+    return f.rows > 0 ? product_launch(ex, "conv2d_data", &m) : (int)STATUS_OK;
+}
+
+extern "C" int conv2d_data_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed,
+                                const struct maps *y, const struct maps *x)
+{
+    int code = STATUS_OK;
+    for (int64_t a = 0; a < p->stride_h && !code; a++)
+        code = data_phase(ex, p, a, packed, y, x);
+    return code;
+}
