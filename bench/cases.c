@@ -96,5 +96,9 @@ const struct case_ bench_cases[] = {
     {"unstandardize", "signals of 8 channels", SEGMENT, {.name = "unstandard"}, TORCH},
     {"add_maps", "frames of 512 x 48", SEGMENT, {.name = "add_maps"}, TORCH},
     {"add_planar", "8 signals to 8 channels", SEGMENT, {.name = "add_planar"}, TORCH},
+    {"conv2d_pack", "weights of 32 channels to 64, 4 x 4", SEGMENT, {.name = "conv2d_pack"}, {NULL}},
+    {"conv2d", "32 channels to 64, 4 x 4, stride 2 x 2", SEGMENT, {.name = "conv2d"}, TORCH},
+    {"conv2d_data", "64 channels to 32, the same back", SEGMENT, {.name = "conv2d_data"}, TORCH},
+    {"conv2d_weight", "the gradient of those weights", SEGMENT, {.name = "conv2d_wgt"}, TORCH},
 };
 const int bench_case_count = sizeof bench_cases / sizeof *bench_cases;

@@ -1,6 +1,7 @@
 /* conv2d, its data gradient and its weight gradient: each against sums in double, over shapes, precisions, threads,
  * what is not finite; their packing; their errors. */
 #include "conv_operands.h"
+#include "device.h"
 
 #include <string.h>
 
@@ -280,6 +281,80 @@ TEST(conv2d_weight_of_no_items_is_zero)
     CHECK_OK(device_done(&b, conv2d_weight(ex, &p, &x, &y, to)));
     for (int i = 0; i < 16 * 3 * 5; i++)
         CHECK(gradient[i] == 0);
+    exec_destroy(&ex);
+}
+
+struct recording {
+    struct field forward, data;
+    float *gradient;
+    struct maps x, y, to_y, to_x;
+    float *weight, *packed[2], *to_gradient;
+};
+
+static int record(struct exec *ex, const struct conv2d_params *p, const struct recording *r)
+{
+    int code = conv2d_pack(ex, p, CONV2D_FORWARD, r->weight, NULL, r->packed[0]);
+    code = code ? code : conv2d_pack(ex, p, CONV2D_DATA, r->weight, NULL, r->packed[1]);
+    code = code ? code : conv2d(ex, p, r->packed[0], &r->x, &r->to_y);
+    code = code ? code : conv2d_data(ex, p, r->packed[1], &r->y, &r->to_x);
+    return code ? code : conv2d_weight(ex, p, &r->x, &r->y, r->to_gradient);
+}
+
+/* A graph takes the weights that are there when it runs, so that a step of a training can be one. */
+static void run_recorded(struct exec *ex, const struct conv2d_case *c, struct pair *o, struct recording *r)
+{
+    const struct device_api *const api = exec_device_api(ex);
+    const size_t bytes[2] = {conv2d_pack_bytes(ex, &c->p, CONV2D_FORWARD), conv2d_pack_bytes(ex, &c->p, CONV2D_DATA)};
+    const size_t weights = (size_t)conv2d_weights(&c->p) * sizeof(float);
+    float *const memory[2] = {packed_of(bytes[0]), packed_of(bytes[1])}, *const before = calloc(1, weights);
+    struct device_batch b = device_batch(ex);
+    struct device_graph *graph = NULL;
+    REQUIRE(before);
+    r->x = device_maps(&b, &o->x, &o->x.m, false);
+    r->y = device_maps(&b, &o->y, &o->y.m, false);
+    r->to_y = device_maps(&b, &r->forward, &r->forward.m, true);
+    r->to_x = device_maps(&b, &r->data, &r->data.m, true);
+    r->weight = device_aligned(&b, before, weights, false);
+    r->to_gradient = device_aligned(&b, r->gradient, weights, true);
+    for (int i = 0; i < 2; i++)
+        r->packed[i] = device_aligned(&b, memory[i], bytes[i], true);
+    CHECK_OK(api->graph_begin(exec_stream(ex)));
+    CHECK_OK(record(ex, &c->p, r));
+    CHECK_OK(api->graph_end(exec_stream(ex), &graph));
+    CHECK_OK(api->copy_in(exec_stream(ex), r->weight, o->weight, weights));
+    CHECK_OK(device_done(&b, api->graph_launch(graph, exec_stream(ex))));
+    api->graph_destroy(&graph);
+    free(memory[0]);
+    free(memory[1]);
+    free(before);
+}
+
+TEST(conv2d_is_recorded)
+{
+    struct exec *ex = subject_exec();
+    struct conv2d_case c = {{7, 40, 4, 4, 2, 2, 1, 1, 0}, 2, 24, 24, 12, 12, 0, false, "recorded"};
+    for (int i = PRECISION_F32; i <= PRECISION_BF16 && exec_device_api(ex); i++) {
+        c.p.precision = (enum precision)i;
+        const size_t bytes = (size_t)conv2d_weights(&c.p) * sizeof(float);
+        struct pair o = pair_of(&c, 3);
+        struct field y = field_open(&o.y.s, true, 0), x = field_open(&o.x.s, true, 0);
+        struct recording r = {.forward = field_open(&o.y.s, true, 0), .data = field_open(&o.x.s, true, 0)};
+        float *const gradient = malloc(bytes);
+        r.gradient = malloc(bytes);
+        REQUIRE(gradient && r.gradient);
+        run_recorded(ex, &c, &o, &r);
+        CHECK_OK(run(ex, &c, CONV2D_FORWARD, &o, &y));
+        CHECK_OK(run(ex, &c, CONV2D_DATA, &o, &x));
+        CHECK_OK(run_weight(ex, &c, &o, gradient));
+        CHECK(field_equal(&y, &r.forward) && field_equal(&x, &r.data) && compare_bits(gradient, r.gradient, bytes));
+        field_close(&y);
+        field_close(&x);
+        field_close(&r.forward);
+        field_close(&r.data);
+        free(gradient);
+        free(r.gradient);
+        pair_free(&o);
+    }
     exec_destroy(&ex);
 }
 
