@@ -43,7 +43,7 @@ extern "C" size_t conv2d_cuda_pack_bytes(const struct conv2d_params *p, enum con
 
 struct device_conv2d_pack {
     struct conv2d_params p;
-    bool data;
+    bool data, wide; /* wide: outputs lie in fours on as many */
     int64_t phase, taps_w;
     const float *weight, *bias;
     int64_t biases; /* after which they repeat */
@@ -53,17 +53,38 @@ struct device_conv2d_pack {
     int64_t step_floats, all;
 };
 
-/* Weight of k `in` of run `run` and column n. */
-static __device__ __forceinline__ float weight_of(const struct device_conv2d_pack *m, int64_t run, int64_t in,
-                                                  int64_t n)
+/* The weight of k `in` of run `run` and column n; NULL: of a tap that the kernel has not. */
+static __device__ __forceinline__ const float *weight_at(const struct device_conv2d_pack *m, int64_t run, int64_t in,
+                                                         int64_t n)
 {
     const struct conv2d_params *const p = &m->p;
     int64_t o, c;
     if (!m->data)
-        return m->weight[(run * m->length + in) * p->out + n];
+        return m->weight + (run * m->length + in) * p->out + n;
     const int64_t back = m->taps_w - 1 - divided(in, p->out, &o), beside = divided(n, p->in, &c);
     const int64_t r = m->phase + p->stride_h * run, q = beside + p->stride_w * back;
-    return q < p->kernel_w ? m->weight[((r * p->kernel_w + q) * p->in + c) * p->out + o] : 0;
+    return q < p->kernel_w ? m->weight + ((r * p->kernel_w + q) * p->in + c) * p->out + o : NULL;
+}
+
+/* Four of k; zeros where there are none. */
+static __device__ __forceinline__ void load_weights(const struct device_conv2d_pack *m, int64_t run, int64_t in,
+                                                    int64_t n, float v[SOME])
+{
+    const bool there = n < m->columns && in < m->length;
+    if (m->wide) {
+        const float *const from = there ? weight_at(m, run, in, n) : NULL;
+        const float4 four = from ? load4(from) : make_float4(0, 0, 0, 0);
+        v[0] = four.x;
+        v[1] = four.y;
+        v[2] = four.z;
+        v[3] = four.w;
+        return;
+    }
+#pragma unroll
+    for (int c = 0; c < SOME; c++) {
+        const float *const from = there && in + c < m->length ? weight_at(m, run, in + c, n) : NULL;
+        v[c] = from ? *from : 0;
+    }
 }
 
 static __device__ __forceinline__ void put_weights(const struct device_conv2d_pack *m, float *step, int64_t at,
@@ -95,10 +116,7 @@ static __global__ void __launch_bounds__(PACK_THREADS, DEVICE_BLOCKS(PACK_THREAD
         const int64_t n = t * m.tile + at, run = divided(step, m.each, &in);
         float *const panel = m.panels + t * (m.tile + m.steps * m.step_floats);
         float v[SOME];
-        in = in * PRODUCT_STEP + quad * SOME;
-#pragma unroll
-        for (int c = 0; c < SOME; c++)
-            v[c] = n < m.columns && in + c < m.length ? weight_of(&m, run, in + c, n) : 0;
+        load_weights(&m, run, in * PRODUCT_STEP + quad * SOME, n, v);
         put_weights(&m, panel + m.tile + step * m.step_floats, at, quad, v);
         if (step == 0 && quad == 0)
             panel[at] = n < m.columns && m.bias ? m.bias[n % m.biases] : 0;
@@ -116,6 +134,7 @@ extern "C" int conv2d_pack_cuda(struct exec *ex, const struct conv2d_params *p, 
         struct device_conv2d_pack m = {};
         m.p = *p;
         m.data = way == CONV2D_DATA;
+        m.wide = m.data && p->out % SOME == 0 && (uintptr_t)weight % 16 == 0;
         m.phase = a;
         m.taps_w = conv2d_taps_w(p);
         m.weight = weight;

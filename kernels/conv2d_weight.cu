@@ -220,8 +220,8 @@ static int launch(struct exec *ex, const struct conv2d_params *p, int64_t parts,
 {
     const double blocks = (double)parts * (double)s->tiles_k * (double)s->tiles_n;
     if (blocks > INT32_MAX)
-        return fail(STATUS_SHAPE, "conv2d_weight: %lld by %lld weights are more than one launch gives",
-                    (long long)s->k, (long long)s->out);
+        return fail(STATUS_SHAPE, "conv2d_weight: %lld by %lld weights are more than one launch gives", (long long)s->k,
+                    (long long)s->out);
     if (p->precision != PRECISION_F32) {
         const int code = conv2d_weight_mma_launch(ex, (unsigned)blocks, is_low(p), p->precision, s);
         if (code)

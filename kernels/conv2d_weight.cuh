@@ -132,10 +132,9 @@ static __device__ __forceinline__ void weight_copy_y(const struct device_weight_
 
 /* Step t of a part. */
 template <int THREADS, int HIGH, int ROW_X, int ROW_Y>
-static __device__ __forceinline__ void weight_copy_step(const struct device_weight_sums *s,
-                                                        const struct device_weight_part *p,
-                                                        const struct device_weight_places *place, int t, float *x,
-                                                        float *y)
+static __device__ __forceinline__ void
+weight_copy_step(const struct device_weight_sums *s, const struct device_weight_part *p,
+                 const struct device_weight_places *place, int t, float *x, float *y)
 {
     const int first = t % (2 * WEIGHT_STEPS) * WEIGHT_STEP;
     if (s->copy_x == 4)
