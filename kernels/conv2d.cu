@@ -1,34 +1,61 @@
 /* conv2d and its data gradient as products (product.cu), the latter one for each phase of the strides
- * (conv2d_phases.h); and the packing of their weights, which change with each step of a training and never leave the
- * device. */
+ * (conv2d_phases.h).
+ *
+ * A linear layer with a long sum and few outputs is one tile or two: such sums are cut into parts, packed as products
+ * of their own, which the device makes beside each other into scratch and adds in their order; or, where there are
+ * positions enough to fill it, one after the other onto y. The bits are the same. */
 #include "conv2d.h"
 
+#include "conv2d.cuh"
 #include "conv2d_phases.h"
-#include "maps.cuh"
+#include "conv2d_weight.cuh"
 #include "maps_check.h"
-#include "product.cuh"
 
-enum { PACK_THREADS = 256, SOME = 4, QUADS = PRODUCT_STEP / SOME };
+enum {
+    BLOCKS = 132, /* that parts make of tiles, */
+    PART = 256,   /* of at least so many of k, */
+    LONG = 2048,  /* where there are so many */
+    JOIN_THREADS = 128
+};
+static const int64_t PARTS_FLOATS = 4 << 20; /* of all parts together */
 
-/* The product of a phase of the data gradient; of forward, phase 0. */
-static struct product_shape shape_of(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
+int64_t conv2d_parts(const struct conv2d_params *p, enum conv2d_way way)
+{
+    const int64_t k = way == CONV2D_FORWARD ? p->in : p->out, n = way == CONV2D_FORWARD ? p->out : p->in;
+    if (p->kernel_h * p->kernel_w > 1 || k < LONG)
+        return 1;
+    int64_t parts = BLOCKS / product_tiles(n, false);
+    parts = parts < k / PART ? parts : k / PART;
+    while (parts > 1 && k % (parts * PRODUCT_STEP) != 0)
+        parts--;
+    return parts < 1 ? 1 : parts;
+}
+
+struct product_shape conv2d_shape(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
 {
     const struct product_shape forward = {p->kernel_h, p->kernel_w * p->in, p->out, false, p->precision};
+    const int64_t parts = conv2d_parts(p, way);
+    if (parts > 1) {
+        const struct product_shape part = {1, (way == CONV2D_FORWARD ? p->in : p->out) / parts,
+                                           way == CONV2D_FORWARD ? p->out : p->in, false, p->precision};
+        return part;
+    }
     const struct product_shape data = {conv2d_taps(p->kernel_h, p->stride_h, phase), conv2d_taps_w(p) * p->out,
                                        p->stride_w * p->in, false, p->precision};
     return way == CONV2D_FORWARD ? forward : data;
 }
 
-static int64_t phases_of(const struct conv2d_params *p, enum conv2d_way way)
+int64_t conv2d_products(const struct conv2d_params *p, enum conv2d_way way)
 {
-    return way == CONV2D_FORWARD ? 1 : p->stride_h;
+    const int64_t parts = conv2d_parts(p, way);
+    return parts > 1 ? parts : way == CONV2D_FORWARD ? 1 : p->stride_h;
 }
 
-static int64_t panels_before(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
+int64_t conv2d_panels_before(const struct conv2d_params *p, enum conv2d_way way, int64_t phase)
 {
     int64_t floats = 0;
     for (int64_t a = 0; a < phase; a++) {
-        const struct product_shape s = shape_of(p, way, a);
+        const struct product_shape s = conv2d_shape(p, way, a);
         floats += product_floats(&s);
     }
     return floats;
@@ -36,125 +63,97 @@ static int64_t panels_before(const struct conv2d_params *p, enum conv2d_way way,
 
 extern "C" size_t conv2d_cuda_pack_bytes(const struct conv2d_params *p, enum conv2d_way way)
 {
-    return packed_bytes((size_t)panels_before(p, way, phases_of(p, way)));
+    return packed_bytes((size_t)conv2d_panels_before(p, way, conv2d_products(p, way)));
 }
 
-/* ---- packing ---- */
-
-struct device_conv2d_pack {
-    struct conv2d_params p;
-    bool data, wide; /* wide: outputs lie in fours on as many */
-    int64_t phase, taps_w;
-    const float *weight, *bias;
-    int64_t biases; /* after which they repeat */
-    float *panels;
-    int64_t length, columns, tile;
-    int64_t each, steps; /* of a run; of all runs */
-    int64_t step_floats, all;
+struct device_conv2d_join {
+    const float *from; /* [parts][positions][columns] */
+    int64_t parts, all;
+    struct maps y;
 };
 
-/* The weight of k `in` of run `run` and column n; NULL: of a tap that the kernel has not. */
-static __device__ __forceinline__ const float *weight_at(const struct device_conv2d_pack *m, int64_t run, int64_t in,
-                                                         int64_t n)
+/* A thread per output. occupancy: 16 blocks of 128 threads */
+static __global__ void __launch_bounds__(JOIN_THREADS, DEVICE_BLOCKS(JOIN_THREADS, 16))
+    conv2d_join_kernel(struct device_conv2d_join j)
 {
-    const struct conv2d_params *const p = &m->p;
-    int64_t o, c;
-    if (!m->data)
-        return m->weight + (run * m->length + in) * p->out + n;
-    const int64_t back = m->taps_w - 1 - divided(in, p->out, &o), beside = divided(n, p->in, &c);
-    const int64_t r = m->phase + p->stride_h * run, q = beside + p->stride_w * back;
-    return q < p->kernel_w ? m->weight + ((r * p->kernel_w + q) * p->in + c) * p->out + o : NULL;
-}
-
-/* Four of k; zeros where there are none. */
-static __device__ __forceinline__ void load_weights(const struct device_conv2d_pack *m, int64_t run, int64_t in,
-                                                    int64_t n, float v[SOME])
-{
-    const bool there = n < m->columns && in < m->length;
-    if (m->wide) {
-        const float *const from = there ? weight_at(m, run, in, n) : NULL;
-        const float4 four = from ? load4(from) : make_float4(0, 0, 0, 0);
-        v[0] = four.x;
-        v[1] = four.y;
-        v[2] = four.z;
-        v[3] = four.w;
+    const int64_t i = (int64_t)blockIdx.x * JOIN_THREADS + threadIdx.x;
+    int64_t at, h;
+    if (i >= j.all)
         return;
-    }
-#pragma unroll
-    for (int c = 0; c < SOME; c++) {
-        const float *const from = there && in + c < m->length ? weight_at(m, run, in + c, n) : NULL;
-        v[c] = from ? *from : 0;
-    }
+    float sum = j.from[i];
+#pragma unroll 8
+    for (int64_t part = 1; part < j.parts; part++)
+        sum += j.from[part * j.all + i];
+    const int64_t b = divided(divided(i, j.y.width * j.y.channels, &at), j.y.height, &h);
+    j.y.data[b * j.y.item_stride + h * j.y.row_stride + at] = sum;
 }
 
-static __device__ __forceinline__ void put_weights(const struct device_conv2d_pack *m, float *step, int64_t at,
-                                                   int64_t quad, const float v[SOME])
+/* Floats of all parts side by side for so many positions; 0: none, or more than there is scratch for. */
+static int64_t parts_floats(const struct conv2d_params *p, enum conv2d_way way, int64_t positions)
 {
-    if (m->p.precision == PRECISION_TF32) {
-        store4(step + at * PRODUCT_STEP + quad * SOME,
-               make_float4(__int_as_float((int)tf32_of(v[0])), __int_as_float((int)tf32_of(v[1])),
-                           __int_as_float((int)tf32_of(v[2])), __int_as_float((int)tf32_of(v[3]))));
-    } else if (m->p.precision == PRECISION_BF16) {
-        const float2 both = {__int_as_float((int)bf16_pair(v[0], v[1])), __int_as_float((int)bf16_pair(v[2], v[3]))};
-        store2(step + (at * PRODUCT_STEP + quad * SOME) / 2, both);
-    } else {
-#pragma unroll
-        for (int i = 0; i < SOME; i++)
-            step[(quad * SOME + i) * m->tile + at] = v[i];
-    }
+    const int64_t parts = conv2d_parts(p, way), n = way == CONV2D_FORWARD ? p->out : p->in;
+    return parts > 1 && positions <= PARTS_FLOATS / (parts * n) ? parts * positions * n : 0;
 }
 
-/* A thread has four of k of a column, four threads a column's step: on either side of any layout a warp has whole
- * sectors. occupancy: 4 blocks of 256 threads */
-static __global__ void __launch_bounds__(PACK_THREADS, DEVICE_BLOCKS(PACK_THREADS, 4))
-    conv2d_pack_kernel(struct device_conv2d_pack m)
+extern "C" size_t conv2d_cuda_work_bytes(const struct conv2d_params *p, const struct maps *y)
 {
-    for (int64_t i = (int64_t)blockIdx.x * PACK_THREADS + threadIdx.x; i < m.all;
-         i += (int64_t)gridDim.x * PACK_THREADS) {
-        int64_t at, step, in;
-        const int64_t quad = i % QUADS, t = divided(divided(i / QUADS, m.tile, &at), m.steps, &step);
-        const int64_t n = t * m.tile + at, run = divided(step, m.each, &in);
-        float *const panel = m.panels + t * (m.tile + m.steps * m.step_floats);
-        float v[SOME];
-        load_weights(&m, run, in * PRODUCT_STEP + quad * SOME, n, v);
-        put_weights(&m, panel + m.tile + step * m.step_floats, at, quad, v);
-        if (step == 0 && quad == 0)
-            panel[at] = n < m.columns && m.bias ? m.bias[n % m.biases] : 0;
-    }
+    const int64_t positions = y->items * y->height * y->width;
+    const int64_t forward = parts_floats(p, CONV2D_FORWARD, positions), data = parts_floats(p, CONV2D_DATA, positions);
+    const size_t products = arena_round((size_t)(forward > data ? forward : data) * sizeof(float));
+    const size_t weight = conv2d_weight_bytes(p, y);
+    return products > weight ? products : weight;
 }
 
-extern "C" int conv2d_pack_cuda(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way,
-                                const float *weight, const float *bias, float *packed)
+/* All parts of m, each with the next `length` of k, to `from` and from there to y. */
+static int launch_beside(struct exec *ex, const char *op, struct device_product *m, float *from, const struct maps *y)
 {
-    const int code = p->precision == PRECISION_F32 ? (int)STATUS_OK : device_has_mma("conv2d_pack");
+    const struct maps dense = maps_of(from, y->items, y->height, y->width, y->channels, false);
+    struct device_conv2d_join j = {};
+    j.from = from;
+    j.parts = m->parts;
+    j.all = m->y_part = y->items * dense.item_stride;
+    j.y = *y;
+    product_to_maps(m, &dense, NULL);
+    const int code = product_launch(ex, op, m);
     if (code)
         return code;
-    for (int64_t a = 0; a < phases_of(p, way); a++) {
-        const struct product_shape s = shape_of(p, way, a);
-        struct device_conv2d_pack m = {};
-        m.p = *p;
-        m.data = way == CONV2D_DATA;
-        m.wide = m.data && p->out % SOME == 0 && (uintptr_t)weight % 16 == 0;
-        m.phase = a;
-        m.taps_w = conv2d_taps_w(p);
-        m.weight = weight;
-        m.bias = bias;
-        m.biases = m.data ? p->in : p->out;
-        m.panels = packed + panels_before(p, way, a);
-        m.length = s.length;
-        m.columns = s.out;
-        m.tile = product_tile(s.out);
-        m.each = (s.length + PRODUCT_STEP - 1) / PRODUCT_STEP;
-        m.steps = s.segments * m.each;
-        m.step_floats = m.tile * PRODUCT_STEP / (p->precision == PRECISION_BF16 ? 2 : 1);
-        m.all = product_tiles(s.out, false) * m.steps * m.tile * QUADS;
-        LAUNCH(conv2d_pack_kernel, device_grid((m.all + PACK_THREADS - 1) / PACK_THREADS), PACK_THREADS, 0,
-               device_launch_stream(ex), m);
-    }
-    return device_launched("conv2d_pack");
+    LAUNCH(conv2d_join_kernel, (unsigned)((j.all + JOIN_THREADS - 1) / JOIN_THREADS), JOIN_THREADS, 0,
+           device_launch_stream(ex), j);
+    return device_launched(op);
 }
 
-/* ---- products ---- */
+/* One after the other, onto y. */
+static int launch_apart(struct exec *ex, const char *op, struct device_product *m, const struct maps *y)
+{
+    const int64_t parts = m->parts;
+    int code = STATUS_OK;
+    m->parts = 1;
+    for (int64_t i = 0; i < parts && !code; i++, m->x += m->x_part, m->panels += m->panels_part) {
+        product_to_maps(m, y, i ? y : NULL);
+        code = product_launch(ex, op, m);
+    }
+    return code;
+}
+
+/* m with all but where it goes to; positions: of conv2d's y, which scratch was asked for by. */
+static int launch_parts(struct exec *ex, const char *op, const struct conv2d_params *p, enum conv2d_way way,
+                        struct device_product *m, const struct maps *y, int64_t positions)
+{
+    struct arena *const arena = device_host->arena(ex);
+    const size_t mark = arena_mark(arena);
+    const struct product_shape s = conv2d_shape(p, way, 0);
+    const int64_t own = y->items * y->height * y->width, floats = own <= positions ? parts_floats(p, way, own) : 0;
+    float *from;
+    m->parts = conv2d_parts(p, way);
+    m->length = (int)(m->x_part = s.length);
+    m->panels_part = product_floats(&s);
+    if (floats == 0)
+        return launch_apart(ex, op, m, y);
+    int code = arena_alloc(arena, (size_t)floats * sizeof(float), &from);
+    code = code ? code : launch_beside(ex, op, m, from, y);
+    arena_reset(arena, mark); /* the next operation follows on the same stream */
+    return code;
+}
 
 extern "C" int conv2d_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
                            const struct maps *y)
@@ -177,6 +176,8 @@ extern "C" int conv2d_cuda(struct exec *ex, const struct conv2d_params *p, const
         const struct device_segment s = {r, r * x->row_stride - p->pad_w * p->in};
         m.segment[m.segments++] = s;
     }
+    if (conv2d_parts(p, CONV2D_FORWARD) > 1)
+        return launch_parts(ex, "conv2d", p, CONV2D_FORWARD, &m, y, y->items * y->height * y->width);
     product_to_maps(&m, y, NULL);
     return product_launch(ex, "conv2d", &m);
 }
@@ -197,13 +198,15 @@ static int data_phase(struct exec *ex, const struct conv2d_params *p, int64_t ph
     m.x_height = y->height;
     m.h_step = 1;
     m.length = (int)(taps * p->out);
-    m.panels = packed + panels_before(p, CONV2D_DATA, phase);
+    m.panels = packed + conv2d_panels_before(p, CONV2D_DATA, phase);
     m.out = p->stride_w * p->in;
     m.precision = p->precision;
     for (int64_t r = f.y_first; r > f.y_first - f.taps; r--) {
         const struct device_segment s = {r, r * y->row_stride - (taps - 1) * p->out};
         m.segment[m.segments++] = s;
     }
+    if (conv2d_parts(p, CONV2D_DATA) > 1)
+        return launch_parts(ex, "conv2d_data", p, CONV2D_DATA, &m, x, y->items * y->height * y->width);
     product_to_maps(&m, x, NULL);
     m.y = maps_row(x, 0, f.x_first);
     m.y_row = p->stride_h * x->row_stride;

@@ -172,7 +172,7 @@ static size_t parts_bytes(const struct conv2d_params *p, const struct maps *y)
     return (size_t)(parts_of(p, y) * conv2d_weights(p)) * sizeof(float);
 }
 
-extern "C" size_t conv2d_cuda_work_bytes(const struct conv2d_params *p, const struct maps *y)
+size_t conv2d_weight_bytes(const struct conv2d_params *p, const struct maps *y)
 {
     return parts_of(p, y) > 1 ? arena_round(parts_bytes(p, y)) : 0;
 }

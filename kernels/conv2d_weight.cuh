@@ -156,6 +156,9 @@ static __device__ __forceinline__ int weight_steps(const struct device_weight_pa
     return p->end > p->first ? (int)((p->end - p->first + WEIGHT_STEP - 1) / WEIGHT_STEP) : 0;
 }
 
+/* Scratch of the weight gradient. */
+size_t conv2d_weight_bytes(const struct conv2d_params *p, const struct maps *y);
+
 /* Of a precision other than F32; STATUS_UNSUPPORTED where the device has none. */
 int conv2d_weight_mma_launch(struct exec *ex, unsigned blocks, bool low, enum precision precision,
                              const struct device_weight_sums *s) MUST_USE;

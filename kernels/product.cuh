@@ -48,6 +48,9 @@ struct device_product {
     int64_t y_item, y_row, y_step; /* add's positions lie y_step apart too */
     int64_t y_shift, y_limit;      /* a position's columns begin y_shift floats further; 0 to y_limit of a row exist */
 
+    /* Products beside each other, of other runs and panels to other places; 0: one. */
+    int64_t parts, x_part, panels_part, y_part; /* floats */
+
     int copy;  /* floats of x that lie together on as many: 1, 2 or 4; product_launch sets it */
     bool pair; /* columns of y and add lie on 8 bytes in pairs; product_launch sets it */
 };
@@ -84,7 +87,7 @@ void product_to_maps(struct device_product *p, const struct maps *y, const struc
 int product_launch(struct exec *ex, const char *op, const struct device_product *p) MUST_USE;
 
 /* Of a precision other than F32, from product_launch; STATUS_UNSUPPORTED where the device has none. */
-int product_mma_launch(struct exec *ex, const char *op, unsigned blocks, const struct device_product *p,
+int product_mma_launch(struct exec *ex, const char *op, dim3 grid, const struct device_product *p,
                        int64_t tiles) MUST_USE;
 
 #endif

@@ -32,10 +32,10 @@ static __device__ void place_row(const struct device_product *p, int64_t first, 
 {
     const int64_t r = first + i, line = r / p->width, w = r - line * p->width;
     const int64_t b = line / p->height, h = line - b * p->height;
-    to->x[i] = b < p->items ? b * p->x_item + h * p->x_row + w * p->x_step : -1;
+    to->x[i] = b < p->items ? b * p->x_item + h * p->x_row + w * p->x_step + blockIdx.y * p->x_part : -1;
     to->high[i] = h * p->h_step;
     to->at[i] = w * p->y_step + p->y_shift;
-    to->y[i] = b * p->y_item + h * p->y_row;
+    to->y[i] = b * p->y_item + h * p->y_row + blockIdx.y * p->y_part;
     to->add[i] = b * p->add_item + h * p->add_row;
     to->norm[i] = b * p->norm_item + h * p->norm_row + w * p->norm_step;
 }

@@ -29,6 +29,9 @@ static const struct conv2d_case {
     {{7, 40, 4, 4, 2, 2, 1, 1, 0}, 3, 34, 64, 17, 32, 0, true, "several blocks and parts of positions"},
     {{1, 33, 4, 4, 2, 2, 1, 1, 0}, 2, 48, 96, 24, 48, 0, true, "the first of a network, many parts of positions"},
     {{20, 70, 3, 3, 1, 1, 1, 1, 0}, 1, 9, 16, 9, 16, 0, true, "more inputs and outputs than a tile has"},
+    {{4096, 20, 1, 1, 1, 1, 0, 0, 0}, 3, 1, 5, 1, 5, 3, true, "a linear layer whose sum is cut into parts"},
+    {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 2, 3, 2, 3, 3, true, "the same of the data gradient"},
+    {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 2, 3, 1, 3, 0, true, "parts one after the other: more rows in x"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -355,6 +358,24 @@ TEST(conv2d_is_recorded)
         free(r.gradient);
         pair_free(&o);
     }
+    exec_destroy(&ex);
+}
+
+/* Parts of a long sum beside each other, and one after the other where x has more positions than y: the same bits. */
+TEST(conv2d_adds_parts_in_one_order)
+{
+    struct exec *ex = subject_exec();
+    const struct conv2d_case low = {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 1, 3, 1, 3, 0, true, "one row"};
+    const struct conv2d_case high = {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 2, 3, 1, 3, 0, true, "and another"};
+    struct pair o = pair_of(&high, 3);
+    struct field one = field_open(&(struct oracle_shape){2, 1, 3, 9}, false, 0), two = field_open(&o.x.s, false, 0);
+    CHECK_OK(run(ex, &low, CONV2D_DATA, &o, &one));
+    CHECK_OK(run(ex, &high, CONV2D_DATA, &o, &two));
+    for (int64_t b = 0; b < 2; b++)
+        CHECK(compare_bits(maps_row(&one.m, b, 0), maps_row(&two.m, b, 0), 27 * sizeof(float)));
+    field_close(&one);
+    field_close(&two);
+    pair_free(&o);
     exec_destroy(&ex);
 }
 
