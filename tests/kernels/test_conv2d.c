@@ -209,6 +209,23 @@ TEST(conv2d_multiplies_in_other_precisions)
     }
 }
 
+/* As many tiles as leave a device parts that are longer than what it places at once. */
+TEST(conv2d_weight_takes_long_parts)
+{
+    struct exec *ex = subject_exec(), *three = exec_of_threads(3);
+    struct conv2d_case c = {{48, 5632, 1, 1, 1, 1, 0, 0, 0}, 1, 1, 600, 1, 600, 0, false, "long parts"};
+    for (int i = PRECISION_F32; i <= PRECISION_TF32; i++) {
+        double worst = 0;
+        c.p.precision = (enum precision)i;
+        struct pair o = pair_of(&c, 9);
+        check_weight(ex, three, &c, &o, &worst);
+        CHECK_AT_MOST(worst, limit_of(&c));
+        pair_free(&o);
+    }
+    exec_destroy(&three);
+    exec_destroy(&ex);
+}
+
 /* Whether weights are packed where they lie as those of the same products are on the host, PyTorch's [out][in][taps];
  * of conv_transpose, whose input is y. Each way has its scalar form, though. */
 static bool packs_alike(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way)
