@@ -110,5 +110,9 @@ const struct case_ bench_cases[] = {
     {"reconstruction", "spectra of one channel", SEGMENT, {.name = "reconstruct"}, {NULL}},
     {"gradient_norm", "512 x 48 for each frame", SEGMENT, {.name = "grad_norm"}, {NULL}},
     {"adamw", "2,048 for each token", SEGMENT, {.name = "adamw"}, {NULL}},
+    {"conv2d_pack", "weights of 32 channels to 64, 4 x 4", SEGMENT, {.name = "conv2d_pack"}, {NULL}},
+    {"conv2d", "32 channels to 64, 4 x 4, stride 2 x 2", SEGMENT, {.name = "conv2d"}, TORCH},
+    {"conv2d_data", "64 channels to 32, the same back", SEGMENT, {.name = "conv2d_data"}, TORCH},
+    {"conv2d_weight", "the gradient of those weights", SEGMENT, {.name = "conv2d_wgt"}, TORCH},
 };
 const int bench_case_count = sizeof bench_cases / sizeof *bench_cases;

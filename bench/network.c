@@ -15,7 +15,8 @@ enum {
     INNER = 2048,
     HEADS = 8,
     TOKENS_PER_FRAME = 8,
-    DIMS = 128
+    DIMS = 128,
+    TRAINED = 32
 };
 enum { HOP = NETWORK_FRAME / TOKENS_PER_FRAME, MIRRORED_HOP = HOP + 4 /* 3 % more */, MIRRORED = 1536, STEMS = 4 };
 
@@ -35,6 +36,10 @@ enum kind {
     UNSTANDARDIZE,
     ADD_MAPS,
     ADD_PLANAR,
+    CONV2D_PACKS,
+    CONV2D_FORTH,
+    CONV2D_BACK,
+    CONV2D_WEIGHTS,
     COLUMN_SUMS, /* from here on training */
     ACTIVATE,
     ACTIVATE_GRADIENT,
@@ -45,7 +50,7 @@ enum kind {
     ADAMW
 };
 
-/* Where the frames of a segment are: the rows of its maps, or so many tokens each. */
+/* Where the frames of a segment are: the rows of its maps, or so many tokens each. Of conv2d's y half of them. */
 static const struct network_case {
     const char *name;
     enum kind kind;
@@ -71,6 +76,10 @@ static const struct network_case {
     {"unstandard", UNSTANDARDIZE, true, HOP, 2 * STEMS, HOP, 2 * STEMS, {0}},
     {"add_maps", ADD_MAPS, false, BANDS, FIRST, BANDS, FIRST, {0}},
     {"add_planar", ADD_PLANAR, true, HOP, 2 * STEMS, HOP, 2 * STEMS, {0}},
+    {"conv2d_pack", CONV2D_PACKS, false, 1, 1, 1, 1, {0}},
+    {"conv2d", CONV2D_FORTH, false, BANDS, TRAINED, BANDS / 2, 2 * TRAINED, {0}},
+    {"conv2d_data", CONV2D_BACK, false, BANDS / 2, 2 * TRAINED, BANDS, TRAINED, {0}},
+    {"conv2d_wgt", CONV2D_WEIGHTS, false, BANDS, TRAINED, BANDS / 2, 2 * TRAINED, {0}},
     {"column_sums", COLUMN_SUMS, false, BANDS, FIRST, BANDS, FIRST, {0}},
     {"activate", ACTIVATE, false, BANDS, FIRST, BANDS, FIRST, {0}},
     {"act_grad", ACTIVATE_GRADIENT, false, BANDS, FIRST, BANDS, FIRST, {0}},
@@ -80,6 +89,7 @@ static const struct network_case {
     {"grad_norm", GRADIENT_NORM, false, BANDS, FIRST, BANDS, FIRST, {0}},
     {"adamw", ADAMW, true, 1, INNER, 1, INNER, {0}},
 };
+static const struct conv2d_params trained = {TRAINED, 2 * TRAINED, 4, 4, 2, 2, 1, 1, PRECISION_F32};
 static const struct conv_transpose_params transpose = {SECOND, FIRST, 4, ACTIVATION_GELU, PRECISION_F32};
 static const struct dconv_params branch = {FIRST, FIRST / 8, 1, ALONG_HEIGHT};
 static const struct attention_params heads = {HEADS, WIDTH / HEADS};
@@ -134,7 +144,14 @@ static float *touched(size_t bytes)
 
 static bool has_margins(const struct network_case *c)
 {
-    return c->kind == CONV || c->kind == TRANSPOSE || c->kind == MARGINS;
+    return c->kind == CONV || c->kind == TRANSPOSE || c->kind == MARGINS || c->kind >= CONV2D_FORTH;
+}
+
+/* Rows of x and of y. */
+static int64_t height_of(const struct network_case *c, bool in, int64_t frames)
+{
+    const bool half = in ? c->kind == CONV2D_BACK : c->kind == CONV2D_FORTH || c->kind == CONV2D_WEIGHTS;
+    return c->tokens ? 1 : half ? (frames + 1) / 2 : frames;
 }
 
 /* Noise in positions; margins stay zeros but for where they are cleared. */
@@ -143,10 +160,11 @@ static int make_maps(struct network *n, int64_t samples)
     const struct network_case *const c = n->c;
     int64_t frames = (samples + NETWORK_FRAME - 1) / NETWORK_FRAME;
     frames = frames > NETWORK_FRAMES_MOST ? NETWORK_FRAMES_MOST : frames;
-    const int64_t height = c->tokens ? 1 : frames, times = c->tokens ? frames * TOKENS_PER_FRAME : 1;
+    const int64_t height = height_of(c, true, frames), out_height = height_of(c, false, frames);
+    const int64_t times = c->tokens ? frames * TOKENS_PER_FRAME : 1;
     const int64_t width = c->width * times, out_width = c->out_width * times;
     const size_t bytes = maps_bytes(1, height, width, c->channels, has_margins(c));
-    const size_t out_bytes = maps_bytes(1, height, out_width, c->out_channels, false);
+    const size_t out_bytes = maps_bytes(1, out_height, out_width, c->out_channels, false);
     float *const x = touched(bytes);
     if (x) {
         const bool whole = c->kind == MARGINS;
@@ -160,7 +178,7 @@ static int make_maps(struct network *n, int64_t samples)
     if (code)
         return code;
     n->x = maps_of(n->memory[0], 1, height, width, c->channels, has_margins(c));
-    n->y = maps_of(n->memory[1], 1, height, out_width, c->out_channels, false);
+    n->y = maps_of(n->memory[1], 1, out_height, out_width, c->out_channels, false);
     return STATUS_OK;
 }
 
@@ -192,6 +210,27 @@ static int make_state(struct network *n)
     return give(n, 3, kept, bytes);
 }
 
+static bool is_conv2d(const struct network_case *c)
+{
+    return c->kind >= CONV2D_PACKS && c->kind <= CONV2D_WEIGHTS;
+}
+
+static enum conv2d_way way_of(const struct network_case *c)
+{
+    return c->kind == CONV2D_BACK ? CONV2D_DATA : CONV2D_FORWARD;
+}
+
+/* Of conv2d, where the weights are there already; the gradient of weights takes the same place. */
+static int pack_there(struct network *n)
+{
+    n->packed_bytes = n->c->kind == CONV2D_WEIGHTS ? (size_t)conv2d_weights(&trained) * sizeof(float)
+                                                   : conv2d_pack_bytes(n->ex, &trained, way_of(n->c));
+    const int code = give(n, 3, touched(n->packed_bytes + 64), n->packed_bytes + 64);
+    if (code || n->c->kind == CONV2D_PACKS || n->c->kind == CONV2D_WEIGHTS)
+        return code;
+    return conv2d_pack(n->ex, &trained, way_of(n->c), n->memory[2], n->memory[2], n->memory[3]);
+}
+
 /* Whether the backend has the row. */
 static bool has_twin(const struct exec *ex, enum kind kind)
 {
@@ -218,7 +257,11 @@ static bool has_twin(const struct exec *ex, enum kind kind)
                         [LATENT_GRADIENT] = o->latent_gradient,
                         [RECONSTRUCTION] = o->reconstruction,
                         [GRADIENT_NORM] = o->gradient_norm,
-                        [ADAMW] = o->adamw};
+                        [ADAMW] = o->adamw,
+                        [CONV2D_PACKS] = o->conv2d_pack,
+                        [CONV2D_FORTH] = o->conv2d,
+                        [CONV2D_BACK] = o->conv2d_data,
+                        [CONV2D_WEIGHTS] = o->conv2d_weight};
     return has[kind];
 }
 
@@ -240,7 +283,8 @@ static int make(struct network *n, int64_t samples)
     code = code || n->c->kind > DCONV ? code : pack(n, w);
     code = code || n->c->kind < COLUMN_SUMS ? code : make_state(n);
     const int given = give(n, 2, w, WEIGHTS_MOST * sizeof(float));
-    return code ? code : given;
+    code = code ? code : given;
+    return code || !is_conv2d(n->c) ? code : pack_there(n);
 }
 
 int network_open(struct network **out, struct exec *ex, const char *name, int64_t samples)
@@ -275,8 +319,15 @@ static bool in_place(const struct network_case *c)
     return c->kind == DCONV || c->kind == MARGINS;
 }
 
+static bool packs(const struct network_case *c)
+{
+    return c->kind == CONV2D_PACKS || c->kind == CONV2D_WEIGHTS;
+}
+
 size_t network_result_bytes(const struct network *n)
 {
+    if (packs(n->c))
+        return n->packed_bytes;
     const struct maps *const y = in_place(n->c) ? &n->x : &n->y;
     if (n->c->kind == MOMENTS || n->c->kind == GRADIENT_NORM) /* that one leaves a state */
         return n->c->kind == MOMENTS ? 2 * sizeof(float) : sizeof(struct step_state);
@@ -286,7 +337,7 @@ size_t network_result_bytes(const struct network *n)
 
 int network_read(struct network *n, void *out)
 {
-    const float *const from = in_place(n->c) ? n->memory[0] : n->memory[1];
+    const float *const from = n->memory[packs(n->c) ? 3 : in_place(n->c) ? 0 : 1];
     const size_t bytes = network_result_bytes(n);
     if (!exec_device(n->ex)) {
         memcpy(out, from, bytes);
@@ -375,6 +426,14 @@ int network_run(struct network *n)
         return add_maps(n->ex, &n->x, &n->y, &n->y);
     case ADD_PLANAR: /* what x holds, taken as planar signals */
         return add_planar(n->ex, n->memory[0], n->y.width, &n->y, &n->y);
+    case CONV2D_PACKS:
+        return conv2d_pack(n->ex, &trained, CONV2D_FORWARD, w, w, n->memory[3]);
+    case CONV2D_FORTH:
+        return conv2d(n->ex, &trained, packed, &n->x, &n->y);
+    case CONV2D_BACK:
+        return conv2d_data(n->ex, &trained, packed, &n->x, &n->y);
+    case CONV2D_WEIGHTS:
+        return conv2d_weight(n->ex, &trained, &n->x, &n->y, n->memory[3]);
     default:
         return run_training(n);
     }
@@ -421,6 +480,13 @@ double network_flops(const struct network *n)
         return 5 * in;
     case ADAMW:
         return 16 * in;
+    case CONV2D_PACKS:
+        return (double)conv2d_weights(&trained);
+    case CONV2D_FORTH:
+    case CONV2D_WEIGHTS:
+        return 2 * positions * (double)conv2d_weights(&trained);
+    case CONV2D_BACK: /* of each position that it reads */
+        return 2 * (double)(n->x.height * n->x.width) * (double)conv2d_weights(&trained);
     default:
         return 2 * positions * (double)c->out_channels;
     }
@@ -438,5 +504,7 @@ double network_bytes(const struct network *n)
         return (double)sizeof(float) * (in + out + out / 2);
     if (n->c->kind == ADAMW) /* five blocks, of which all but the gradients are written */
         return (double)sizeof(float) * 9 * in;
+    if (n->c->kind == CONV2D_PACKS)
+        return (double)sizeof(float) * (double)conv2d_weights(&trained) + (double)n->packed_bytes;
     return (double)sizeof(float) * (in + (sum ? 2 : 1) * out) + (double)n->packed_bytes;
 }

@@ -17,7 +17,7 @@
  *   limits       kernel 1 to 16, stride 1 to 16, no longer than the kernel; padding 0 to kernel - 1; channels 1 to
  *                65536. All taps of forward lie in x's rows and margins, and all positions that the data gradient
  *                takes in y's: kernel_w at most MAPS_BEFORE + 1 strides
- *   ownership    borrows all; the weight gradient takes conv2d_work_bytes() of the exec's arena and gives them back
+ *   ownership    borrows all; conv2d_work_bytes() of the exec's arena, for y of the call, are taken and given back
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM, STATUS_UNSUPPORTED: a precision that the device has not
  *                (nothing written); STATUS_DEVICE (output undefined)
  *   determinism  bitwise on one backend and ISA, whatever the threads; forward and data gradient whatever the other

@@ -15,7 +15,8 @@ static const char *row_of(const char *name)
     static const char *const rows[][2] = {
         {"conv_transp", "conv_transpose"},  {"to_maps", "maps_from_complex"},  {"from_maps", "complex_from_maps"},
         {"margins", "clear_margins"},       {"unstandard", "unstandardize"},   {"act_grad", "activate_gradient"},
-        {"latent_grad", "latent_gradient"}, {"reconstruct", "reconstruction"}, {"grad_norm", "gradient_norm"}};
+        {"latent_grad", "latent_gradient"}, {"reconstruct", "reconstruction"}, {"grad_norm", "gradient_norm"},
+        {"conv2d_wgt", "conv2d_weight"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i][0], name) == 0)
             return rows[i][1];

@@ -147,6 +147,16 @@ def network_cases() -> dict:
     def eight(y):
         return given(y, "eight", 1, -1024, 8)
 
+    def trained():
+        return kept("trained", lambda: nn.Conv2d(32, 64, 4, 2, 1)).weight
+
+    def halved(y):  # what conv2d makes of its x
+        frames = maps(y, "wide", 32, 512).shape[3]
+        key = "halved", frames
+        if key not in made:
+            made[key] = torch.rand(1, 64, 256, frames // 2) - 0.5
+        return made[key]
+
     runs = {
         "conv": lambda y: F.gelu(kept("conv", lambda: nn.Conv2d(48, 96, (8, 1), (4, 1), (2, 0)))(
             maps(y, "conv x", 48, 512))),
@@ -163,6 +173,9 @@ def network_cases() -> dict:
         "standardize": lambda y: (maps(y, "moments", 4, 2048) - 0.1) * (1 / (0.5 + 1e-5)),
         "unstandard": lambda y: eight(y) * 0.5 + 0.1,
         "add_maps": lambda y: maps(y, "conv x", 48, 512).add_(maps(y, "skip", 48, 512)),
+        "conv2d": lambda y: F.conv2d(maps(y, "wide", 32, 512), trained(), None, 2, 1),
+        "conv2d_data": lambda y: F.conv_transpose2d(halved(y), trained(), None, 2, 1),
+        "conv2d_wgt": lambda y: torch.nn.grad.conv2d_weight(maps(y, "wide", 32, 512), (64, 32, 4, 4), halved(y), 2, 1),
         "add_planar": lambda y: eight(y).add_(given(y, "planar", 1, 8, -1024).transpose(1, 2)),
     }
     return {name: without_gradients(run) for name, run in runs.items()}
@@ -221,7 +234,7 @@ MAKERS = {"numpy": numpy_cases, "librosa": librosa_cases, "torch": torch_cases, 
 SPECTRA, BANDS = ("istft", "hpss", "stretch", "phases"), ("decibel_peak", "decibel_clip", "statistics")
 NETWORK = ("conv", "conv3x3", "linear", "conv_transp", "dconv", "layer_norm", "group_norm", "moments", "attention",
            "to_maps", "from_maps", "margins", "mirror", "standardize", "unstandard", "add_maps",
-           "add_planar")  # on noise, as much as the signal's length asks for
+           "add_planar", "conv2d", "conv2d_data", "conv2d_wgt")  # on noise, as much as the signal's length asks for
 
 
 def source(case: str) -> str:

@@ -92,8 +92,10 @@ def figures_are_of_the_operation() -> None:
 def figures_are_of_a_segment() -> None:
     lines = {line["case"]: line for line in map(json.loads, run(*LITTLE, "--json").splitlines()[1:])}
     frames, tokens = (11025 + 1023) // 1024, 8 * ((11025 + 1023) // 1024)
+    half = (frames + 1) // 2
     for case, count in (("conv", 48 * 96 * 8 * 128 * frames), ("conv3x3", 48 * 96 * 9 * 512 * frames),
-                        ("linear", 512 * 2048 * tokens), ("conv_transp", 96 * 48 * 2 * 512 * frames)):
+                        ("linear", 512 * 2048 * tokens), ("conv_transp", 96 * 48 * 2 * 512 * frames),
+                        *((name, 32 * 64 * 16 * 256 * half) for name in ("conv2d", "conv2d_data", "conv2d_wgt"))):
         assert lines[case]["flops"] == 2 * count, (case, lines[case], 2 * count)
     for case, count in (("layer_norm", 2 * 512 * tokens), ("group_norm", 2 * 512 * tokens),
                         ("attention", 4 * 512 * tokens), ("to_maps", 4 * (2049 + 2048) * frames),
@@ -104,7 +106,8 @@ def figures_are_of_a_segment() -> None:
                         ("column_sums", 48 * 512 * frames + 48), ("activate", 2 * 48 * 512 * frames),
                         ("act_grad", 3 * 48 * 512 * frames), ("latent", 3 * 128 * tokens), ("latent_grad", 5 * 128 * tokens),
                         ("reconstruct", 3 * 2048 * frames), ("grad_norm", 48 * 512 * frames + 32),
-                        ("adamw", 9 * 2048 * tokens)):
+                        ("adamw", 9 * 2048 * tokens),
+                        ("conv2d_wgt", 32 * 512 * frames + 64 * 256 * half + 32 * 64 * 16)):
         assert lines[case]["bytes"] == 4 * count, (case, lines[case], 4 * count)
     assert lines["attention"]["flops"] == tokens * tokens * 8 * (4 * 64 + 4), lines["attention"]
     assert "sees one segment" in run("--growth", "none.svg", "--python", "none", "attention", status=2)
