@@ -144,11 +144,11 @@ static json_t *changes_of(const struct augment_params *a)
 char *vae_training_text(const char *preset, const struct vae_fit_options *o, const struct vae_fit_result *r)
 {
     json_t *const result = json_pack(
-        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "end",
+        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o}", "end",
         r->end == VAE_END_PATIENCE ? "no longer better" : "all steps", "steps", (json_int_t)r->steps, "best_step",
         (json_int_t)r->best_step, "bad_steps", (json_int_t)r->bad_steps, "train_loss", number(r->train_loss),
         "validation_loss", number(r->validation_loss), "reconstruction", number(r->reconstruction), "kl", number(r->kl),
-        "seconds", number(r->seconds), "active", (json_int_t)r->active, "kl_of_active", number(r->kl_of_active));
+        "active", (json_int_t)r->active, "kl_of_active", number(r->kl_of_active));
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed); /* JSON's numbers end at 2^53 */
     json_t *const all = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "preset", preset, "seed", seed, "validate_steps",

@@ -211,6 +211,7 @@ int main(int argc, char **argv)
     threads *= offload ? THREADS_WITH_DEVICE : 1;
     if (!code)
         code = open_hands(hands, threads, offload, networks);
+    log_init("wavemill-compute", LOG_INFO_); /* what jobs say from here on is kept with their items */
     if (!code)
         code = run(&choice, hands, threads);
     if (code) {
