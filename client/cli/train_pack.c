@@ -107,10 +107,14 @@ static void remove_making(const struct making *m)
 
 /* ---- what an older pack has ---- */
 
-static int by_hash(const void *a, const void *b)
+struct by_hash {
+    const struct pack_entry *entry;
+};
+
+static int compare(const void *a, const void *b)
 {
-    const struct pack_entry *const *const x = a, *const *const y = b;
-    return memcmp(&(*x)->file, &(*y)->file, sizeof(*x)->file);
+    const struct by_hash *const x = a, *const y = b;
+    return memcmp(x->entry->file.bytes, y->entry->file.bytes, HASH_BYTES);
 }
 
 /* One that cannot be used is told of, and made again. */
@@ -130,21 +134,21 @@ static int open_older(struct making *m)
 static int take_from_older(struct making *m, size_t count)
 {
     const size_t there = m->older && pack_rate_hz(m->older) == m->rate_hz ? pack_count(m->older) : 0;
-    const struct pack_entry **const sorted = malloc((there + 1) * sizeof *sorted);
+    struct by_hash *const sorted = malloc((there + 1) * sizeof *sorted);
     if (!sorted)
         return out_of_memory();
     size_t sound = 0;
     for (size_t k = 0; k < there; k++) {
         if (pack_check(m->older, k) == STATUS_OK)
-            sorted[sound++] = pack_at(m->older, k);
+            sorted[sound++].entry = pack_at(m->older, k);
         else
             log_warn("it is decoded again: %s", status_message());
     }
-    qsort(sorted, sound, sizeof *sorted, by_hash);
+    qsort(sorted, sound, sizeof *sorted, compare);
     for (size_t i = 0; i < count; i++) {
-        const struct pack_entry key = {.file = m->files[i].hash}, *const wish = &key;
-        const struct pack_entry **const found = bsearch(&wish, sorted, sound, sizeof *sorted, by_hash);
-        m->wanted[i].had = found ? *found : NULL;
+        const struct pack_entry wish = {.file = m->files[i].hash};
+        const struct by_hash key = {&wish}, *const found = bsearch(&key, sorted, sound, sizeof *sorted, compare);
+        m->wanted[i].had = found ? found->entry : NULL;
         if (!found)
             m->missing[m->missing_count++] = i;
     }

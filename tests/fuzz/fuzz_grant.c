@@ -158,6 +158,9 @@ void fuzz_seeds(void)
     }
     f.win_length = 2048; /* as long as n_fft is by default: one more is refused */
     seed("window", KIND_FEATURES, &kind_features_params_schema, &f, &lease);
+    f.feature = wire_str("samples");
+    f.each_channel = true;
+    seed("samples", KIND_FEATURES, &kind_features_params_schema, &f, &lease);
     FUZZ_CHECK(wire_append_str(&names, "mfcc") == STATUS_OK && wire_append_str(&names, "flux") == STATUS_OK);
     const struct kind_analyze_params a = {.rate_hz = 22050, .features = wire_list_of(&names, 2)};
     seed("analyze", KIND_ANALYZE, &kind_analyze_params_schema, &a, &lease);

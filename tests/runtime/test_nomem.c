@@ -6,6 +6,7 @@
 #include "exec.h"
 #include "kinds.h"
 #include "objects.h"
+#include "pack.h"
 #include "store_rig.h"
 #include "test.h"
 
@@ -186,6 +187,31 @@ TEST(files)
     close(fd);
     each_failure(hash_it, 0);
     each_failure(keep_it, 2);
+}
+
+static int pack_it(void)
+{
+    static const float samples[4] = {0, 1, 0, -1};
+    struct pack_writer *w = NULL;
+    struct pack *p = NULL;
+    int code = pack_create("a.pack", 8000, &w), fd = -1;
+    for (int i = 0; i < 100 && !code; i++) /* its table grows twice */
+        code = pack_add(w, &(struct pack_item){.label = "a"}, samples, 4);
+    if (!code)
+        code = pack_finish(&w);
+    pack_abandon(&w);
+    if (!code && (fd = open("a.pack", O_RDONLY | O_CLOEXEC)) >= 0)
+        code = pack_open(fd, "a.pack", &p);
+    CHECK(code || (p && pack_count(p) == 100));
+    pack_close(&p);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+TEST(pack)
+{
+    each_failure(pack_it, 4);
 }
 
 static struct store *store;
