@@ -47,8 +47,8 @@ static int add(const struct vae_config *c, const char *kind, int64_t number, con
     return code;
 }
 
-static int make_one(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t n,
-                    uint64_t seed, struct exec *ex, float *x, float *y, struct vae_preview *out, int64_t *count)
+static int make_one(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t n, uint64_t seed,
+                    struct exec *ex, float *x, float *y, struct vae_preview *out, int64_t *count)
 {
     float z[VAE_LATENT_MOST];
     int code = vae_examples_plain(e, true, n, 1, x);
@@ -118,8 +118,8 @@ char *vae_metrics_text(const struct vae_metric *m, int64_t count)
 
 static json_t *recipe_of(const struct vae_recipe *r)
 {
-    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:I}", "batch", (json_int_t)r->batch, "steps",
-                     (json_int_t)r->steps, "rate", r->rate, "warmup", (json_int_t)r->warmup, "weight_decay",
+    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:I}", "batch", (json_int_t)r->batch,
+                     "steps", (json_int_t)r->steps, "rate", r->rate, "warmup", (json_int_t)r->warmup, "weight_decay",
                      r->weight_decay, "clip", r->clip, "ema_decay", r->ema_decay, "beta", r->beta, "beta_steps",
                      (json_int_t)r->beta_steps, "free_nats", r->free_nats, "weight_l1", r->weight_l1, "patience",
                      (json_int_t)r->patience);
@@ -132,7 +132,8 @@ static json_t *range(struct augment_range r)
 
 static json_t *changes_of(const struct augment_params *a)
 {
-    static const char *const kinds[AUGMENT_KINDS] = {"pitch", "stretch", "compress", "gain", "polarity", "noise", "mute"};
+    static const char *const kinds[AUGMENT_KINDS] = {"pitch",    "stretch", "compress", "gain",
+                                                     "polarity", "noise",   "mute"};
     json_t *const chances = json_object();
     for (int k = 0; k < AUGMENT_KINDS; k++)
         json_object_set_new(chances, kinds[k], json_real(a->chance[k]));
@@ -161,7 +162,8 @@ char *vae_training_text(const char *preset, const struct vae_fit_options *o, con
 
 static struct safetensors_view view_of(const struct vae_tensor *t, const float *weights)
 {
-    struct safetensors_view v = {.name = t->name, .dtype = SAFETENSORS_F32, .rank = t->rank, .data = weights + t->offset};
+    struct safetensors_view v = {
+        .name = t->name, .dtype = SAFETENSORS_F32, .rank = t->rank, .data = weights + t->offset};
     memcpy(v.shape, t->shape, (size_t)t->rank * sizeof *v.shape);
     return v;
 }

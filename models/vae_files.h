@@ -18,7 +18,8 @@ struct vae_preview {
     int64_t count;
 };
 
-/* Of so many sounds, of which each gives three, and which fewer are there give less. out: [3*sounds]; *count of them. */
+/* Of so many sounds, of which each gives three, and which fewer are there give less. out: [3*sounds]; *count of them.
+ */
 int vae_previews_make(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t sounds,
                       uint64_t seed, struct exec *ex, struct vae_preview *out, int64_t *count) MUST_USE;
 void vae_previews_free(struct vae_preview *previews, int64_t count);

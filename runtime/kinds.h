@@ -240,7 +240,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 22, STR, OPTIONAL, bss, LIMIT_NAME, NULL) \
     F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
 
-/* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's. */
+/* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's.
+ */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \

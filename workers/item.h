@@ -117,9 +117,9 @@ struct item {
     double resumed; /* progress of the checkpoint */
     struct item_separation *separation;
     struct item_track *track;
-    struct item_clips *clips; /* item_clips.c */
+    struct item_clips *clips;       /* item_clips.c */
     struct item_training *training; /* item_train.c */
-    struct output_file array; /* features, train: what the child writes */
+    struct output_file array;       /* features, train: what the child writes */
 
     enum stage stage;
     bool with_pool;  /* a thread may be at it: nobody else touches it */

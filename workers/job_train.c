@@ -155,7 +155,9 @@ static int fit(struct training *t)
     void *state = NULL;
     size_t bytes = 0;
     int code = slots_read(t->slots, &state, &bytes);
-    if (code && code != STATUS_NOT_FOUND)
+    if (code == STATUS_DAMAGED)
+        log_warn("begun anew: states: %s", status_message());
+    else if (code && code != STATUS_NOT_FOUND)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
@@ -224,8 +226,8 @@ static int write_model(struct training *t)
     code = code ? code : write_text(t, 1, training);
     code = code ? code : write_text(t, 2, metrics);
     code = code ? code : write_previews(t);
-    code = code ? code
-                : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);
+    code =
+        code ? code : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);
     free(config);
     free(training);
     free(metrics);
@@ -252,7 +254,8 @@ static int report(struct training *t)
                                           .active = (uint64_t)r->active,
                                           .kl_of_active = r->kl_of_active,
                                           .training_s = r->seconds,
-                                          .end = wire_str(r->end == VAE_END_PATIENCE ? "no longer better" : "all steps"),
+                                          .end =
+                                              wire_str(r->end == VAE_END_PATIENCE ? "no longer better" : "all steps"),
                                           .resumed_from = r->from > 0 ? r->from : NAN,
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,

@@ -90,7 +90,8 @@ static int read_params(struct lease *l, struct wire_slice kind)
     if (strcmp(name, KIND_TRAIN) == 0) {
         l->task = TASK_TRAIN;
         l->result_schema = &kind_train_result_schema;
-        return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have") : STATUS_OK;
+        return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have")
+                               : STATUS_OK;
     }
     if (strcmp(name, KIND_INSPECT) == 0) {
         struct kind_inspect_params p;

@@ -85,7 +85,7 @@ static int read_slot(int fd, const struct slot *h, void **out, size_t *bytes)
         return fail(STATUS_NOMEM, "a state of %llu bytes", (unsigned long long)h->bytes);
     if (!read_all(fd, state, h->bytes, h->at) || crc32c(0, state, h->bytes) != h->crc) {
         free(state);
-        return fail(STATUS_NOT_FOUND, "a state was altered");
+        return fail(STATUS_DAMAGED, "no state in it is whole: bytes were altered");
     }
     *out = state;
     *bytes = h->bytes;
@@ -97,8 +97,10 @@ int slots_read(int fd, void **out, size_t *bytes)
     struct slot slot[SLOTS];
     read_headers(fd, slot);
     const int newer = slot[1].number > slot[0].number;
-    int code = fail(STATUS_NOT_FOUND, "there is no state");
-    for (int i = 0; i < SLOTS && code == STATUS_NOT_FOUND; i++) {
+    struct stat s;
+    const bool empty = fstat(fd, &s) || s.st_size == 0;
+    int code = empty ? fail(STATUS_NOT_FOUND, "there is no state") : fail(STATUS_DAMAGED, "no state in it is whole");
+    for (int i = 0; i < SLOTS && code == STATUS_DAMAGED; i++) {
         const struct slot *const h = &slot[i ? !newer : newer];
         if (h->number)
             code = read_slot(fd, h, out, bytes);

@@ -6,7 +6,7 @@
  *   order        bytes, flushed, then their header, flushed: a write that is cut short, by a kill, a crash or a full
  *                disk, leaves the other place as it was
  *   ownership    the descriptor is the caller's; what is read is malloc'ed
- *   errors       STATUS_NOT_FOUND: there is no whole state; STATUS_IO: the system refuses, or the disk is full;
+ *   errors       STATUS_NOT_FOUND: nothing was ever kept; STATUS_DAMAGED: no state is whole; STATUS_IO: the system refuses, or the disk is full;
  *                STATUS_NOMEM */
 #ifndef SLOTS_H
 #define SLOTS_H

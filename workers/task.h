@@ -42,7 +42,8 @@ enum task_fd { TASK_FD_INPUT = 0, TASK_FD_RESULT = 1, TASK_FD_ARRAY = 2, TASK_FD
 enum task_role {
     TASK_ROLE_SPOOL =
         1, /* separate: the mixture and the stems as they come, see spool.h; may hold an earlier attempt's */
-    TASK_ROLE_OUTPUT = 2,    /* separate: a file for an encoded signal, in the plan's order; train: as item_train.c has them */
+    TASK_ROLE_OUTPUT =
+        2, /* separate: a file for an encoded signal, in the plan's order; train: as item_train.c has them */
     TASK_ROLE_WEIGHTS = 3,   /* separate: a network's file, for reading, in the plan's order */
     TASK_ROLE_REFERENCE = 4, /* score: a true stem, in the item's order */
     TASK_ROLE_ESTIMATE = 5,  /* score: what it was estimated as */

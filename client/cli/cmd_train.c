@@ -17,10 +17,12 @@
 
 static const char help[] =
     "usage: wavemill train [OPTION...] DATASET\n"
-    "Trains a model on the sounds of `wavemill dataset create DATASET ...`: a convolutional variational autoencoder of\n"
+    "Trains a model on the sounds of `wavemill dataset create DATASET ...`: a convolutional variational autoencoder "
+    "of\n"
     "their spectrograms. It goes to WAVEMILL_HOME/models/NAME: model.safetensors, config.json, training.json,\n"
     "metrics.jsonl (its curves), previews/ (sounds, what it makes of them, and what it makes of noise). It stops when\n"
-    "validation does not get better. A worker that is killed, or this command, costs nothing: it goes on where it was.\n\n"
+    "validation does not get better. A worker that is killed, or this command, costs nothing: it goes on where it "
+    "was.\n\n"
     "  --preset P         tiny, small or medium (default: by the number of sounds and their length)\n"
     "  --name NAME        of the model (default: DATASET-PRESET)\n"
     "  --seed N           of weights, noise, order and changes: the same seed, the same model on the same kind of\n"
@@ -30,7 +32,8 @@ static const char help[] =
     "  --steps N          at most (default: the preset's, as of all that follow)\n"
     "  --batch N          sounds of a step\n"
     "  --rate X           of AdamW\n"
-    "  --beta X           weight of the divergence from a normal distribution; --free-nats X: what costs nothing of it\n"
+    "  --beta X           weight of the divergence from a normal distribution; --free-nats X: what costs nothing of "
+    "it\n"
     "  --latent N         dimensions\n"
     "  --dropout X, --weight-decay X\n"
     "  --patience N       validations without a better one; --validate N: steps between them\n"
@@ -65,7 +68,7 @@ struct request {
     bool has_seed, resume, detach, changed; /* changed: something that a training is begun with was given */
     /* made of these */
     struct paths paths;
-    char model[DATASET_NAME_MOST + 16], folder[PATHS_MAX + 80];
+    char model[2 * DATASET_NAME_MOST + 16], folder[PATHS_MAX + 80];
     char preset_text[LIMIT_FEATURE_NAME + 1];
     uint64_t cursor; /* of the log lines */
 };
@@ -201,8 +204,8 @@ static int name_model(struct request *r, const struct dataset *d)
     else
         snprintf(r->model, sizeof r->model, "%s-%s", r->dataset, preset);
     if (!dataset_is_name(r->model))
-        return cli_usage("train", "--name %s: 1 to %d letters, digits, '.', '_' and '-', not '.' or '-' first", r->model,
-                         DATASET_NAME_MOST);
+        return cli_usage("train", "--name %s: 1 to %d letters, digits, '.', '_' and '-', not '.' or '-' first",
+                         r->model, DATASET_NAME_MOST);
     snprintf(r->folder, sizeof r->folder, "%s/models/%s", r->paths.home, r->model);
     const bool finished = stands(r, "model.safetensors"), begun = stands(r, TRAIN_BEGUN_FILE);
     if (finished && r->resume) {
@@ -211,7 +214,8 @@ static int name_model(struct request *r, const struct dataset *d)
         return EXIT_DONE;
     }
     if (finished)
-        return cli_usage("train", "there is a model %s: another --name, or `wavemill models remove %s`", r->model, r->model);
+        return cli_usage("train", "there is a model %s: another --name, or `wavemill models remove %s`", r->model,
+                         r->model);
     if (begun && !r->resume)
         return cli_usage("train", "%s was begun and not finished: --resume goes on with it; another --name begins anew",
                          r->model);
@@ -224,6 +228,13 @@ static int name_model(struct request *r, const struct dataset *d)
 
 /* ---- the pack ---- */
 
+/* A pack's labels are short, and text. */
+static const char *label_of(const struct dataset_file *f)
+{
+    const size_t n = strlen(f->label);
+    return n < PACK_LABEL && wire_is_utf8(f->label, n) ? f->label : "";
+}
+
 static int list_files(const struct dataset *d, struct train_pack_file **out, char **memory)
 {
     struct train_pack_file *const files = calloc(d->count + 1, sizeof *files);
@@ -234,7 +245,7 @@ static int list_files(const struct dataset *d, struct train_pack_file **out, cha
         files[i] = (struct train_pack_file){.path = paths[i],
                                             .hash = d->files[i].hash,
                                             .part = d->files[i].validation ? PACK_VALIDATION : PACK_TRAIN,
-                                            .label = d->files[i].label};
+                                            .label = label_of(&d->files[i])};
     }
     *out = files;
     *memory = (char *)paths;
@@ -281,13 +292,13 @@ static void show_validation(const struct request *r, const char *text)
         json_object_set(line, "validation", v);
         output_json_line(line);
     } else if (!r->common.quiet) {
-        fprintf(stderr, "step %7lld   train %8.4f   validation %8.4f   reconstruction %8.4f   KL %7.2f nats   %7.1f s%s\n",
-                (long long)json_integer_value(json_object_get(v, "step")),
-                json_number_value(json_object_get(v, "train_loss")),
-                json_number_value(json_object_get(v, "validation_loss")),
-                json_number_value(json_object_get(v, "reconstruction")), json_number_value(json_object_get(v, "kl")),
-                json_number_value(json_object_get(v, "seconds")),
-                json_is_true(json_object_get(v, "best")) ? "  best" : "");
+        fprintf(
+            stderr, "step %7lld   train %8.4f   validation %8.4f   reconstruction %8.4f   KL %7.2f nats   %7.1f s%s\n",
+            (long long)json_integer_value(json_object_get(v, "step")),
+            json_number_value(json_object_get(v, "train_loss")),
+            json_number_value(json_object_get(v, "validation_loss")),
+            json_number_value(json_object_get(v, "reconstruction")), json_number_value(json_object_get(v, "kl")),
+            json_number_value(json_object_get(v, "seconds")), json_is_true(json_object_get(v, "best")) ? "  best" : "");
     }
     json_decref(v);
 }
@@ -295,7 +306,7 @@ static void show_validation(const struct request *r, const char *text)
 /* What the worker has said since the last time. */
 static int show_lines(struct batch *b, struct client *c)
 {
-    static const char mark[] = "train {", warning[] = "warning";
+    static const char mark[] = "train {", warning[] = " warn  ";
     struct request *const r = b->context;
     struct message_lines m;
     struct message_line line;
@@ -378,7 +389,7 @@ static int send(struct request *r, const char *pack)
 
 static int run_detached(struct request *r, const char *pack)
 {
-    static const struct submission submission = {0};
+    static const struct submission submission = {.jobs = 1};
     cli_submission = &submission;
     const int exit_code = send(r, pack);
     cli_submission = NULL;
@@ -423,8 +434,7 @@ int cmd_train(int argc, char **argv)
                                             {"previews", required_argument, NULL, PREVIEWS},
                                             {"detach", no_argument, NULL, DETACH},
                                             CLI_COMMON_OPTIONS};
-    struct request r = {
-        .item = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN}};
+    struct request r = {.item = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN}};
     struct dataset *d = NULL;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         const int exit_code = set_option(&r, o);

@@ -11,7 +11,7 @@
 struct train_begun {
     struct kind_train_item *item; /* but for out and preset */
     const char *dataset;
-    char *preset;                 /* [LIMIT_FEATURE_NAME + 1] */
+    char *preset; /* [LIMIT_FEATURE_NAME + 1] */
 };
 
 /* Makes the folder. */

@@ -104,6 +104,7 @@ static int mixed(struct exec *ex, float *in, int64_t count, int32_t channels)
     return code;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): goes into the ragged batch, whose data are not const */
 static int resampled(struct exec *ex, float *in, int64_t samples, const struct resample_params *p)
 {
     const int64_t from[2] = {0, samples};
