@@ -495,7 +495,8 @@ double network_flops(const struct network *n)
 double network_bytes(const struct network *n)
 {
     const double in = (double)(n->x.height * n->x.width * n->x.channels);
-    const double out = (double)network_result_bytes(n) / (double)sizeof(float);
+    const double out = packs(n->c) ? (double)(n->y.height * n->y.width * n->y.channels)
+                                   : (double)network_result_bytes(n) / (double)sizeof(float);
     const bool sum = n->c->kind == ADD_MAPS || n->c->kind == ADD_PLANAR || /* y is read too, or as much beside it */
                      n->c->kind == RECONSTRUCTION || n->c->kind == ACTIVATE_GRADIENT;
     if (n->c->kind == MARGINS)
