@@ -23,6 +23,9 @@ enum { HELD_MOST = 32, MESSAGE = 320, LOADER_BYTES = 1 << 20, TENSOR_CORES_MAJOR
  * (measured: full size, two threads: 1.0 times as fast; small networks 1.2). */
 static const double TURN_S = 2;
 
+/* Segments of one song that a device is asked for at once, and of one run there: more fill no device better. */
+enum { TOGETHER_MOST = 8 };
+
 struct held {
     dev_t device;
     ino_t inode;
@@ -55,11 +58,14 @@ struct networks {
     struct held held[HELD_MOST];
     uint64_t takes;
 
-    bool turn;             /* somebody has the exec and the room */
-    pthread_cond_t turned; /* nobody has */
-    struct wish *wishes;   /* in the order in which they came */
-    double segment_s;      /* of the last run, for each segment */
-    int most;              /* segments that a run had memory for; 0: not known */
+    bool turn;                       /* somebody has the exec and the room */
+    pthread_cond_t turned;           /* nobody has */
+    struct wish *wishes;             /* in the order in which they came */
+    double segment_s;                /* of the last run, for each segment */
+    double finished_s;               /* when that ended */
+    bool flying[HTDEMUCS_RUNS_MOST]; /* runs of the room that are begun and not finished */
+    int flights;                     /* of them there are */
+    int most;                        /* segments that a run had memory for; 0: not known */
     struct htdemucs_room *room;
     size_t room_bytes;
 };
@@ -185,13 +191,19 @@ static bool let_go(struct networks *n)
     return true;
 }
 
+/* Somebody works in the room. */
+static bool is_in_use(const struct networks *n)
+{
+    return n->turn || n->flights > 0;
+}
+
 static void drop_room(struct networks *n)
 {
     htdemucs_room_destroy(&n->room);
     n->room_bytes = 0;
 }
 
-/* The room is made anew when it is too small. With the lock; in a turn, or while nobody has one. */
+/* The room is made anew when it is too small. With the lock; in a turn that is alone in it, or while nobody has one. */
 static int make_room(struct networks *n, const struct htdemucs *net, int segments)
 {
     const size_t bytes = htdemucs_room_bytes(htdemucs_config(net), segments);
@@ -212,7 +224,7 @@ static int check_room(struct networks *n, size_t weights, size_t room, const cha
     while (loaded(n, room) + weights > n->limit) {
         if (let_go(n))
             continue;
-        if (n->turn || !n->room)
+        if (is_in_use(n) || !n->room)
             return fail(STATUS_BUSY, "%s: no memory beside the models in use", name);
         drop_room(n); /* it may have been made for several segments */
     }
@@ -253,7 +265,7 @@ static bool anybody_holds(const struct networks *n)
 /* The room may have been made for many segments. */
 static bool let_room_go(struct networks *n)
 {
-    if (n->turn || !n->room)
+    if (is_in_use(n) || !n->room)
         return false;
     drop_room(n);
     return true;
@@ -267,7 +279,7 @@ static int read_for_device(struct networks *n, int fd, const char *name, const s
     int code = read_network(n, fd, name, s, precision, out);
     while (code == STATUS_NOMEM && (let_go(n) || let_room_go(n)))
         code = read_network(n, fd, name, s, precision, out);
-    while (!code && !n->turn && (code = make_room(n, *out, 1)) == STATUS_NOMEM && let_go(n))
+    while (!code && !is_in_use(n) && (code = make_room(n, *out, 1)) == STATUS_NOMEM && let_go(n))
         code = STATUS_OK;
     if (!code)
         return STATUS_OK;
@@ -427,21 +439,45 @@ static double now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* What waits for the same network, `own` among it, as many as memory and TURN_S allow. */
-static int gather(struct networks *n, struct wish *own, struct wish *batch[HTDEMUCS_SEGMENTS_MOST])
+/* What runs together: begun by a thread that has a wish in it, and finished by the same. */
+struct batch {
+    struct wish *wish[HTDEMUCS_SEGMENTS_MOST];
+    int count, which;
+    double began;
+};
+
+/* How many of the segments that wait for a network run now, 0: none, as the room must be another for them and is in
+ * use. On a device not all that wait at first: while they run the others are copied in. */
+static int choose(const struct networks *n, const struct htdemucs *net)
 {
-    const struct htdemucs_config *const c = htdemucs_config(own->net);
-    int count = 1, most = n->segment_s > 0 ? (int)fmin(TURN_S / n->segment_s, HTDEMUCS_SEGMENTS_MOST) : 1;
-    most = n->most && n->most < most ? n->most : most;
-    batch[0] = own;
-    for (struct wish *w = n->wishes; w && count < most; w = w->next)
-        if (w != own && !w->taken && w->net == own->net)
-            batch[count++] = w;
+    const struct htdemucs_config *const c = htdemucs_config(net);
+    int waiting = 0, count = n->segment_s > 0 ? (int)fmin(TURN_S / n->segment_s, HTDEMUCS_SEGMENTS_MOST) : 1;
+    for (const struct wish *w = n->wishes; w; w = w->next)
+        waiting += !w->taken && w->net == net;
+    if (n->loader && n->flights == 0)
+        waiting = (waiting + 1) / 2;
+    count = waiting < count ? waiting : count;
+    count = n->loader && count > TOGETHER_MOST ? TOGETHER_MOST : count;
+    count = n->most && n->most < count ? n->most : count;
     while (count > 1 && loaded(n, htdemucs_room_bytes(c, count)) > n->limit)
         count--;
-    for (int i = 0; i < count; i++)
-        batch[i]->taken = true;
-    return count;
+    count = count > 1 ? count : 1;
+    return n->flights == 0 || htdemucs_room_suits(n->room, net, count) ? count : 0;
+}
+
+/* `own` and what came first of the others. */
+static void gather(struct networks *n, struct wish *own, int count, struct batch *b)
+{
+    *b = (struct batch){.wish = {own}, .count = 1};
+    for (struct wish *w = n->wishes; w && b->count < count; w = w->next)
+        if (w != own && !w->taken && w->net == own->net)
+            b->wish[b->count++] = w;
+    for (int i = 0; i < b->count; i++)
+        b->wish[i]->taken = true;
+    while (n->flying[b->which])
+        b->which++;
+    n->flying[b->which] = true;
+    n->flights++;
 }
 
 /* In a turn, without the lock. */
@@ -455,25 +491,26 @@ static int enter_room(struct networks *n, const struct htdemucs *net, int segmen
     return code;
 }
 
-/* In a turn, without the lock. */
-static int run_batch(struct networks *n, struct wish *const batch[], int count)
+/* In a turn, without the lock. *flies: it is to be finished; else it has ended, one by one. */
+static int begin_batch(struct networks *n, const struct batch *b, bool *flies)
 {
     struct htdemucs_segment segments[HTDEMUCS_SEGMENTS_MOST];
-    const struct htdemucs *const net = batch[0]->net;
-    for (int i = 0; i < count; i++)
-        segments[i] = batch[i]->segment;
-    int code = enter_room(n, net, count);
-    code = code ? code : htdemucs_run(net, n->exec, n->room, segments, count);
-    if (code == STATUS_NOMEM && count > 1) {
-        pthread_mutex_lock(&n->lock);
-        n->most = count / 2;
-        pthread_mutex_unlock(&n->lock);
-    }
-    for (int i = 0; i < count && count > 1 && (code == STATUS_NOMEM || i > 0); i++) { /* one by one, then */
+    const struct htdemucs *const net = b->wish[0]->net;
+    for (int i = 0; i < b->count; i++)
+        segments[i] = b->wish[i]->segment;
+    int code = enter_room(n, net, b->count);
+    code = code ? code : htdemucs_begin(net, n->exec, n->room, b->which, segments, b->count);
+    *flies = !code;
+    if (code != STATUS_NOMEM || b->count == 1)
+        return code;
+    pthread_mutex_lock(&n->lock);
+    n->most = b->count / 2;
+    pthread_mutex_unlock(&n->lock);
+    code = STATUS_OK;
+    for (int i = 0; i < b->count && !code; i++) {
         code = enter_room(n, net, 1);
-        code = code ? code : htdemucs_run(net, n->exec, n->room, &segments[i], 1);
-        if (code)
-            break;
+        code = code ? code : htdemucs_begin(net, n->exec, n->room, b->which, &segments[i], 1);
+        code = code ? code : htdemucs_finish(n->room, b->which);
     }
     return code;
 }
@@ -486,52 +523,130 @@ static void remove_wish(struct networks *n, const struct wish *gone)
     *at = gone->next;
 }
 
-/* Runs own, and what can go with it; whoever waits for the others hears of it. With the lock, and gives it back for as
- * long as it computes. */
-static void lead(struct networks *n, struct wish *own)
+/* Whoever waits for them hears of it. With the lock, as what follows. */
+static void end_batch(struct networks *n, const struct batch *b, int code)
 {
-    struct wish *batch[HTDEMUCS_SEGMENTS_MOST];
-    begin_turn(n);
-    const int count = gather(n, own, batch);
-    pthread_mutex_unlock(&n->lock);
-    const double began = now_s();
-    const int code = run_batch(n, batch, count);
-    const double took = now_s() - began;
-    pthread_mutex_lock(&n->lock);
-    n->segment_s = took / count;
-    for (int i = 0; i < count; i++) {
-        batch[i]->code = code;
+    const double now = now_s(), from = b->began > n->finished_s ? b->began : n->finished_s;
+    n->segment_s = (now - from) / b->count;
+    n->finished_s = now;
+    for (int i = 0; i < b->count; i++) {
+        b->wish[i]->code = code;
         if (code)
-            snprintf(batch[i]->message, MESSAGE, "%s", status_message());
-        batch[i]->done = true;
+            snprintf(b->wish[i]->message, MESSAGE, "%s", status_message());
+        b->wish[i]->done = true;
     }
-    end_turn(n);
+    n->flying[b->which] = false;
+    n->flights--;
+    pthread_cond_broadcast(&n->turned);
 }
 
-static int run(void *context, const struct htdemucs *net, struct htdemucs_segment segment,
+/* Gives the lock back while it waits. */
+static void finish_batch(struct networks *n, const struct batch *b)
+{
+    pthread_mutex_unlock(&n->lock);
+    const int code = htdemucs_finish(n->room, b->which);
+    pthread_mutex_lock(&n->lock);
+    end_batch(n, b, code);
+}
+
+/* Begins own, and what can go with it: gives the lock back for as long as that takes, on the CPU until all is done.
+ * Whether it flies now. */
+static bool lead(struct networks *n, struct wish *own, int count, struct batch *b)
+{
+    bool flies;
+    begin_turn(n);
+    gather(n, own, count, b);
+    pthread_mutex_unlock(&n->lock);
+    b->began = now_s();
+    const int code = begin_batch(n, b, &flies);
+    pthread_mutex_lock(&n->lock);
+    if (!flies)
+        end_batch(n, b, code);
+    else if (!n->loader)
+        finish_batch(n, b);
+    end_turn(n);
+    return flies && n->loader;
+}
+
+/* The first that nobody has taken; NULL: there is none. */
+static struct wish *untaken(struct wish *own, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!own[i].taken)
+            return &own[i];
+    return NULL;
+}
+
+static bool all_done(const struct wish *own, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!own[i].done)
+            return false;
+    return true;
+}
+
+/* Until all are done: begins what can begin, finishes what it has begun, or waits for others. Each batch that it begins
+ * has a wish of its own in it, so none is left over. */
+static void see_to(struct networks *n, struct wish *own, int count, const struct demucs_alive *alive)
+{
+    struct batch mine[HTDEMUCS_RUNS_MOST];
+    int flights = 0; /* of mine, the one that was begun first in front */
+    while (!all_done(own, count)) {
+        struct wish *const next = n->turn || n->flights == HTDEMUCS_RUNS_MOST ? NULL : untaken(own, count);
+        const int together = next ? choose(n, next->net) : 0;
+        if (together) {
+            flights += lead(n, next, together, &mine[flights]);
+        } else if (flights > 0) {
+            finish_batch(n, &mine[0]);
+            memmove(mine, mine + 1, (size_t)--flights * sizeof *mine);
+        } else {
+            wait_a_while(n, &n->turned);
+            if (!all_done(own, count) && alive->tell) {
+                pthread_mutex_unlock(&n->lock);
+                alive->tell(alive->context);
+                pthread_mutex_lock(&n->lock);
+            }
+        }
+    }
+}
+
+static int run(void *context, const struct htdemucs *net, const struct htdemucs_segment *segments, int count,
                const struct demucs_alive *alive)
 {
     struct networks *const n = place_of(context, net);
-    struct wish own = {.net = net, .segment = segment}, **at = &n->wishes;
+    struct wish own[HTDEMUCS_SEGMENTS_MOST], **at = &n->wishes;
+    const struct wish *failed = NULL;
     pthread_mutex_lock(&n->lock);
     while (*at)
         at = &(*at)->next;
-    *at = &own;
-    while (!own.done) {
-        if (!n->turn && !own.taken) {
-            lead(n, &own);
-            continue;
-        }
-        wait_a_while(n, &n->turned);
-        if (!own.done && alive->tell) {
-            pthread_mutex_unlock(&n->lock);
-            alive->tell(alive->context);
-            pthread_mutex_lock(&n->lock);
-        }
+    for (int i = 0; i < count; i++) {
+        own[i] = (struct wish){.net = net, .segment = segments[i]};
+        *at = &own[i];
+        at = &own[i].next;
     }
-    remove_wish(n, &own);
+    see_to(n, own, count, alive);
+    for (int i = 0; i < count; i++) {
+        remove_wish(n, &own[i]);
+        failed = own[i].code && !failed ? &own[i] : failed;
+    }
     pthread_mutex_unlock(&n->lock);
-    return own.code ? fail((enum status)own.code, "%s", own.message) : STATUS_OK;
+    return failed ? fail((enum status)failed->code, "%s", failed->message) : STATUS_OK;
+}
+
+/* What fits into the room, and keeps a song waiting for two turns at most. A device has two runs of a song in flight
+ * from the beginning; how many segments are in each hangs on how long the last ones took. */
+static int together(void *context, const struct htdemucs *net)
+{
+    struct networks *const n = place_of(context, net);
+    if (!n->loader)
+        return 1;
+    pthread_mutex_lock(&n->lock);
+    int count =
+        n->segment_s > 0 ? (int)fmin(HTDEMUCS_RUNS_MOST * TURN_S / n->segment_s, TOGETHER_MOST) : HTDEMUCS_RUNS_MOST;
+    while (count > 1 && loaded(n, htdemucs_room_bytes(htdemucs_config(net), (count + 1) / 2)) > n->limit)
+        count--;
+    pthread_mutex_unlock(&n->lock);
+    return count;
 }
 
 static void give_back(void *context, const struct htdemucs *net)
@@ -541,5 +656,6 @@ static void give_back(void *context, const struct htdemucs *net)
 
 struct demucs_runner networks_runner(struct networks *n)
 {
-    return (struct demucs_runner){run, give_back, n};
+    return (struct demucs_runner){
+        .run = run, .most = n->device ? TOGETHER_MOST : 1, .together = together, .give_back = give_back, .context = n};
 }
