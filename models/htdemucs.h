@@ -12,6 +12,7 @@
  *                own
  *   memory       the block of weights is allocated when every tensor has been found with its shape, so that it takes
  *                what the file holds, packed; a network whose segment takes more than HTDEMUCS_ROOM_MOST is refused
+ *                On a device: one allocation for the weights, one for a room, beside the exec's scratch
  *   errors       STATUS_FORMAT: the file is no such network (the message names file and tensor);
  *                STATUS_UNSUPPORTED: a variant that is not implemented, or too large; STATUS_NOMEM
  *   determinism  bitwise on one backend and ISA, whatever the threads and the other segments

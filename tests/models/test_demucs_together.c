@@ -187,7 +187,7 @@ TEST(so_it_is_with_a_network)
     struct exec *ex = tiny_exec();
     struct htdemucs *net = tiny_network(ex);
     const int64_t stride = htdemucs_config(net)->segment * 3 / 4;
-    const int chunks = exec_device(ex) ? 3 : 5; /* the emulator takes its time */
+    const int chunks = exec_device(ex) ? 2 : 5; /* the emulator takes its time */
     struct song s = {.net = net, .networks = 1, .overlap = 0.25, .frames = chunks * stride, .block = stride};
     const size_t bytes = (size_t)(s.frames * TINY_VALUES) * sizeof(float);
     static const int first[] = {1, 2, 3, 8, 3}, second[] = {1, 2, 3, 8, 1};

@@ -25,9 +25,10 @@ int REAL(htdemucs_finish)(struct htdemucs_room *room, int which);
 
 static struct {
     bool stands_in;
-    int too_many;  /* so many segments find no memory; 0: all do */
-    bool breaks;   /* a run that has begun fails */
-    size_t floats; /* of a mixture */
+    int too_many;              /* so many segments find no memory; 0: all do */
+    bool breaks;               /* a run that has begun fails */
+    size_t floats;             /* of a mixture */
+    struct networks *networks; /* on a device: whose CPU has turns while a run is in flight */
     struct {
         struct htdemucs_segment segment[HTDEMUCS_SEGMENTS_MOST];
         int count;
@@ -75,6 +76,10 @@ int WRAP(htdemucs_finish)(struct htdemucs_room *room, int which)
         code = REAL(htdemucs_finish)(room, which);
     } else {
         usleep(500);
+        if (seen.networks) { /* who encodes has a turn on the CPU meanwhile */
+            networks_begin_turn(seen.networks);
+            networks_end_turn(seen.networks);
+        }
         for (int n = 0; n < seen.run[which].count; n++)
             for (size_t i = 0; i < seen.floats; i++)
                 for (int v = 0; v < TINY_STEMS; v++)
@@ -107,6 +112,7 @@ static void open_fixture(struct fixture *f, bool on_device)
     f->runner = networks_runner(f->networks);
     f->floats = (size_t)htdemucs_config(f->net)->segment * 2;
     seen.floats = f->floats;
+    seen.networks = on_device ? f->networks : NULL;
     (void)close(fd);
 }
 
