@@ -100,8 +100,10 @@ static int run_network(const struct demucs_bag *b, int network, bool first, cons
     const struct htdemucs_config *const c = demucs_bag_config(b);
     const int64_t all = c->segment * c->stems * CHANNELS;
     struct htdemucs_segment to[HTDEMUCS_SEGMENTS_MOST];
-    for (int k = 0; k < count; k++)
-        to[k] = (struct htdemucs_segment){segments[k].mix, first ? segments[k].stems : part + k * all};
+    for (int k = 0; k < count; k++) {
+        float *const into = first ? segments[k].stems : part + k * all;
+        to[k] = (struct htdemucs_segment){segments[k].mix, into};
+    }
     if (b->alive.tell)
         b->alive.tell(b->alive.context);
     const int code = b->runner.run(b->runner.context, b->network[network], to, count, &b->alive);
