@@ -22,6 +22,8 @@ int REAL(htdemucs_begin)(const struct htdemucs *net, struct exec *ex, struct htd
                          const struct htdemucs_segment *segments, int count);
 int WRAP(htdemucs_finish)(struct htdemucs_room *room, int which);
 int REAL(htdemucs_finish)(struct htdemucs_room *room, int which);
+void WRAP(htdemucs_room_destroy)(struct htdemucs_room **room);
+void REAL(htdemucs_room_destroy)(struct htdemucs_room **room);
 
 static struct {
     bool stands_in;
@@ -90,6 +92,13 @@ int WRAP(htdemucs_finish)(struct htdemucs_room *room, int which)
     }
     atomic_fetch_sub(&seen.flights, 1);
     return code;
+}
+
+/* Nobody takes the room from under a run. */
+void WRAP(htdemucs_room_destroy)(struct htdemucs_room **room)
+{
+    REQUIRE(!*room || atomic_load(&seen.flights) == 0);
+    REAL(htdemucs_room_destroy)(room);
 }
 
 struct fixture {
