@@ -78,7 +78,7 @@ int demucs_pack_run(const struct demucs_bag *b, const struct demucs_clip *clips,
         lay_in(&clips[k], mix + at * CHANNELS);
         at += clips[k].frames + gap;
     }
-    code = code ? code : demucs_bag_run(b, mix, stems, part);
+    code = code ? code : demucs_bag_run(b, &(struct htdemucs_segment){mix, stems}, 1, part);
     at = gap / 2;
     for (int k = 0; k < count && !code; k++) {
         cut_out(b, &clips[k], stems + at * values);

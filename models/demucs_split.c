@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = SEPARATION_CHANNELS, STATE_VERSION = 1 };
+enum { CHANNELS = SEPARATION_CHANNELS, STATE_VERSION = 2 };
 
 /* The signal behind some zeros, cut into chunks; one for each shift. */
 struct lane {
@@ -20,10 +20,11 @@ struct demucs_split {
     struct separation s;
     struct demucs_split_params p;
     int64_t segment, chunk, stride, values; /* values: stems*2 */
+    int most, together;                     /* chunks that are run at once, ever and now */
     int lanes;
     struct lane lane[DEMUCS_SHIFTS_MOST];
-    float *weight; /* [chunk] */
-    float *padded, *stems, *part;
+    float *weight;                /* [chunk] */
+    float *padded, *stems, *part; /* [most][..]; part: NULL where one network runs */
     /* Finished by some lanes and not by all: sums over the lanes from frame `emitted` of the signal on. */
     float *waiting;
     int64_t waiting_room, emitted, pushed;
@@ -36,16 +37,21 @@ static struct demucs_split *split_of(struct separation *s)
 
 /* ---- chunks ---- */
 
-/* The chunk's samples, surrounded by what lies around it, zeros outside of the signal. */
-static void cut_out(const struct demucs_split *d, const struct lane *l, int64_t length)
+/* Samples of the chunk at frame `from`, surrounded by what lies around it, zeros outside of the signal. */
+static void cut_out(const struct demucs_split *d, const struct lane *l, int64_t from, int64_t length, float *padded)
 {
-    const int64_t start = l->next - (d->chunk - length) / 2;
-    memset(d->padded, 0, (size_t)(d->segment * CHANNELS) * sizeof *d->padded);
-    for (int64_t i = 0; i < d->chunk; i++) {
-        const int64_t at = start + i;
-        if (at >= l->first && at < l->received)
-            memcpy(d->padded + i * CHANNELS, l->audio + (at - l->first) * CHANNELS, CHANNELS * sizeof *d->padded);
-    }
+    const int64_t start = from - (d->chunk - length) / 2;
+    const int64_t first = start > l->first ? start : l->first;
+    const int64_t last = start + d->chunk < l->received ? start + d->chunk : l->received;
+    memset(padded, 0, (size_t)(d->segment * CHANNELS) * sizeof *padded);
+    if (last > first)
+        memcpy(padded + (first - start) * CHANNELS, l->audio + (first - l->first) * CHANNELS,
+               (size_t)((last - first) * CHANNELS) * sizeof *padded);
+}
+
+static int64_t length_at(const struct demucs_split *d, const struct lane *l, int64_t from)
+{
+    return l->received - from < d->chunk ? l->received - from : d->chunk;
 }
 
 /* ---- what comes out ---- */
@@ -55,14 +61,18 @@ static int64_t delivered(const struct lane *l)
     return l->next > l->zeros ? l->next - l->zeros : 0;
 }
 
-/* Passes on what all lanes have finished, up to frame `end` of the signal. */
-static int emit(struct demucs_split *d, int64_t end)
+/* Passes on what all lanes have finished. */
+static int emit(struct demucs_split *d)
 {
+    int64_t end = d->pushed;
     for (int i = 0; i < d->lanes; i++)
         end = delivered(&d->lane[i]) < end ? delivered(&d->lane[i]) : end;
     const int64_t frames = end - d->emitted;
     if (frames <= 0)
         return STATUS_OK;
+    int64_t filled = end;
+    for (int i = 0; i < d->lanes; i++)
+        filled = delivered(&d->lane[i]) > filled ? delivered(&d->lane[i]) : filled;
     const float deviation = d->p.deviation + 1e-8F, lanes = (float)d->lanes;
     for (int64_t i = 0; i < frames * d->values; i++)
         d->waiting[i] = d->waiting[i] / lanes * deviation + d->p.mean;
@@ -70,7 +80,7 @@ static int emit(struct demucs_split *d, int64_t end)
         for (int64_t i = 0; i < frames && !d->p.bag.wanted[s]; i++)
             memset(d->waiting + i * d->values + s * CHANNELS, 0, CHANNELS * sizeof *d->waiting);
     const int code = d->s.emit(d->s.context, d->waiting, frames);
-    const int64_t left = d->waiting_room - frames;
+    const int64_t left = filled - end;
     memmove(d->waiting, d->waiting + frames * d->values, (size_t)(left * d->values) * sizeof *d->waiting);
     memset(d->waiting + left * d->values, 0, (size_t)(frames * d->values) * sizeof *d->waiting);
     d->emitted = end;
@@ -96,60 +106,111 @@ static void deliver(struct demucs_split *d, struct lane *l, int64_t count)
     l->next += count;
 }
 
-static int run_chunk(struct demucs_split *d, struct lane *l, int64_t length)
+/* The chunk at frame `next` has these stems. */
+static void add_chunk(struct demucs_split *d, struct lane *l, const float *stems)
 {
-    cut_out(d, l, length);
-    const int code = demucs_bag_run(&d->p.bag, d->padded, d->stems, d->part);
-    if (code)
-        return code;
-    const float *const stems = d->stems + (d->chunk - length) / 2 * d->values;
+    const int64_t length = length_at(d, l, l->next);
+    stems += (d->chunk - length) / 2 * d->values;
     for (int64_t i = 0; i < length; i++) {
         for (int64_t v = 0; v < d->values; v++)
             l->sum[i * d->values + v] += d->weight[i] * stems[i * d->values + v];
         l->norm[i] += d->weight[i];
     }
     deliver(d, l, d->stride < length ? d->stride : length);
+}
+
+static void forget_audio(const struct demucs_split *d, struct lane *l)
+{
     const int64_t keep = l->next - d->chunk / 2 - 1; /* a short chunk looks back as far as that */
-    if (keep > l->first) {
-        memmove(l->audio, l->audio + (keep - l->first) * CHANNELS,
-                (size_t)((l->received - keep) * CHANNELS) * sizeof *l->audio);
-        l->first = keep;
+    if (keep <= l->first)
+        return;
+    memmove(l->audio, l->audio + (keep - l->first) * CHANNELS,
+            (size_t)((l->received - keep) * CHANNELS) * sizeof *l->audio);
+    l->first = keep;
+}
+
+/* The next `count` chunks of a lane. */
+static int run_chunks(struct demucs_split *d, struct lane *l, int64_t count)
+{
+    struct htdemucs_segment segments[HTDEMUCS_SEGMENTS_MOST];
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t from = l->next + k * d->stride;
+        float *const padded = d->padded + k * d->segment * CHANNELS;
+        cut_out(d, l, from, length_at(d, l, from), padded);
+        segments[k] = (struct htdemucs_segment){padded, d->stems + k * d->segment * d->values};
     }
-    return STATUS_OK;
+    const int code = demucs_bag_run(&d->p.bag, segments, (int)count, d->part);
+    for (int64_t k = 0; k < count && !code; k++)
+        add_chunk(d, l, segments[k].stems);
+    if (!code)
+        forget_audio(d, l);
+    return code;
 }
 
 /* ---- what goes in ---- */
 
-static int lane_push(struct demucs_split *d, struct lane *l, const float *x, int64_t frames)
+/* Frame of the signal up to which a lane is through. */
+static int64_t through(const struct lane *l)
 {
-    const float factor = 1 / (d->p.deviation + 1e-8F);
-    while (frames > 0) {
-        const int64_t room = l->room - (l->received - l->first), some = frames < room ? frames : room;
-        float *const to = l->audio + (l->received - l->first) * CHANNELS;
-        for (int64_t i = 0; i < some * CHANNELS; i++)
-            to[i] = (x[i] - d->p.mean) * factor;
-        l->received += some;
-        x += some * CHANNELS;
-        frames -= some;
-        while (l->received >= l->next + d->chunk) {
-            const int code = run_chunk(d, l, d->chunk);
+    return l->next - l->zeros;
+}
+
+/* Chunks of lane i that can run now. Each lane waits for the one before it, so that every frame of the sum over them
+ * has the same order of terms, however the signal comes and however many chunks are run at once. */
+static int64_t ready(const struct demucs_split *d, int i, bool at_end)
+{
+    const struct lane *const l = &d->lane[i];
+    const int64_t left = l->received - l->next;
+    int64_t count = at_end             ? (left + d->stride - 1) / d->stride
+                    : left >= d->chunk ? (left - d->chunk) / d->stride + 1
+                                       : 0;
+    if (i > 0) {
+        const int64_t ahead = through(l - 1) - through(l);
+        const int64_t most = ahead >= left ? count : ahead < 0 ? 0 : ahead / d->stride;
+        count = most < count ? most : count;
+    } else if ((!at_end && count < d->together) || through(l) - d->emitted >= d->stride) {
+        return 0; /* too few, or the others are behind */
+    }
+    return count < d->together ? count : d->together;
+}
+
+static int run_ready(struct demucs_split *d, bool at_end)
+{
+    d->together = demucs_bag_together(&d->p.bag);
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < d->lanes; i++) {
+            const int64_t count = ready(d, i, at_end);
+            const int code = count ? run_chunks(d, &d->lane[i], count) : STATUS_OK;
             if (code)
                 return code;
+            moved = moved || count;
         }
+        const int code = emit(d);
+        if (code)
+            return code;
     }
     return STATUS_OK;
+}
+
+static void lane_push(const struct demucs_split *d, struct lane *l, const float *x, int64_t frames)
+{
+    const float factor = 1 / (d->p.deviation + 1e-8F);
+    float *const to = l->audio + (l->received - l->first) * CHANNELS;
+    for (int64_t i = 0; i < frames * CHANNELS; i++)
+        to[i] = (x[i] - d->p.mean) * factor;
+    l->received += frames;
 }
 
 static int push(struct separation *s, const float *x, int64_t frames)
 {
     struct demucs_split *const d = split_of(s);
-    while (frames > 0) { /* so that no lane is far ahead of the others */
+    while (frames > 0) {
         const int64_t some = frames < d->stride ? frames : d->stride;
-        int code = STATUS_OK;
-        for (int i = 0; i < d->lanes && !code; i++)
-            code = lane_push(d, &d->lane[i], x, some);
+        for (int i = 0; i < d->lanes; i++)
+            lane_push(d, &d->lane[i], x, some);
         d->pushed += some;
-        code = code ? code : emit(d, d->pushed);
+        const int code = run_ready(d, false);
         if (code)
             return code;
         x += some * CHANNELS;
@@ -161,17 +222,7 @@ static int push(struct separation *s, const float *x, int64_t frames)
 static int finish(struct separation *s)
 {
     struct demucs_split *const d = split_of(s);
-    for (int i = 0; i < d->lanes && d->pushed > 0; i++) {
-        struct lane *const l = &d->lane[i];
-        while (l->next < l->received) {
-            const int64_t left = l->received - l->next;
-            int code = run_chunk(d, l, left < d->chunk ? left : d->chunk);
-            code = code ? code : emit(d, d->pushed);
-            if (code)
-                return code;
-        }
-    }
-    return emit(d, d->pushed);
+    return d->pushed > 0 ? run_ready(d, true) : STATUS_OK;
 }
 
 /* ---- state ---- */
@@ -183,11 +234,12 @@ struct state {
     } lane[DEMUCS_SHIFTS_MOST];
 };
 
-/* Behind the struct: `waiting`, and of each lane the samples that it keeps and the sums that are not finished. */
+/* Behind the struct: `waiting`, of which the lanes are less than a stride apart, and of each lane the samples that it
+ * keeps and the sums that are not finished. */
 static size_t state_bytes(const struct separation *s)
 {
     const struct demucs_split *const d = (const struct demucs_split *)s;
-    int64_t floats = d->lanes > 1 ? d->waiting_room * d->values : 0;
+    int64_t floats = d->lanes > 1 ? d->stride * d->values : 0;
     for (int i = 0; i < d->lanes; i++)
         floats += (d->lane[i].received - d->lane[i].first) * CHANNELS + (d->chunk - d->stride) * (d->values + 1);
     return sizeof(struct state) + (size_t)floats * sizeof(float);
@@ -205,7 +257,7 @@ static void move_state(const struct demucs_split *d, float *block, bool saving)
         block += floats; \
     } while (0)
     if (d->lanes > 1)
-        MOVE(d->waiting, d->waiting_room * d->values);
+        MOVE(d->waiting, d->stride * d->values);
     for (int i = 0; i < d->lanes; i++) {
         const struct lane *const l = &d->lane[i];
         MOVE(l->audio, (l->received - l->first) * CHANNELS);
@@ -230,6 +282,49 @@ static void save(const struct separation *s, void *state)
     move_state(d, (float *)(void *)((char *)state + sizeof head), true);
 }
 
+/* Whether lane i can stand there; how many chunks were run at once does not matter. */
+static bool can_stand(const struct demucs_split *d, const struct state *head, int i)
+{
+    const int64_t received = head->lane[i].received, next = head->lane[i].next, first = head->lane[i].first;
+    return head->lane[i].zeros == d->lane[i].zeros && received == head->pushed + d->lane[i].zeros && first >= 0 &&
+           next >= first && next - first <= d->chunk / 2 + 1 && next <= received && next % d->stride == 0 &&
+           received - next < d->chunk + HTDEMUCS_SEGMENTS_MOST * d->stride;
+}
+
+static bool is_of(const struct demucs_split *d, const struct state *head, size_t bytes)
+{
+    const int64_t most = INT64_C(1) << 48;
+    bool fits = head->version == STATE_VERSION && head->chunk == d->chunk && head->stride == d->stride &&
+                head->values == d->values && head->lanes == d->lanes && head->pushed >= 0 && head->pushed < most;
+    int64_t before = head->pushed, farthest = 0; /* frames that lanes have finished: each at most those before it */
+    size_t floats = d->lanes > 1 ? (size_t)(d->stride * d->values) : 0;
+    for (int i = 0; i < d->lanes && fits; i++) {
+        if (!can_stand(d, head, i))
+            return false;
+        const int64_t past = head->lane[i].next - head->lane[i].zeros, done = past > 0 ? past : 0;
+        fits = done <= before;
+        farthest = i == 0 ? done : farthest;
+        before = done;
+        floats += (size_t)((head->lane[i].received - head->lane[i].first) * CHANNELS +
+                           (d->chunk - d->stride) * (d->values + 1));
+    }
+    return fits && head->emitted == before && farthest - before < d->stride &&
+           bytes == sizeof *head + floats * sizeof(float);
+}
+
+/* More samples may wait than this separation would let: the other ran more chunks at once. */
+static int make_audio_fit(const struct demucs_split *d, struct lane *l, int64_t frames)
+{
+    if (frames + d->stride <= l->room)
+        return STATUS_OK;
+    float *const audio = realloc(l->audio, (size_t)((frames + d->stride) * CHANNELS) * sizeof *audio);
+    if (!audio)
+        return fail(STATUS_NOMEM, "demucs: out of memory");
+    l->audio = audio;
+    l->room = frames + d->stride;
+    return STATUS_OK;
+}
+
 static int restore(struct separation *s, const void *state, size_t bytes)
 {
     struct demucs_split *const d = split_of(s);
@@ -237,22 +332,13 @@ static int restore(struct separation *s, const void *state, size_t bytes)
     if (bytes < sizeof head)
         return fail(STATUS_FORMAT, "demucs: a state of %zu bytes", bytes);
     memcpy(&head, state, sizeof head);
-    const int64_t most = INT64_C(1) << 48;
-    bool fits = head.version == STATE_VERSION && head.chunk == d->chunk && head.stride == d->stride &&
-                head.values == d->values && head.lanes == d->lanes && head.pushed >= 0 && head.pushed < most;
-    int64_t all = head.pushed; /* frames that every lane has finished */
-    size_t floats = d->lanes > 1 ? (size_t)(d->waiting_room * d->values) : 0;
-    for (int i = 0; i < d->lanes && fits; i++) {
-        const int64_t received = head.lane[i].received, next = head.lane[i].next, first = head.lane[i].first;
-        const int64_t zeros = head.lane[i].zeros;
-        fits = zeros == d->lane[i].zeros && received == head.pushed + zeros && first >= 0 && next >= first &&
-               next <= received && received - next < d->chunk && received - first <= d->lane[i].room;
-        const int64_t done = fits && next > zeros ? next - zeros : 0;
-        all = done < all ? done : all;
-        floats += fits ? (size_t)((received - first) * CHANNELS + (d->chunk - d->stride) * (d->values + 1)) : 0;
-    }
-    if (!fits || head.emitted != all || bytes != sizeof head + floats * sizeof(float))
+    if (!is_of(d, &head, bytes))
         return fail(STATUS_FORMAT, "demucs: the state is of another separation");
+    for (int i = 0; i < d->lanes; i++) {
+        const int code = make_audio_fit(d, &d->lane[i], head.lane[i].received - head.lane[i].first);
+        if (code)
+            return code;
+    }
     for (int i = 0; i < d->lanes; i++) {
         d->lane[i].received = head.lane[i].received;
         d->lane[i].next = head.lane[i].next;
@@ -322,11 +408,22 @@ static int64_t stride_of(const struct demucs_split_params *p, int64_t chunk)
     return stride < 1 ? 1 : stride;
 }
 
-static bool make_lane(const struct demucs_split *d, int i, struct lane *l)
+/* Lanes in the order of what their zeros leave of a stride: so, waiting for each other, they stay within one. */
+static void order_lanes(struct demucs_split *d)
 {
-    l->zeros = zeros_of(&d->p, i);
+    for (int i = 0; i < d->lanes; i++) {
+        const int64_t zeros = zeros_of(&d->p, i);
+        int at = i;
+        for (; at > 0 && d->lane[at - 1].zeros % d->stride > zeros % d->stride; at--)
+            d->lane[at].zeros = d->lane[at - 1].zeros;
+        d->lane[at].zeros = zeros;
+    }
+}
+
+static bool make_lane(const struct demucs_split *d, struct lane *l)
+{
     l->received = l->zeros;
-    l->room = d->chunk / 2 + 2 * d->chunk + DEMUCS_SHIFT_FRAMES + 2;
+    l->room = d->chunk / 2 + d->chunk + (d->most + 1) * d->stride + DEMUCS_SHIFT_FRAMES + 2;
     l->audio = calloc((size_t)(l->room * CHANNELS), sizeof *l->audio);
     l->sum = calloc((size_t)(d->chunk * d->values), sizeof *l->sum);
     l->norm = calloc((size_t)d->chunk, sizeof *l->norm);
@@ -345,18 +442,19 @@ static int make(struct demucs_split *d)
     d->chunk = d->p.chunk ? d->p.chunk : c->segment;
     d->stride = stride_of(&d->p, d->chunk);
     d->values = (int64_t)c->stems * CHANNELS;
-    d->waiting_room = d->chunk + 2 * d->stride; /* no lane is further ahead of another */
-    const size_t all = (size_t)(d->segment * d->values);
+    d->most = demucs_bag_most(&d->p.bag);
+    d->lanes = d->p.shifts ? d->p.shifts : 1;
+    d->waiting_room = (d->most + 2) * d->stride;
+    order_lanes(d);
+    const size_t all = (size_t)(d->most * d->segment * d->values);
     d->weight = calloc((size_t)d->chunk, sizeof *d->weight);
-    d->padded = calloc((size_t)(d->segment * CHANNELS), sizeof *d->padded);
+    d->padded = calloc((size_t)(d->most * d->segment * CHANNELS), sizeof *d->padded);
     d->stems = calloc(all, sizeof *d->stems);
-    d->part = calloc(all, sizeof *d->part);
+    d->part = demucs_bag_runs(&d->p.bag) > 1 ? calloc(all, sizeof *d->part) : NULL;
     d->waiting = calloc((size_t)(d->waiting_room * d->values), sizeof *d->waiting);
-    bool made = d->weight && d->padded && d->stems && d->part && d->waiting;
-    for (d->lanes = 0; made && d->lanes < (d->p.shifts ? d->p.shifts : 1);) {
-        d->lanes++; /* so that destroy frees it */
-        made = make_lane(d, d->lanes - 1, &d->lane[d->lanes - 1]);
-    }
+    bool made = d->weight && d->padded && d->stems && (d->part || demucs_bag_runs(&d->p.bag) <= 1) && d->waiting;
+    for (int i = 0; i < d->lanes && made; i++)
+        made = make_lane(d, &d->lane[i]);
     if (!made)
         return fail(STATUS_NOMEM, "demucs: no memory for a segment of %lld frames", (long long)d->chunk);
     const int64_t middle = (d->chunk + 1) / 2;

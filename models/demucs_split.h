@@ -9,11 +9,14 @@
  *                c-i)/ceil(c/2); for a short chunk the first of these weights. Then y*(deviation + 1e-8) + mean
  *   shifts       with `shifts` > 0 the signal is put behind 22050 - r zeros, r drawn from 0 to 22050 for each of
  *                them by the seed, its stems are taken from there, and the mean over the shifts is the result
- *   memory       per shift a few segments of samples and stems, whatever the signal's length; the networks' own
+ *   batches      as many chunks as the bag's runner wants together run at once, of one shift; fewer at the end
+ *   memory       per shift a few segments of samples and stems, and some more samples for each chunk that runs with
+ *                another; for each of these a segment and its stems. Whatever the signal's length; the networks' own
  *                comes on top
  *   ownership    the bag's networks are borrowed until the separation ends. separation.h says the rest
  *   errors       STATUS_ARGUMENT; those of demucs_bag.h
- *   determinism  bitwise for one set of parameters; state that was saved goes on with the same bits
+ *   determinism  bitwise for one set of parameters, wherever the signal is cut and however many chunks run at once;
+ *                state that was saved goes on with the same bits, also with another number of them
  *   accuracy     >= 110 dB against demucs.apply.apply_model of demucs 4.1.0, asserted in
  *                tests/models/test_htdemucs.py
  *   source       demucs 4.1.0 apply.py, api.py */

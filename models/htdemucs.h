@@ -12,6 +12,7 @@
  *                own
  *   memory       the block of weights is allocated when every tensor has been found with its shape, so that it takes
  *                what the file holds, packed; a network whose segment takes more than HTDEMUCS_ROOM_MOST is refused
+ *                On a device: one allocation for the weights, one for a room, beside the exec's scratch
  *   errors       STATUS_FORMAT: the file is no such network (the message names file and tensor);
  *                STATUS_UNSUPPORTED: a variant that is not implemented, or too large; STATUS_NOMEM
  *   determinism  bitwise on one backend and ISA, whatever the threads and the other segments
@@ -25,6 +26,7 @@
 #include "precision.h"
 #include "status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +37,7 @@ struct safetensors_view;
 enum { HTDEMUCS_STEMS_MOST = 16, HTDEMUCS_DEPTH_MOST = 6, HTDEMUCS_LAYERS_MOST = 16, HTDEMUCS_NAME_MOST = 32 };
 enum { HTDEMUCS_CHANNELS_MOST = 8192 };      /* of the last layer, and of the transformer */
 enum { HTDEMUCS_SEGMENTS_MOST = 16 };        /* of one run */
+enum { HTDEMUCS_RUNS_MOST = 2 };             /* begun in one room and not finished */
 #define HTDEMUCS_ROOM_MOST ((size_t)8 << 30) /* bytes of a segment's activations */
 
 /* What the metadata says; kernel 8, stride 4 and two channels of audio are the same in all. */
@@ -76,15 +79,21 @@ size_t htdemucs_bytes(const struct htdemucs *net); /* of packed weights */
 /* The same before they are packed, when only the file's size is known: at most so many. */
 size_t htdemucs_bytes_at_most(size_t file_bytes);
 
-/* Memory of one run of up to so many segments: activations, kept from run to run so that its pages are touched once. */
+/* Memory of runs of up to so many segments: activations, kept from run to run so that its pages are touched once. On a
+ * device also, for each of HTDEMUCS_RUNS_MOST runs, mixtures and stems there and in pinned memory of the host. */
 struct htdemucs_room;
 int htdemucs_room_create(const struct htdemucs *net, struct exec *ex, int segments,
                          struct htdemucs_room **out) MUST_USE;
-void htdemucs_room_destroy(struct htdemucs_room **room);
+void htdemucs_room_destroy(struct htdemucs_room **room); /* what was begun is waited for, and lost */
 
 /* Makes a room serve another network, or more segments; one for more than that stays as it is. STATUS_NOMEM when it is
- * too small for them. */
+ * too small for them; STATUS_BUSY: a run that was begun is not finished. */
 int htdemucs_room_use(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room *room) MUST_USE;
+
+/* Whether htdemucs_room_use would leave it as it is. */
+bool htdemucs_room_suits(const struct htdemucs_room *room, const struct htdemucs *net, int segments);
+
+/* Of one allocation on a device; on the CPU, which needs mixtures and stems once, somewhat less is taken. */
 size_t htdemucs_room_bytes(const struct htdemucs_config *c, int segments);
 
 struct htdemucs_segment {
@@ -96,5 +105,14 @@ struct htdemucs_segment {
  * loaded for. */
 int htdemucs_run(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
                  const struct htdemucs_segment *segments, int count) MUST_USE;
+
+/* The same in two halves. `which` of the room's runs it is, 0 to HTDEMUCS_RUNS_MOST - 1, is the caller's choice among
+ * those that are not begun. On a device begin queues all work and does not wait for it: while one run computes, the
+ * mixtures of the next are copied in and the stems of the last out. On the CPU begin does the work. The mixtures are
+ * free once it returns, the stems are there once finish has returned STATUS_OK. Each run that was begun without an
+ * error is finished, by any thread, also beside the begin of another. */
+int htdemucs_begin(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int which,
+                   const struct htdemucs_segment *segments, int count) MUST_USE;
+int htdemucs_finish(struct htdemucs_room *room, int which) MUST_USE;
 
 #endif

@@ -6,6 +6,8 @@
 #include "exec_memory.h"
 #include "htdemucs.h"
 
+#include <stdatomic.h>
+
 enum { KERNEL = 8, STRIDE = 4, PAD = 2, AUDIO_CHANNELS = 2, DCONV_MOST = 4 };
 
 struct linear { /* a convolution with its weights */
@@ -76,6 +78,19 @@ static inline int64_t channels_of(const struct htdemucs_config *c, int64_t i)
 enum table { PADDED_ROWS, SPECTRA_ROWS, INVERSE_ROWS, WAVES_ROWS, TABLES };
 enum { ROWS_MOST = HTDEMUCS_STEMS_MOST * AUDIO_CHANNELS * HTDEMUCS_SEGMENTS_MOST };
 
+/* One of the runs that a room can have in flight. */
+struct flight {
+    float *mix;      /* [segments][segment][2] */
+    float *stems;    /* [segments][segment][stems][2] */
+    float *mix_host; /* the same in pinned memory, on a device; these two, too */
+    float *stems_host;
+    struct device_event *here, *computed, *out;             /* mixtures copied in, run, stems copied out */
+    struct device_graph *graph[HTDEMUCS_SEGMENTS_MOST + 1]; /* as recorded with these addresses */
+    atomic_int count;                                       /* segments; 0: not begun */
+    size_t stems_bytes;                                     /* of a segment */
+    float *to[HTDEMUCS_SEGMENTS_MOST];
+};
+
 /* Of so many segments: each pointer is to as many of what it names, one behind the other. */
 struct htdemucs_room {
     struct exec_memory block;
@@ -90,13 +105,16 @@ struct htdemucs_room {
     float *input;             /* the time branch's maps */
     float *spectra;           /* of the mixtures */
     float *waves;             /* [segments][stems*2][wave_samples] of the frequency branch */
-    float *mix;               /* [segments][segment][2] */
-    float *stems;             /* [segments][segment][stems][2] */
+    float *mix, *stems;       /* of the flight that is run */
     float *moments[BRANCHES]; /* [segments][2] mean and deviation of what goes in */
     /* Where rows of the transforms begin, for the host and, in the block, for kernels. */
     int64_t begins[TABLES][ROWS_MOST + 1], *begins_there[TABLES];
-    /* On a device: the second run of so many segments is recorded, and played from then on. The first makes plans. */
-    struct device_graph *graph[HTDEMUCS_SEGMENTS_MOST + 1];
+    struct flight flight[HTDEMUCS_RUNS_MOST];
+    /* On a device: copies in and out have streams of their own. The second run of so many segments is recorded, and
+     * played from then on; the first makes plans. */
+    struct device_stream *in, *out;
+    void *pinned;
+    size_t pinned_bytes;
     bool ran[HTDEMUCS_SEGMENTS_MOST + 1], plain; /* plain: nothing is recorded */
 };
 
@@ -129,6 +147,13 @@ int htdemucs_shape(const char *name, struct htdemucs *net) MUST_USE;
 
 /* Forgets what was recorded: of another layout, or another network. */
 void htdemucs_room_forget(struct htdemucs_room *room);
+
+/* On a device: streams, events, and pinned memory for a room as it is laid out. close waits for what is in flight. */
+int htdemucs_flights_open(const struct htdemucs *net, struct htdemucs_room *room) MUST_USE;
+void htdemucs_flights_close(struct htdemucs_room *room);
+
+/* All operations of `count` segments, from room->mix to room->stems. */
+int htdemucs_forward(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int count) MUST_USE;
 
 /* Position codes of the transformer's tokens, [frames*bins][width] and [samples][width]. */
 void htdemucs_positions(const struct htdemucs *net, float *frequency, float *time);

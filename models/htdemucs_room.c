@@ -47,7 +47,19 @@ static float *cut(struct htdemucs_room *room, size_t bytes)
     return at;
 }
 
-static void lay_out(const struct htdemucs *net, int segments, struct htdemucs_room *room)
+/* The CPU, where a run has ended when begin has, has one set of mixtures and stems. */
+static void lay_out_flights(const struct htdemucs_config *c, bool on_device, struct htdemucs_room *room)
+{
+    for (int i = 0; i < HTDEMUCS_RUNS_MOST; i++) {
+        struct flight *const f = &room->flight[i];
+        const bool own = i == 0 || on_device;
+        f->mix = own ? cut(room, (size_t)(AUDIO_CHANNELS * c->segment) * sizeof(float)) : room->flight[0].mix;
+        f->stems =
+            own ? cut(room, (size_t)(c->stems * AUDIO_CHANNELS * c->segment) * sizeof(float)) : room->flight[0].stems;
+    }
+}
+
+static void lay_out(const struct htdemucs *net, int segments, bool on_device, struct htdemucs_room *room)
 {
     const struct htdemucs_config *const c = &net->c;
     room->segments = segments;
@@ -63,8 +75,7 @@ static void lay_out(const struct htdemucs *net, int segments, struct htdemucs_ro
     room->input = cut(room, maps_size(net, TIME, 0, AUDIO_CHANNELS));
     room->spectra = cut(room, (size_t)(AUDIO_CHANNELS * net->frames * (c->n_fft / 2 + 1) * 2) * sizeof(float));
     room->waves = cut(room, (size_t)(c->stems * AUDIO_CHANNELS * wave_samples(net)) * sizeof(float));
-    room->mix = cut(room, (size_t)(AUDIO_CHANNELS * c->segment) * sizeof(float));
-    room->stems = cut(room, (size_t)(c->stems * AUDIO_CHANNELS * c->segment) * sizeof(float));
+    lay_out_flights(c, on_device, room);
     for (int branch = FREQUENCY; branch < BRANCHES; branch++)
         room->moments[branch] = cut(room, 2 * sizeof(float));
     for (int t = 0; t < TABLES; t++)
@@ -74,8 +85,9 @@ static void lay_out(const struct htdemucs *net, int segments, struct htdemucs_ro
 void htdemucs_room_forget(struct htdemucs_room *room)
 {
     for (int n = 0; n <= HTDEMUCS_SEGMENTS_MOST; n++) {
-        if (room->graph[n])
-            room->block.api->graph_destroy(&room->graph[n]);
+        for (int i = 0; i < HTDEMUCS_RUNS_MOST; i++)
+            if (room->flight[i].graph[n])
+                room->block.api->graph_destroy(&room->flight[i].graph[n]);
         room->ran[n] = false;
     }
 }
@@ -102,7 +114,7 @@ size_t htdemucs_room_bytes(const struct htdemucs_config *c, int segments)
     struct htdemucs_room room = {0};
     if (htdemucs_shape("", &net))
         return 0;
-    lay_out(&net, segments, &room);
+    lay_out(&net, segments, true, &room);
     return room.bytes;
 }
 
@@ -113,13 +125,26 @@ static int check_segments(int segments)
     return fail(STATUS_ARGUMENT, "htdemucs: %d segments at once, allowed 1 to %d", segments, HTDEMUCS_SEGMENTS_MOST);
 }
 
+/* The room's block becomes one for this network. */
+static int settle_in(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room *room)
+{
+    lay_out(net, segments, room->block.device != NULL, room);
+    room->net = 0;
+    int code = fill_tables(net, ex, room);
+    if (room->block.device)
+        code = code ? code : htdemucs_flights_open(net, room);
+    if (!code)
+        room->net = net->id;
+    return code;
+}
+
 int htdemucs_room_create(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room **out)
 {
     int code = check_segments(segments);
-    struct htdemucs_room *const room = code ? NULL : calloc(1, sizeof *room);
+    struct htdemucs_room *room = code ? NULL : calloc(1, sizeof *room);
     if (!room)
         return code ? code : fail(STATUS_NOMEM, "htdemucs: out of memory");
-    lay_out(net, segments, room);
+    lay_out(net, segments, exec_device(ex) != NULL, room);
     code = exec_memory_allocate(ex, room->bytes, &room->block);
     if (code) {
         code = status_context(code, "htdemucs: %d segments", segments);
@@ -127,33 +152,39 @@ int htdemucs_room_create(const struct htdemucs *net, struct exec *ex, int segmen
         return code;
     }
     room->held = room->bytes;
-    lay_out(net, segments, room);
-    *out = room;
-    room->net = net->id;
-    code = fill_tables(net, ex, room);
+    code = settle_in(net, ex, segments, room);
     if (code)
-        htdemucs_room_destroy(out);
+        htdemucs_room_destroy(&room);
+    else
+        *out = room;
     return code;
+}
+
+bool htdemucs_room_suits(const struct htdemucs_room *room, const struct htdemucs *net, int segments)
+{
+    return room->net == net->id && segments <= room->segments;
 }
 
 int htdemucs_room_use(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room *room)
 {
+    struct htdemucs_room wanted = {0};
     const int code = check_segments(segments);
-    if (code)
+    if (code || htdemucs_room_suits(room, net, segments))
         return code;
-    if (room->net == net->id && segments <= room->segments)
-        return STATUS_OK;
-    if (htdemucs_room_bytes(&net->c, segments) > room->held)
+    lay_out(net, segments, room->block.device != NULL, &wanted);
+    if (wanted.bytes > room->held)
         return fail(STATUS_NOMEM, "htdemucs: a room for less than %d segments of this network", segments);
+    for (int i = 0; i < HTDEMUCS_RUNS_MOST; i++)
+        if (atomic_load(&room->flight[i].count))
+            return fail(STATUS_BUSY, "htdemucs: a run of another network is not finished");
     htdemucs_room_forget(room);
-    lay_out(net, segments, room);
-    room->net = net->id;
-    return fill_tables(net, ex, room);
+    return settle_in(net, ex, segments, room);
 }
 
 void htdemucs_room_destroy(struct htdemucs_room **room)
 {
     if (*room) {
+        htdemucs_flights_close(*room);
         htdemucs_room_forget(*room);
         exec_memory_release(&(*room)->block);
     }

@@ -3,7 +3,6 @@
  * other, and keep what the decoder adds again (the skips) in memory of their own. */
 #include "htdemucs_net.h"
 
-#include "device.h"
 #include "exec.h"
 #include "ops.h"
 
@@ -305,9 +304,10 @@ static int decode_all(const struct run *r, int branch, const struct maps *last, 
     return code;
 }
 
-static int forward(const struct run *r)
+int htdemucs_forward(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int count)
 {
-    const int64_t deepest = r->net->c.depth - 1;
+    const struct run run = {.net = net, .ex = ex, .room = room, .items = count}, *const r = &run;
+    const int64_t deepest = net->c.depth - 1;
     struct maps input, skip[BRANCHES][HTDEMUCS_DEPTH_MOST], y = {0};
     int code = frequency_input(r, &input);
     code = code ? code : encode_all(r, FREQUENCY, &input, skip[FREQUENCY]);
@@ -319,52 +319,4 @@ static int forward(const struct run *r)
     code = code ? code : frequency_output(r, &y);
     code = code ? code : decode_all(r, TIME, &skip[TIME][deepest], &y);
     return code ? code : sum_output(r, &y);
-}
-
-static int record(const struct run *r, struct device_graph **out)
-{
-    const struct device_api *const api = exec_device_api(r->ex);
-    int code = api->graph_begin(exec_stream(r->ex));
-    if (code)
-        return code;
-    code = forward(r);
-    const int ended = api->graph_end(exec_stream(r->ex), out);
-    if (code && !ended)
-        api->graph_destroy(out);
-    return code ? code : ended;
-}
-
-/* One launch in place of hundreds, from the second run on. */
-static int forward_on_device(const struct run *r)
-{
-    struct device_graph **const graph = &r->room->graph[r->items];
-    bool *const ran = &r->room->ran[r->items];
-    int code = STATUS_OK;
-    if (!*ran) {
-        code = forward(r);
-        *ran = !code;
-        return code;
-    }
-    if (!*graph && !r->room->plain)
-        code = record(r, graph);
-    if (code == STATUS_DEVICE)
-        return code;
-    r->room->plain = r->room->plain || code; /* it could not be recorded: as before, then */
-    return *graph ? exec_device_api(r->ex)->graph_launch(*graph, exec_stream(r->ex)) : forward(r);
-}
-
-int htdemucs_run(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
-                 const struct htdemucs_segment *segments, int count)
-{
-    const size_t wave = (size_t)(net->c.segment * AUDIO_CHANNELS), all = wave * (size_t)net->c.stems;
-    const struct run r = {.net = net, .ex = ex, .room = room, .items = count};
-    if (count < 1 || count > room->segments)
-        return fail(STATUS_ARGUMENT, "htdemucs: %d segments in a room for %d", count, room->segments);
-    int code = STATUS_OK;
-    for (int n = 0; n < count && !code; n++)
-        code = exec_memory_put(ex, room->mix + (size_t)n * wave, segments[n].mix, wave * sizeof *room->mix);
-    code = code ? code : room->block.device ? forward_on_device(&r) : forward(&r);
-    for (int n = 0; n < count && !code; n++)
-        code = exec_memory_get(ex, segments[n].stems, room->stems + (size_t)n * all, all * sizeof *room->stems);
-    return code;
 }

@@ -141,18 +141,19 @@ static void drop_room(struct networks *n)
 int networks_make_room(struct networks *n, const struct htdemucs *net, int segments)
 {
     const size_t bytes = htdemucs_room_bytes(htdemucs_config(net), segments);
-    if (n->room && n->room_bytes >= bytes)
-        return htdemucs_room_use(net, n->exec, segments, n->room);
+    int code = n->room && n->room_bytes >= bytes ? htdemucs_room_use(net, n->exec, segments, n->room) : STATUS_NOMEM;
+    if (code != STATUS_NOMEM)
+        return code;
     drop_room(n);
-    const int code = htdemucs_room_create(net, n->exec, segments, &n->room);
+    code = htdemucs_room_create(net, n->exec, segments, &n->room);
     n->room_bytes = code ? 0 : bytes;
     return code;
 }
 
-/* Loads for a device have a turn of their own. With the lock. */
+/* Loads for a device have a turn of their own, and wait for what is in flight. With the lock. */
 static bool let_room_go(struct networks *n)
 {
-    if (!n->room || (n->turn && !n->loader))
+    if (!n->room || n->flights > 0 || (n->turn && !n->loader))
         return false;
     drop_room(n); /* it may have been made for several segments */
     return true;
@@ -278,7 +279,7 @@ static int hold_all(struct networks *n, const struct networks_wanted *w, const s
     return code;
 }
 
-/* For a device that is a turn: nobody runs a network while its room is made anew. */
+/* For a device that is a turn, with nothing in flight: nobody runs a network while its room is made anew. */
 static int hold_or_load(struct networks *n, const struct networks_wanted *w, const struct stat *s,
                         enum precision precision, struct held **held)
 {
@@ -286,7 +287,7 @@ static int hold_or_load(struct networks *n, const struct networks_wanted *w, con
     if (code != STATUS_BUSY)
         return code;
     if (n->loader)
-        networks_enter_turn(n);
+        networks_enter_turn_alone(n);
     code = hold_all(n, w, s, precision, true, held);
     const bool alone = !anybody_holds(n) && (n->loader || !n->turn); /* so that nothing will be given back */
     if (n->loader)

@@ -6,8 +6,11 @@
  *                all on the CPU; which of the two depends on what fits there alone, never on what else is loaded. What
  *                is said here of memory and turns holds for each of the two
  *   batches      segments that wait for the same network, of whichever songs, run together in the next turn: as many as
- *                fit in `bytes` and take about 2 s, by how long the last ones took. A song's stems do not depend on
- *                what its segments run with
+ *                fit in `bytes` and take about 2 s, by how long the last ones took; on a device 8 at most. A song's
+ *                stems do not depend on what its segments run with
+ *   in flight    on a device two batches: one is copied in while the other runs, and copied out while the next does. A
+ *                song asks for several segments at once there, and half of them are the first batch. Who waits for one
+ *                holds no lock: others begin, take networks, and have turns on the CPU meanwhile
  *   memory       what is loaded stays within `bytes`, activations included: networks that nobody holds go, the one used
  *                longest ago first. A model that fits, but not beside those that are held, is waited for. Its networks
  *                are taken as a whole and nothing is held while it waits: no two wait for each other

@@ -37,11 +37,14 @@ struct networks {
     struct held held[HELD_MOST];
     uint64_t takes;
 
-    bool turn;             /* somebody has the exec and the room */
-    pthread_cond_t turned; /* nobody has */
-    struct wish *wishes;   /* in the order in which they came */
-    double segment_s;      /* of the last run, for each segment */
-    int most;              /* segments that a run had memory for; 0: not known */
+    bool turn;                       /* somebody has the exec and the room */
+    pthread_cond_t turned;           /* nobody has, or a run has ended */
+    struct wish *wishes;             /* in the order in which they came */
+    double segment_s;                /* of the last run, for each segment */
+    double finished_s;               /* when that ended */
+    bool flying[HTDEMUCS_RUNS_MOST]; /* runs of the room that are begun and not finished */
+    int flights;                     /* of them there are */
+    int most;                        /* segments that a run had memory for; 0: not known */
     struct htdemucs_room *room;
     size_t room_bytes;
 };
@@ -54,11 +57,14 @@ size_t networks_bytes(const struct networks *n, size_t room);
 /* Lets the one go that nobody holds and that was used longest ago; false: there is none. */
 bool networks_let_go(struct networks *n);
 
-/* The room is made anew when it is too small. In a turn, or while nobody has one. */
+/* The room is made anew when it is too small, or of another network: not beside a run in flight. In a turn, or while
+ * nobody has one. */
 int networks_make_room(struct networks *n, const struct htdemucs *net, int segments) MUST_USE;
 
-/* A turn: nobody else has the exec and the room. Entering waits for who has it. */
+/* A turn: nobody else has the exec and the room, but runs may be in flight. Entering waits for who has it; alone: also
+ * for those runs. */
 void networks_enter_turn(struct networks *n);
+void networks_enter_turn_alone(struct networks *n);
 void networks_leave_turn(struct networks *n);
 
 /* A second at most. */

@@ -75,13 +75,15 @@ static void run_wishes(struct job *j)
 }
 
 /* Whoever completes a batch runs it; so does the last that could. */
-static int run(void *context, const struct htdemucs *net, struct htdemucs_segment segment,
+static int run(void *context, const struct htdemucs *net, const struct htdemucs_segment *segments, int count,
                const struct demucs_alive *alive)
 {
     struct job *const j = ((struct song *)context)->job;
-    struct wish w = {.segment = segment};
+    struct wish w = {.segment = segments[0]};
     (void)net;
     (void)alive;
+    if (count != 1)
+        return fail(STATUS_INTERNAL, "a song asked for %d segments", count);
     pthread_mutex_lock(&j->lock);
     w.next = j->wishes;
     j->wishes = &w;

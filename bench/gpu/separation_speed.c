@@ -56,9 +56,9 @@ static int play(const struct timed *t, int count, double *seconds)
 {
     const struct device_api *const api = t->b->api;
     struct device_stream *const stream = exec_stream(t->b->ex);
-    int code = t->room->graph[count] ? api->event_record(t->from, stream)
-                                     : fail(STATUS_INTERNAL, "the network was not recorded");
-    code = code ? code : api->graph_launch(t->room->graph[count], stream);
+    struct device_graph *const graph = t->room->flight[0].graph[count]; /* of htdemucs_run */
+    int code = graph ? api->event_record(t->from, stream) : fail(STATUS_INTERNAL, "the network was not recorded");
+    code = code ? code : api->graph_launch(graph, stream);
     code = code ? code : api->event_record(t->to, stream);
     code = code ? code : api->event_wait(t->to);
     return code ? code : api->event_elapsed(t->from, t->to, seconds);

@@ -90,12 +90,12 @@ struct whole {
     struct separation *s;
 };
 
-static int run_one(void *context, const struct htdemucs *net, struct htdemucs_segment segment,
+static int run_one(void *context, const struct htdemucs *net, const struct htdemucs_segment *segments, int count,
                    const struct demucs_alive *unused)
 {
     struct whole *const w = context;
     (void)unused;
-    return htdemucs_run(net, w->ex, w->room, &segment, 1);
+    return htdemucs_run(net, w->ex, w->room, segments, count);
 }
 
 static int take(void *context, const float *stems, int64_t frames)

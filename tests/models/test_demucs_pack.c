@@ -24,12 +24,14 @@ static int factor_of(int value)
     return value / 2 + 1;
 }
 
-static int multiply(void *context, const struct htdemucs *net, struct htdemucs_segment s,
+static int multiply(void *context, const struct htdemucs *net, const struct htdemucs_segment *segments, int count,
                     const struct demucs_alive *alive)
 {
     struct seen *const seen = context;
+    const struct htdemucs_segment s = segments[0];
     const int64_t segment = htdemucs_config(net)->segment;
     (void)alive;
+    REQUIRE(count == 1);
     seen->runs++;
     memcpy(seen->mix, s.mix, (size_t)segment * 2 * sizeof(float));
     for (int64_t i = 0; i < segment; i++)
@@ -43,12 +45,12 @@ struct real {
     struct htdemucs_room *room;
 };
 
-static int run_network(void *context, const struct htdemucs *net, struct htdemucs_segment s,
+static int run_network(void *context, const struct htdemucs *net, const struct htdemucs_segment *segments, int count,
                        const struct demucs_alive *alive)
 {
     const struct real *const r = context;
     (void)alive;
-    return htdemucs_run(net, r->ex, r->room, &s, 1);
+    return htdemucs_run(net, r->ex, r->room, segments, count);
 }
 
 static struct exec *make_exec(void)
@@ -68,9 +70,10 @@ static struct htdemucs *small_network(struct exec *ex)
     return net;
 }
 
-static struct demucs_bag
-bag_of(const struct htdemucs *net,
-       int (*run)(void *, const struct htdemucs *, struct htdemucs_segment, const struct demucs_alive *), void *context)
+static struct demucs_bag bag_of(const struct htdemucs *net,
+                                int (*run)(void *, const struct htdemucs *, const struct htdemucs_segment *, int,
+                                           const struct demucs_alive *),
+                                void *context)
 {
     struct demucs_bag b = {.networks = 1, .network = {net}, .runner = {.run = run, .context = context}};
     for (int s = 0; s < STEMS; s++) {

@@ -11,15 +11,16 @@
 enum { FRAMES = 60000, BLOCK = 7000, VALUES = 8 };
 
 /* Stands for the network: stems that hang on the samples. What is tested here is the state. */
-static int copy_run(void *context, const struct htdemucs *net, struct htdemucs_segment s,
+static int copy_run(void *context, const struct htdemucs *net, const struct htdemucs_segment *s, int count,
                     const struct demucs_alive *alive)
 {
     const int64_t segment = htdemucs_config(net)->segment;
     (void)context;
     (void)alive;
-    for (int64_t i = 0; i < segment; i++)
-        for (int v = 0; v < VALUES; v++)
-            s.stems[i * VALUES + v] = s.mix[2 * i + v % 2] * (float)(v + 1);
+    for (int n = 0; n < count; n++)
+        for (int64_t i = 0; i < segment; i++)
+            for (int v = 0; v < VALUES; v++)
+                s[n].stems[i * VALUES + v] = s[n].mix[2 * i + v % 2] * (float)(v + 1);
     return STATUS_OK;
 }
 

@@ -23,10 +23,10 @@ int REAL(htdemucs_load)(const struct safetensors *file, const char *name, enum p
                         struct htdemucs **out);
 int WRAP(htdemucs_room_create)(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room **out);
 int REAL(htdemucs_room_create)(const struct htdemucs *net, struct exec *ex, int segments, struct htdemucs_room **out);
-int WRAP(htdemucs_run)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
-                       const struct htdemucs_segment *segments, int count);
-int REAL(htdemucs_run)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
-                       const struct htdemucs_segment *segments, int count);
+int WRAP(htdemucs_begin)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int which,
+                         const struct htdemucs_segment *segments, int count);
+int REAL(htdemucs_begin)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int which,
+                         const struct htdemucs_segment *segments, int count);
 void WRAP(htdemucs_unload)(struct htdemucs **net);
 void REAL(htdemucs_unload)(struct htdemucs **net);
 
@@ -63,12 +63,12 @@ int WRAP(htdemucs_room_create)(const struct htdemucs *net, struct exec *ex, int 
     return segments > full_most_segments ? full() : REAL(htdemucs_room_create)(net, ex, segments, out);
 }
 
-int WRAP(htdemucs_run)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room,
-                       const struct htdemucs_segment *segments, int count)
+int WRAP(htdemucs_begin)(const struct htdemucs *net, struct exec *ex, struct htdemucs_room *room, int which,
+                         const struct htdemucs_segment *segments, int count)
 {
-    if (exec_device(ex) && --full_runs < 0)
+    if (exec_device(ex) && (full_runs -= count) < 0)
         return full();
-    return REAL(htdemucs_run)(net, ex, room, segments, count);
+    return REAL(htdemucs_begin)(net, ex, room, which, segments, count);
 }
 
 /* Other weights: every second number's sign. */

@@ -8,7 +8,7 @@
 
 enum { STEMS = 4 };
 
-/* What there is memory for: networks on the device, segments at once on either, runs on the device. */
+/* What there is memory for: networks on the device, segments at once on either, segments run on the device. */
 extern int full_most_networks, full_most_segments, full_runs;
 extern int full_refused;       /* how often something was not given */
 extern int full_networks;      /* on the device now */

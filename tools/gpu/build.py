@@ -61,7 +61,7 @@ def host_sources() -> list:
 def network_sources() -> list:
     """Of models/, what a network made in memory needs: neither files nor JSON."""
     return sources("models", ["separation.c", "demucs_bag.c", "demucs_split.c", "htdemucs_load.c", "htdemucs_room.c",
-                              "htdemucs_run.c", "htdemucs_shape.c", "safetensors_floats.c"])
+                              "htdemucs_run.c", "htdemucs_flight.c", "htdemucs_shape.c", "safetensors_floats.c"])
 
 
 def vector_twins() -> dict:
