@@ -148,6 +148,7 @@ def compare(what: str, c: dict, batch: int, steps: int) -> None:
     print(f"    {what}: gradients {whole:.1e}, worst {worst[1]} {worst[0]:.1e}; {steps} steps {step:.1e}, "
           f"norms {norms:.1e}; reconstructed {y:.1e}; launches {run.launches}")
     assert whole <= 1e-5 and worst[0] <= 1e-5, "gradients"
+    assert run.launches == 0, "a step that was recorded launches nothing besides"
     assert step <= 1e-4 and norms <= 1e-4, "losses of steps"
     assert y <= 1e-3, "reconstruction by the averaged weights"
 
