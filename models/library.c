@@ -50,7 +50,9 @@ static int load(const char *home, const char *name, const char *file, json_t **o
         return fail(STATUS_NOMEM, "library: out of memory");
     if (!*out)
         return fail(STATUS_DAMAGED, "model %s: %s: %s", name, file, e.text);
-    if (!json_is_integer(schema))
+    if (!json_is_integer(schema) && json_is_string(json_object_get(*out, "network")))
+        code = fail(STATUS_UNSUPPORTED, "model %s was trained to make sounds: it takes nothing apart", name);
+    else if (!json_is_integer(schema))
         code = fail(STATUS_DAMAGED, "model %s: %s has no schema", name, file);
     else if (json_integer_value(schema) != LIBRARY_SCHEMA)
         code = fail(STATUS_VERSION, "model %s: %s is of schema %lld, this version knows %d", name, file,
@@ -189,6 +191,16 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+static bool is_begun(const char *home, const char *name)
+{
+    char path[PATHS_MAX + 128];
+    snprintf(path, sizeof path, "%s/models/%s/model.json", home, name);
+    if (access(path, F_OK) == 0)
+        return false;
+    snprintf(path, sizeof path, "%s/models/%s/" LIBRARY_BEGUN, home, name);
+    return access(path, F_OK) == 0;
+}
+
 int library_each(const char *home, int (*visit)(void *context, const char *name, const json_t *model), void *context)
 {
     char path[PATHS_MAX + 16], (*names)[LIBRARY_NAME_MOST + 1] = NULL;
@@ -212,6 +224,8 @@ int library_each(const char *home, int (*visit)(void *context, const char *name,
         qsort(names, count, sizeof *names, compare_texts);
     for (size_t i = 0; i < count && !code; i++) {
         json_t *model = NULL;
+        if (is_begun(home, names[i]))
+            continue;
         if (library_show(home, names[i], &model))
             model = NULL;
         code = visit(context, names[i], model);
@@ -278,7 +292,8 @@ bool library_clear(const char *folder)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        (void)!unlink(path); /* rmdir tells when something is left */
+        if (unlink(path) && errno == EISDIR) /* rmdir tells when something is left */
+            library_clear(path);
     }
     if (d)
         closedir(d);

@@ -1,6 +1,8 @@
 /* library - the models of a home: $WAVEMILL_HOME/models/NAME/ holds one each, whole or not at all.
  *
  *   SIG.safetensors  the weights, a file for each network, as they came
+ *   previews/        of one that was trained here: sounds (vae_files.h); its config.json and other files are those of
+ *                    its network
  *   config.json      {"schema", "kind", "stems": [...], "networks": [{"file", "klass", "args", "kwargs", "weights"}],
  *                    "segment_s"}: what the files' metadata and the bag say, in the networks' order
  *   model.json       {"schema", "name", "kind", "stems", "networks", "parameters", "bytes", "source", "licence",
@@ -54,6 +56,12 @@ bool library_is_name(const char *text);
  * file's BLAKE2b-256 as model.json has it and its shares in the stems; numbers as text ("%.17g\n" each). Reads no
  * weights. STATUS_UNSUPPORTED for a model that is not of the library. */
 int library_checksum(const char *home, const struct library_model *m, struct hash *out) MUST_USE;
+
+/* A model that was trained in its folder: model.json, which makes it one of the library. */
+int library_add_trained(const char *folder, const char *kind, uint64_t parameters) MUST_USE;
+
+/* In the folder of a model that is being trained; without model.json it is no model yet. */
+#define LIBRARY_BEGUN "begun.json"
 
 /* model.json, checked as far as readers rely on it. */
 int library_show(const char *home, const char *name, json_t **out) MUST_USE;

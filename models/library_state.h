@@ -11,7 +11,7 @@ int library_facts(const struct safetensors *s, const char *file, struct library_
 /* Creates it if need be and locks it: close the descriptor to unlock (-1 on error). Clears what killed ones left. */
 int library_lock(const char *home, int *fd) MUST_USE;
 
-/* Removes a folder and the files in it; false, with errno, when something is left. */
+/* Removes a folder and all that is in it; false, with errno, when something is left. */
 bool library_clear(const char *folder);
 
 #endif

@@ -2,6 +2,7 @@
  * the one that states are kept in, and in the end gives the model its name. Whoever holds the states' lock trains that
  * name; the lock goes with the descriptor to the child, so that one that was given up keeps it as long as it lives. */
 #include "item.h"
+#include "library.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,8 +115,18 @@ void training_give(const struct item *it, struct task_request *r, int fds[TASK_F
     }
 }
 
+static int enter_library(const struct item *it)
+{
+    struct kind_train_result r;
+    char folder[LIMIT_PATH + 32];
+    const int code = wire_decode(&kind_train_result_schema, it->result.data, it->result.bytes, &r);
+    snprintf(folder, sizeof folder, "%s", it->array.path);
+    *strrchr(folder, '/') = '\0';
+    return code ? code : library_add_trained(folder, "spectral", r.parameters);
+}
+
 /* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the
- * last, so that where it stands all stands; then the states have done their work. */
+ * last of the files, and then the library is told; then the states have done their work. */
 int training_settle(struct item *it)
 {
     struct item_training *const t = it->training;
@@ -128,6 +139,7 @@ int training_settle(struct item *it)
             code = output_file_settle(&t->file[i]);
     }
     code = code ? code : output_file_settle(&it->array);
+    code = code ? code : enter_library(it);
     if (!code && unlink(it->training->states_path) && errno != ENOENT)
         return fail(STATUS_IO, "cannot remove %.200s: %s", it->training->states_path, strerror(errno));
     return code;

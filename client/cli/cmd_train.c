@@ -203,11 +203,11 @@ static int name_model(struct request *r, const struct dataset *d)
         snprintf(r->model, sizeof r->model, "%s", r->name);
     else
         snprintf(r->model, sizeof r->model, "%s-%s", r->dataset, preset);
-    if (!dataset_is_name(r->model))
+    if (!library_is_name(r->model))
         return cli_usage("train", "--name %s: 1 to %d letters, digits, '.', '_' and '-', not '.' or '-' first",
-                         r->model, DATASET_NAME_MOST);
+                         r->model, LIBRARY_NAME_MOST);
     snprintf(r->folder, sizeof r->folder, "%s/models/%s", r->paths.home, r->model);
-    const bool finished = stands(r, "model.safetensors"), begun = stands(r, TRAIN_BEGUN_FILE);
+    const bool finished = stands(r, "model.safetensors"), begun = stands(r, LIBRARY_BEGUN);
     if (finished && r->resume) {
         if (!r->common.quiet)
             fprintf(stderr, "wavemill train: %s is finished\n", r->model);

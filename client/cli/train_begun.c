@@ -74,7 +74,7 @@ int train_begun_write(const char *folder, const struct train_begun *b)
     int code = make_folders(folder);
     if (code)
         return code;
-    snprintf(path, sizeof path, "%s/" TRAIN_BEGUN_FILE, folder);
+    snprintf(path, sizeof path, "%s/" LIBRARY_BEGUN, folder);
     snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
     json_t *const all = describe(b);
     if (!all)
@@ -114,7 +114,7 @@ int train_begun_read(const char *folder, struct train_begun *b)
 {
     char path[PATHS_MAX + 160];
     json_error_t e;
-    snprintf(path, sizeof path, "%s/" TRAIN_BEGUN_FILE, folder);
+    snprintf(path, sizeof path, "%s/" LIBRARY_BEGUN, folder);
     json_t *const all = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
     if (!all)
         return fail(STATUS_DAMAGED, "%.200s: %s", path, e.text);

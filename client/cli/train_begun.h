@@ -1,12 +1,12 @@
 /* train_begun - what a training was begun with, kept in its model's folder before anything else, so that it can be gone
- * on with: begun.json.
+ * on with: LIBRARY_BEGUN.
  *
  *   errors       STATUS_NOT_FOUND, STATUS_DAMAGED, STATUS_VERSION, STATUS_IO, STATUS_NOMEM */
 #ifndef TRAIN_BEGUN_H
 #define TRAIN_BEGUN_H
 #include "kinds.h"
+#include "library.h"
 
-#define TRAIN_BEGUN_FILE "begun.json"
 
 struct train_begun {
     struct kind_train_item *item; /* but for out and preset */
