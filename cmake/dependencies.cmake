@@ -15,6 +15,7 @@ wavemill_require(MSGPACK msgpack 3.0.0 libmsgpack-dev)
 wavemill_require(SAMPLERATE samplerate 0.2.0 libsamplerate0-dev)
 wavemill_require(SODIUM libsodium 1.0.18 libsodium-dev)
 wavemill_require(JANSSON jansson 2.13 libjansson-dev)
+wavemill_require(PNG libpng 1.6.34 libpng-dev)
 wavemill_require(CURL libcurl 7.74.0 libcurl4-openssl-dev)
 
 # LMDB ships no .pc file everywhere. 0.9.26 to 0.9.31 have a mutex race (ITS#10095): tools/bootstrap builds a pinned

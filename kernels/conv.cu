@@ -60,7 +60,8 @@ extern "C" int conv_cuda(struct exec *ex, const struct conv_params *p, const flo
     struct device_product m = {};
     m.x = x->data;
     m.items = x->items;
-    m.height = x->height;
+    m.height = m.x_height = x->height;
+    m.h_step = 1;
     m.width = y->width;
     m.x_item = x->item_stride;
     m.x_row = x->row_stride;
@@ -121,7 +122,8 @@ extern "C" int conv_transpose_cuda(struct exec *ex, const struct conv_transpose_
     struct device_product m = {};
     m.x = x->data;
     m.items = x->items;
-    m.height = x->height;
+    m.height = m.x_height = x->height;
+    m.h_step = 1;
     m.width = x->width + 1;
     m.x_item = x->item_stride;
     m.x_row = x->row_stride;

@@ -130,7 +130,8 @@ static int narrow_product(struct exec *ex, const struct dconv_params *p, const f
     const struct maps to = maps_of(a, x->items, x->height, x->width, h, false);
     m.x = x->data;
     m.items = x->items;
-    m.height = x->height;
+    m.height = m.x_height = x->height;
+    m.h_step = 1;
     m.width = x->width;
     m.x_item = x->item_stride;
     m.x_row = x->row_stride;
@@ -156,7 +157,8 @@ static int wide_product(struct exec *ex, const struct dconv_params *p, const flo
     struct device_product m = {};
     m.x = n->a;
     m.items = x->items;
-    m.height = x->height;
+    m.height = m.x_height = x->height;
+    m.h_step = 1;
     m.width = x->width;
     m.x_item = x->height * x->width * p->hidden;
     m.x_row = x->width * p->hidden;

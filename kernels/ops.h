@@ -9,14 +9,18 @@
  * nothing and have no state. Plans differ between backends, so each table says how its own are made. */
 #ifndef OPS_H
 #define OPS_H
+#include "activate.h"
+#include "adamw.h"
 #include "add_maps.h"
 #include "add_planar.h"
 #include "attention.h"
 #include "bandwidth.h"
 #include "centroid.h"
+#include "column_sums.h"
 #include "complex_maps.h"
 #include "contrast.h"
 #include "conv.h"
+#include "conv2d.h"
 #include "conv_transpose.h"
 #include "dconv.h"
 #include "decibel.h"
@@ -24,9 +28,11 @@
 #include "flatness.h"
 #include "flux.h"
 #include "frames.h"
+#include "gradient_norm.h"
 #include "group_norm.h"
 #include "hpss.h"
 #include "istft.h"
+#include "latent.h"
 #include "layer_norm.h"
 #include "level.h"
 #include "margins.h"
@@ -36,8 +42,10 @@
 #include "mixdown.h"
 #include "moments.h"
 #include "peak.h"
+#include "phase_step.h"
 #include "poly.h"
 #include "ragged.h"
+#include "reconstruction.h"
 #include "resample.h"
 #include "rms.h"
 #include "rolloff.h"
@@ -47,6 +55,7 @@
 #include "standardize.h"
 #include "statistics.h"
 #include "stft.h"
+#include "time_stretch.h"
 #include "waveform.h"
 #include "zero_crossing.h"
 #ifdef __cplusplus
@@ -114,6 +123,36 @@ struct ops {
     int (*unstandardize)(struct exec *, const float *moments, const struct maps *x, const struct maps *y);
     int (*add_maps)(struct exec *, const struct maps *a, const struct maps *b, const struct maps *y);
     int (*add_planar)(struct exec *, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+
+    /* Training, on maps. */
+    size_t (*conv2d_pack_bytes)(const struct conv2d_params *, enum conv2d_way);
+    int (*conv2d_pack)(struct exec *, const struct conv2d_params *, enum conv2d_way, const float *weight,
+                       const float *bias, float *packed);
+    int (*conv2d)(struct exec *, const struct conv2d_params *, const float *packed, const struct maps *x,
+                  const struct maps *y);
+    int (*conv2d_data)(struct exec *, const struct conv2d_params *, const float *packed, const struct maps *y,
+                       const struct maps *x);
+    size_t (*conv2d_work_bytes)(const struct conv2d_params *, const struct maps *y);
+    int (*conv2d_weight)(struct exec *, const struct conv2d_params *, const struct maps *x, const struct maps *y,
+                         float *gradient);
+    int (*column_sums)(struct exec *, const struct maps *x, float *y);
+    int (*activate)(struct exec *, const struct activate_params *, const struct step_state *,
+                    const struct activate_norm *, const struct maps *x, const struct maps *y);
+    int (*activate_gradient)(struct exec *, const struct activate_params *, const struct step_state *,
+                             const struct activate_norm *, const struct maps *x, const struct maps *dy,
+                             const struct maps *dx, float *dgain, float *dshift);
+    int (*latent)(struct exec *, const struct latent_params *, struct step_state *, const float *h, float *z,
+                  float *kl);
+    int (*latent_gradient)(struct exec *, const struct latent_params *, const struct step_state *, const float *h,
+                           const float *kl, const float *dz, float *dh);
+    int (*reconstruction)(struct exec *, const struct reconstruction_params *, struct step_state *,
+                          const struct maps *y, const struct maps *x, const struct maps *dy);
+    int (*gradient_norm)(struct exec *, struct step_state *, const float *g, int64_t n);
+    int (*adamw)(struct exec *, const struct step_state *, const struct adamw_blocks *);
+    /* Phases of spectra. */
+    int (*time_stretch)(struct exec *, const double *rate, const struct ragged *x, struct ragged *y);
+    int (*phase_step)(struct exec *, double ahead, int64_t n, const float *magnitude, const float *now,
+                      const float *before, float *y);
 };
 
 /* Calls a row of ex's backend; STATUS_UNSUPPORTED where the backend has none: the caller decides what takes its place.

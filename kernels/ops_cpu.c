@@ -64,6 +64,22 @@ const struct ops ops_scalar = {
     .unstandardize = unstandardize_cpu,
     .add_maps = add_maps_cpu,
     .add_planar = add_planar_cpu,
+    .conv2d_pack_bytes = conv2d_pack_bytes_cpu,
+    .conv2d_pack = conv2d_pack_cpu,
+    .conv2d = conv2d_cpu,
+    .conv2d_data = conv2d_data_cpu,
+    .conv2d_work_bytes = conv2d_work_bytes_cpu,
+    .conv2d_weight = conv2d_weight_cpu,
+    .column_sums = column_sums_cpu,
+    .activate = activate_cpu,
+    .activate_gradient = activate_gradient_cpu,
+    .latent = latent_cpu,
+    .latent_gradient = latent_gradient_cpu,
+    .reconstruction = reconstruction_cpu,
+    .gradient_norm = gradient_norm_cpu,
+    .adamw = adamw_cpu,
+    .time_stretch = time_stretch_cpu,
+    .phase_step = phase_step_cpu,
 };
 
 int ops_missing(const struct exec *ex, const char *row)

@@ -59,6 +59,33 @@ int standardize_cuda(struct exec *ex, const float *moments, float epsilon, const
 int unstandardize_cuda(struct exec *ex, const float *moments, const struct maps *x, const struct maps *y);
 int add_maps_cuda(struct exec *ex, const struct maps *a, const struct maps *b, const struct maps *y);
 int add_planar_cuda(struct exec *ex, const float *planar, int64_t stride, const struct maps *x, const struct maps *y);
+int time_stretch_cuda(struct exec *ex, const double *rate, const struct ragged *x, struct ragged *y);
+int phase_step_cuda(struct exec *ex, double ahead, int64_t n, const float *magnitude, const float *now,
+                    const float *before, float *y);
+int column_sums_cuda(struct exec *ex, const struct maps *x, float *y);
+int activate_cuda(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                  const struct activate_norm *norm, const struct maps *x, const struct maps *y);
+int activate_gradient_cuda(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                           const struct activate_norm *norm, const struct maps *x, const struct maps *dy,
+                           const struct maps *dx, float *dgain, float *dshift);
+int latent_cuda(struct exec *ex, const struct latent_params *p, struct step_state *state, const float *h, float *z,
+                float *kl);
+int latent_gradient_cuda(struct exec *ex, const struct latent_params *p, const struct step_state *state, const float *h,
+                         const float *kl, const float *dz, float *dh);
+int reconstruction_cuda(struct exec *ex, const struct reconstruction_params *p, struct step_state *state,
+                        const struct maps *y, const struct maps *x, const struct maps *dy);
+int gradient_norm_cuda(struct exec *ex, struct step_state *state, const float *g, int64_t n);
+int adamw_cuda(struct exec *ex, const struct step_state *state, const struct adamw_blocks *blocks);
+size_t conv2d_cuda_pack_bytes(const struct conv2d_params *p, enum conv2d_way way);
+int conv2d_pack_cuda(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way, const float *weight,
+                     const float *bias, float *packed);
+int conv2d_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
+                const struct maps *y);
+int conv2d_data_cuda(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *y,
+                     const struct maps *x);
+size_t conv2d_cuda_work_bytes(const struct conv2d_params *p, const struct maps *y);
+int conv2d_weight_cuda(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
+                       float *gradient);
 }
 
 static const struct ops ops = {
@@ -108,6 +135,22 @@ static const struct ops ops = {
     .unstandardize = unstandardize_cuda,
     .add_maps = add_maps_cuda,
     .add_planar = add_planar_cuda,
+    .conv2d_pack_bytes = conv2d_cuda_pack_bytes,
+    .conv2d_pack = conv2d_pack_cuda,
+    .conv2d = conv2d_cuda,
+    .conv2d_data = conv2d_data_cuda,
+    .conv2d_work_bytes = conv2d_cuda_work_bytes,
+    .conv2d_weight = conv2d_weight_cuda,
+    .column_sums = column_sums_cuda,
+    .activate = activate_cuda,
+    .activate_gradient = activate_gradient_cuda,
+    .latent = latent_cuda,
+    .latent_gradient = latent_gradient_cuda,
+    .reconstruction = reconstruction_cuda,
+    .gradient_norm = gradient_norm_cuda,
+    .adamw = adamw_cuda,
+    .time_stretch = time_stretch_cuda,
+    .phase_step = phase_step_cuda,
 };
 
 #ifndef WAVEMILL_TARGETS

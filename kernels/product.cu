@@ -96,7 +96,7 @@ template <int TILE> static __device__ __forceinline__ void product_block(const s
     const struct product_places place = product_places_in(spots);
     const int64_t tile = blockIdx.x % tiles, first = blockIdx.x / tiles * ROWS;
     const int64_t steps = p->segments * ((p->length + STEP - 1) / STEP);
-    const float *const panel = p->panels + tile * (steps * STEP + 1) * TILE;
+    const float *const panel = p->panels + blockIdx.y * p->panels_part + tile * (steps * STEP + 1) * TILE;
     const int tx = (int)threadIdx.x % (TILE / WIDE) * 2, ty = (int)threadIdx.x / (TILE / WIDE);
     for (int i = (int)threadIdx.x; i < ROWS; i += THREADS)
         place_row(p, first, i, &place);
@@ -149,11 +149,11 @@ static int64_t bits_of(const struct device_product *p, const void *data, int64_t
 /* Floats that lie together on as many, and pairs. */
 static void find_widths(struct device_product *p)
 {
-    int64_t x = bits_of(p, p->x, p->x_item, p->x_row, p->x_step) | p->length;
+    int64_t x = bits_of(p, p->x, p->x_item, p->x_row, p->x_step) | p->length | p->x_part;
     for (int s = 0; s < p->segments; s++)
         x |= p->segment[s].offset;
     p->copy = x % 2 ? 1 : x % 4 ? 2 : 4;
-    const int64_t y = bits_of(p, p->y, p->y_item, p->y_row, p->y_step) | p->y_shift;
+    const int64_t y = bits_of(p, p->y, p->y_item, p->y_row, p->y_step) | p->y_shift | p->y_part;
     p->pair = (y | (p->add ? bits_of(p, p->add, p->add_item, p->add_row, p->y_step) : 0)) % 2 == 0;
 }
 
@@ -164,14 +164,16 @@ int product_launch(struct exec *ex, const char *op, const struct device_product 
     const double blocks = (double)tiles * (double)((rows + ROWS - 1) / ROWS);
     if (blocks > INT32_MAX)
         return fail(STATUS_SHAPE, "%s: %lld positions are more than one launch gives", op, (long long)rows);
+    p.parts = p.parts > 0 ? p.parts : 1;
     find_widths(&p);
+    const dim3 grid((unsigned)blocks, (unsigned)p.parts);
     if (p.precision != PRECISION_F32)
-        return product_mma_launch(ex, op, (unsigned)blocks, &p, tiles);
+        return product_mma_launch(ex, op, grid, &p, tiles);
     if (product_tile(p.out) == 64)
-        LAUNCH(product64_kernel, (unsigned)blocks, 256, 0, device_launch_stream(ex), p, tiles);
+        LAUNCH(product64_kernel, grid, 256, 0, device_launch_stream(ex), p, tiles);
     else if (product_tile(p.out) == 48)
-        LAUNCH(product48_kernel, (unsigned)blocks, 192, 0, device_launch_stream(ex), p, tiles);
+        LAUNCH(product48_kernel, grid, 192, 0, device_launch_stream(ex), p, tiles);
     else
-        LAUNCH(product16_kernel, (unsigned)blocks, 64, 0, device_launch_stream(ex), p, tiles);
+        LAUNCH(product16_kernel, grid, 64, 0, device_launch_stream(ex), p, tiles);
     return device_launched(op);
 }

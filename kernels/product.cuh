@@ -21,7 +21,7 @@ enum { PRODUCT_STEP = 16 };
 enum product_finish { PRODUCT_NONE, PRODUCT_GELU, PRODUCT_GLU, PRODUCT_NORM_GLU };
 
 struct device_segment {
-    int64_t dh;     /* rows down from the position's own; outside the height: zeros */
+    int64_t dh;     /* rows down from the position's own; outside x_height: zeros */
     int64_t offset; /* floats from the position, dh included */
 };
 
@@ -30,6 +30,7 @@ struct device_product {
     const float *x;
     int64_t items, height, width;
     int64_t x_item, x_row, x_step; /* floats */
+    int64_t x_height, h_step;      /* row h's own is h_step*h, of x_height that there are */
     int segments, length;          /* of each row: runs of `length` floats */
     struct device_segment segment[CONV_TAPS_MOST];
 
@@ -46,6 +47,9 @@ struct device_product {
     float *y;
     int64_t y_item, y_row, y_step; /* add's positions lie y_step apart too */
     int64_t y_shift, y_limit;      /* a position's columns begin y_shift floats further; 0 to y_limit of a row exist */
+
+    /* Products beside each other, of other runs and panels to other places; 0: one. */
+    int64_t parts, x_part, panels_part, y_part; /* floats */
 
     int copy;  /* floats of x that lie together on as many: 1, 2 or 4; product_launch sets it */
     bool pair; /* columns of y and add lie on 8 bytes in pairs; product_launch sets it */
@@ -83,7 +87,7 @@ void product_to_maps(struct device_product *p, const struct maps *y, const struc
 int product_launch(struct exec *ex, const char *op, const struct device_product *p) MUST_USE;
 
 /* Of a precision other than F32, from product_launch; STATUS_UNSUPPORTED where the device has none. */
-int product_mma_launch(struct exec *ex, const char *op, unsigned blocks, const struct device_product *p,
+int product_mma_launch(struct exec *ex, const char *op, dim3 grid, const struct device_product *p,
                        int64_t tiles) MUST_USE;
 
 #endif

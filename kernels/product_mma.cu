@@ -125,7 +125,8 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 3))
     const struct product_places place = product_places_in(spots);
     const int64_t tile = blockIdx.x % tiles, first = blockIdx.x / tiles * ROWS;
     const int64_t steps = p.segments * ((p.length + STEP - 1) / STEP);
-    const float *const panel = p.panels + tile * (steps * step_floats<TILE, BF16>() + TILE);
+    const float *const panel =
+        p.panels + blockIdx.y * p.panels_part + tile * (steps * step_floats<TILE, BF16>() + TILE);
     const int lane = (int)threadIdx.x % 32, row = (int)threadIdx.x / 32 * WARP_ROWS + lane / 4, tx = lane % 4 * 2;
     for (int i = (int)threadIdx.x; i < ROWS; i += THREADS)
         place_row(&p, first, i, &place);
@@ -157,24 +158,24 @@ static __global__ void __launch_bounds__(THREADS, DEVICE_BLOCKS(THREADS, 3))
     }
 }
 
-template <bool BF16> static void launch(struct exec *ex, unsigned blocks, const struct device_product *p, int64_t tiles)
+template <bool BF16> static void launch(struct exec *ex, dim3 grid, const struct device_product *p, int64_t tiles)
 {
     if (product_tile(p->out) == 64)
-        LAUNCH((product_mma_kernel<64, BF16>), blocks, THREADS, 0, device_launch_stream(ex), *p, tiles);
+        LAUNCH((product_mma_kernel<64, BF16>), grid, THREADS, 0, device_launch_stream(ex), *p, tiles);
     else if (product_tile(p->out) == 48)
-        LAUNCH((product_mma_kernel<48, BF16>), blocks, THREADS, 0, device_launch_stream(ex), *p, tiles);
+        LAUNCH((product_mma_kernel<48, BF16>), grid, THREADS, 0, device_launch_stream(ex), *p, tiles);
     else
-        LAUNCH((product_mma_kernel<16, BF16>), blocks, THREADS, 0, device_launch_stream(ex), *p, tiles);
+        LAUNCH((product_mma_kernel<16, BF16>), grid, THREADS, 0, device_launch_stream(ex), *p, tiles);
 }
 
-int product_mma_launch(struct exec *ex, const char *op, unsigned blocks, const struct device_product *p, int64_t tiles)
+int product_mma_launch(struct exec *ex, const char *op, dim3 grid, const struct device_product *p, int64_t tiles)
 {
     const int code = device_has_mma(op);
     if (code)
         return code;
     if (p->precision == PRECISION_BF16)
-        launch<true>(ex, blocks, p, tiles);
+        launch<true>(ex, grid, p, tiles);
     else
-        launch<false>(ex, blocks, p, tiles);
+        launch<false>(ex, grid, p, tiles);
     return device_launched(op);
 }

@@ -12,7 +12,7 @@ struct product_places {
     int64_t *x;  /* -1: no such row */
     int64_t *at; /* of a position within its row of y, below 0 or above the limit at the ends */
     int64_t *y, *add, *norm;
-    int64_t *high; /* its row */
+    int64_t *high; /* the row of x that is its own */
 };
 
 enum { PRODUCT_SPOTS = 6 * PRODUCT_ROWS };
@@ -32,10 +32,10 @@ static __device__ void place_row(const struct device_product *p, int64_t first, 
 {
     const int64_t r = first + i, line = r / p->width, w = r - line * p->width;
     const int64_t b = line / p->height, h = line - b * p->height;
-    to->x[i] = b < p->items ? b * p->x_item + h * p->x_row + w * p->x_step : -1;
-    to->high[i] = h;
+    to->x[i] = b < p->items ? b * p->x_item + h * p->x_row + w * p->x_step + blockIdx.y * p->x_part : -1;
+    to->high[i] = h * p->h_step;
     to->at[i] = w * p->y_step + p->y_shift;
-    to->y[i] = b * p->y_item + h * p->y_row;
+    to->y[i] = b * p->y_item + h * p->y_row + blockIdx.y * p->y_part;
     to->add[i] = b * p->add_item + h * p->add_row;
     to->norm[i] = b * p->norm_item + h * p->norm_row + w * p->norm_step;
 }
@@ -51,7 +51,7 @@ static __device__ __forceinline__ void copy_rows(const struct device_product *p,
     for (int i = (int)threadIdx.x / PARTS; i < PRODUCT_ROWS; i += THREADS / PARTS) {
         const int64_t row = place->x[i], high = place->high[i] + dh;
         float *const here = to + i * ROW + part;
-        if (row >= 0 && high >= 0 && high < p->height && k + part < p->length)
+        if (row >= 0 && high >= 0 && high < p->x_height && k + part < p->length)
             copy_async(here, p->x + row + offset, COPY * 4);
         else if (COPY == 4)
             store4(here, make_float4(0, 0, 0, 0));

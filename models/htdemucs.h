@@ -32,6 +32,7 @@
 
 struct exec;
 struct safetensors;
+struct safetensors_view;
 
 enum { HTDEMUCS_STEMS_MOST = 16, HTDEMUCS_DEPTH_MOST = 6, HTDEMUCS_LAYERS_MOST = 16, HTDEMUCS_NAME_MOST = 32 };
 enum { HTDEMUCS_CHANNELS_MOST = 8192 };      /* of the last layer, and of the transformer */
@@ -61,8 +62,22 @@ int htdemucs_load(const struct safetensors *file, const char *name, enum precisi
                   struct htdemucs **out) MUST_USE;
 void htdemucs_unload(struct htdemucs **net);
 
+/* The same of tensors in memory, which may go afterwards, too. */
+int htdemucs_make(const struct htdemucs_config *c, const struct safetensors_view *tensors, size_t count,
+                  const char *name, enum precision precision, struct exec *ex, struct htdemucs **out) MUST_USE;
+
+/* Tells which tensors a network has, each once, as PyTorch names and shapes it; anything but 0 ends it. */
+struct htdemucs_visitor {
+    int (*tell)(void *context, const char *tensor, int rank, const int64_t *shape);
+    void *context;
+};
+int htdemucs_tensors(const struct htdemucs_config *c, struct exec *ex, const struct htdemucs_visitor *visitor) MUST_USE;
+
 const struct htdemucs_config *htdemucs_config(const struct htdemucs *net);
 size_t htdemucs_bytes(const struct htdemucs *net); /* of packed weights */
+
+/* The same before they are packed, when only the file's size is known: at most so many. */
+size_t htdemucs_bytes_at_most(size_t file_bytes);
 
 /* Memory of runs of up to so many segments: activations, kept from run to run so that its pages are touched once. On a
  * device also, for each of HTDEMUCS_RUNS_MOST runs, mixtures and stems there and in pinned memory of the host. */

@@ -1,7 +1,8 @@
-/* From a safetensors file to packed weights, in two passes over the same functions. The first asks for every tensor by
- * name and shape and lays out the block; nothing is allocated for weights before it has found them all, so that a small
- * file cannot ask for more memory than its own tensors take, packed. The second reads them and fills the block. On a
- * device this is one of the host, which is copied; a third pass, which reads nothing, points to the copy. */
+/* From tensors to packed weights, in two passes over the same functions. The first asks for every tensor by name and
+ * shape and lays out the block; nothing is allocated for weights before it has found them all, so that a small file
+ * cannot ask for more memory than its own tensors take, packed. The second reads them and fills the block. On a device
+ * this is one of the host, which is copied; a third pass, which reads nothing, points to the copy. Who wants to know
+ * which tensors there are gets a first pass that tells instead of asking. */
 #include "htdemucs_net.h"
 #include "safetensors.h"
 
@@ -18,16 +19,23 @@ enum { TENSOR_NAME = 128 };
 
 static _Atomic uint64_t loaded; /* networks, so far */
 
+struct by_name {
+    const struct safetensors_view *view;
+};
+
 struct loader {
-    const struct safetensors *file;
-    const char *name; /* of the file */
+    const struct safetensors_view *tensors;
+    struct by_name *by_name;
+    size_t count;
+    const char *name;                       /* of the file */
+    const struct htdemucs_visitor *visitor; /* wants to know; NULL: nobody */
     struct exec *exec;
     enum precision precision;
     struct htdemucs *net;
     bool filling;      /* the second pass */
     char *block;       /* what pointers are to: NULL in the first pass */
     size_t used;       /* bytes of the block */
-    bool *taken;       /* by the tensors' order in the file */
+    bool *taken;       /* in their order */
     float *scratch[9]; /* of the tensors of one operation, as PyTorch has them */
     int code;          /* the first failure; everything after it does nothing */
 };
@@ -60,24 +68,40 @@ static const char *shape_text(int rank, const int64_t *at, char text[SHAPE_TEXT]
     return text;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct by_name *)a)->view->name, ((const struct by_name *)b)->view->name);
+}
+
+static const struct safetensors_view *find(const struct loader *l, const char *tensor)
+{
+    const struct safetensors_view wanted = {.name = tensor};
+    const struct by_name key = {&wanted};
+    const struct by_name *const found =
+        l->by_name ? bsearch(&key, l->by_name, l->count, sizeof key, compare_names) : NULL;
+    return found ? found->view : NULL;
+}
+
 /* Whether the tensor is there as it should be; marks it as taken. */
 static int claim(struct loader *l, const char *tensor, const struct shape *shape)
 {
-    const struct safetensors_view *const v = safetensors_find(l->file, tensor);
+    if (l->visitor)
+        return l->visitor->tell(l->visitor->context, tensor, shape->rank, shape->at);
+    const struct safetensors_view *const v = find(l, tensor);
     char has[SHAPE_TEXT], wanted[SHAPE_TEXT];
     if (!v)
         return fail(STATUS_FORMAT, "%s: tensor %s is missing", l->name, tensor);
     if (v->rank != shape->rank || memcmp(v->shape, shape->at, (size_t)v->rank * sizeof *v->shape) != 0)
         return fail(STATUS_FORMAT, "%s: tensor %s is %s, and %s belongs there", l->name, tensor,
                     shape_text(v->rank, v->shape, has), shape_text(shape->rank, shape->at, wanted));
-    l->taken[v - safetensors_at(l->file, 0)] = true;
+    l->taken[v - l->tensors] = true;
     return STATUS_OK;
 }
 
 /* The floats of a claimed tensor, in memory of their own. */
 static int read_tensor(struct loader *l, const char *tensor, float **out)
 {
-    const struct safetensors_view *const v = safetensors_find(l->file, tensor);
+    const struct safetensors_view *const v = find(l, tensor);
     int64_t bad;
     free(*out);
     *out = malloc((size_t)v->count * sizeof **out);
@@ -321,33 +345,15 @@ static int check_left_over(const struct loader *l)
 {
     const char *first = NULL;
     size_t left = 0;
-    for (size_t i = safetensors_count(l->file); i-- > 0;)
+    for (size_t i = l->count; i-- > 0;)
         if (!l->taken[i]) {
-            first = safetensors_at(l->file, i)->name;
+            first = l->tensors[i].name;
             left++;
         }
     if (!left)
         return STATUS_OK;
     return fail(STATUS_FORMAT, "%s: tensor %.100s belongs to no layer of this network; so do %zu others", l->name,
                 first, left - 1);
-}
-
-static int check_metadata(const struct loader *l, const char **kwargs)
-{
-    const char *const klass = safetensors_metadata(l->file, "klass");
-    const char *const args = safetensors_metadata(l->file, "args");
-    *kwargs = safetensors_metadata(l->file, "kwargs");
-    if (!klass || !*kwargs)
-        return fail(STATUS_FORMAT, "%s: no klass and kwargs among the metadata: not exported by demucs 4.1", l->name);
-    if (strcmp(klass, "demucs.htdemucs.HTDemucs") != 0)
-        return fail(STATUS_UNSUPPORTED, "%s: klass %.64s: only demucs.htdemucs.HTDemucs is implemented", l->name,
-                    klass);
-    if (args && strcmp(args, "[]") != 0)
-        return fail(STATUS_UNSUPPORTED, "%s: args %.64s: only kwargs are read", l->name, args);
-    if (safetensors_metadata(l->file, "structure"))
-        return fail(STATUS_UNSUPPORTED, "%s: structure: weights that are packed once more are not implemented",
-                    l->name);
-    return STATUS_OK;
 }
 
 static int fill(struct loader *l, void *block)
@@ -377,10 +383,7 @@ static int fill_and_copy(struct loader *l)
 static int load(struct loader *l)
 {
     struct htdemucs *const net = l->net;
-    const char *kwargs = NULL;
-    int code = check_metadata(l, &kwargs);
-    code = code ? code : htdemucs_config_parse(kwargs, l->name, &net->c);
-    code = code ? code : htdemucs_shape(l->name, net);
+    int code = htdemucs_shape(l->name, net);
     if (code)
         return code;
     const size_t segment = htdemucs_room_bytes(&net->c, 1);
@@ -398,13 +401,30 @@ static int load(struct loader *l)
     return net->block.device ? fill_and_copy(l) : fill(l, net->block.data);
 }
 
-int htdemucs_load(const struct safetensors *file, const char *name, enum precision precision, struct exec *ex,
-                  struct htdemucs **out)
+static int sort_names(struct loader *l)
 {
-    struct loader l = {.file = file, .name = name, .precision = precision, .exec = ex, .net = calloc(1, sizeof *l.net)};
-    l.taken = calloc(safetensors_count(file) + 1, sizeof *l.taken);
-    const int code = l.net && l.taken ? load(&l) : fail(STATUS_NOMEM, "%s", name);
+    l->taken = calloc(l->count + 1, sizeof *l->taken);
+    l->by_name = calloc(l->count + 1, sizeof *l->by_name);
+    if (!l->taken || !l->by_name)
+        return fail(STATUS_NOMEM, "%s", l->name);
+    for (size_t i = 0; i < l->count; i++)
+        l->by_name[i].view = &l->tensors[i];
+    qsort(l->by_name, l->count, sizeof *l->by_name, compare_names);
+    return STATUS_OK;
+}
+
+int htdemucs_make(const struct htdemucs_config *c, const struct safetensors_view *tensors, size_t count,
+                  const char *name, enum precision precision, struct exec *ex, struct htdemucs **out)
+{
+    struct loader l = {.tensors = tensors, .count = count, .name = name, .precision = precision, .exec = ex};
+    l.net = calloc(1, sizeof *l.net);
+    int code = l.net ? sort_names(&l) : fail(STATUS_NOMEM, "%s", name);
+    if (!code) {
+        l.net->c = *c;
+        code = load(&l);
+    }
     free(l.taken);
+    free(l.by_name);
     for (size_t i = 0; i < sizeof l.scratch / sizeof *l.scratch; i++)
         free(l.scratch[i]);
     if (code) {
@@ -414,6 +434,20 @@ int htdemucs_load(const struct safetensors *file, const char *name, enum precisi
         *out = l.net;
     }
     return code;
+}
+
+int htdemucs_tensors(const struct htdemucs_config *c, struct exec *ex, const struct htdemucs_visitor *visitor)
+{
+    struct htdemucs *const net = calloc(1, sizeof *net);
+    struct loader l = {.name = "", .exec = ex, .net = net, .visitor = visitor};
+    if (!net)
+        return fail(STATUS_NOMEM, "htdemucs: out of memory");
+    net->c = *c;
+    l.code = htdemucs_shape("", net);
+    if (!l.code)
+        take_all(&l);
+    free(net);
+    return l.code;
 }
 
 void htdemucs_unload(struct htdemucs **net)
@@ -432,4 +466,10 @@ const struct htdemucs_config *htdemucs_config(const struct htdemucs *net)
 size_t htdemucs_bytes(const struct htdemucs *net)
 {
     return net->bytes;
+}
+
+/* Half floats become floats, in panels that are padded. */
+size_t htdemucs_bytes_at_most(size_t file_bytes)
+{
+    return file_bytes * 9 / 4;
 }

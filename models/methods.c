@@ -1,10 +1,14 @@
 #include "methods.h"
 
+#include "htdemucs.h"
 #include "precision.h"
+#include "safetensors.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct method methods[] = {
     {.name = "hpss", .stems = 3, .stem = {"harmonic", "percussive", "residual"}},
@@ -143,5 +147,52 @@ int method_outputs(const struct method_model *m, const char *const *wanted, int 
     out[0].stems = 1U << k;
     out[1].stems = all & ~(1U << k);
     *outputs = 2;
+    return STATUS_OK;
+}
+
+static bool counts(const struct method_model *m, int network, const struct method_output *output, int outputs)
+{
+    for (int o = 0; o < outputs; o++)
+        for (int s = 0; s < m->stems; s++)
+            if ((output[o].stems >> s & 1) && m->library.network[network].weight[s] != 0)
+                return true;
+    return false;
+}
+
+/* What one file's weights take at most, and a segment. */
+static int network_bytes(const char *path, size_t *weights, size_t *segment)
+{
+    struct stat s;
+    struct htdemucs_config c;
+    struct safetensors *file = NULL;
+    int code = stat(path, &s) ? fail(STATUS_IO, "%s: %s", path, strerror(errno)) : safetensors_open_path(path, &file);
+    if (code)
+        return code;
+    const char *const kwargs = safetensors_metadata(file, "kwargs");
+    code = kwargs ? htdemucs_config_parse(kwargs, path, &c) : fail(STATUS_FORMAT, "%s: no kwargs", path);
+    safetensors_close(&file);
+    if (code)
+        return code;
+    *weights = htdemucs_bytes_at_most((size_t)s.st_size);
+    *segment = htdemucs_room_bytes(&c, 1);
+    return STATUS_OK;
+}
+
+int method_device_bytes(const struct method_model *m, const struct method_output *output, int outputs, uint64_t *out)
+{
+    uint64_t all = 0;
+    size_t weights, segment, most = 0;
+    for (int i = 0; i < m->library.networks; i++) {
+        char path[PATHS_MAX + LIBRARY_FILE_MOST + 2];
+        if (!counts(m, i, output, outputs))
+            continue;
+        library_path(&m->library, i, path, sizeof path);
+        const int code = network_bytes(path, &weights, &segment);
+        if (code)
+            return code;
+        all += weights;
+        most = segment > most ? segment : most;
+    }
+    *out = all + most;
     return STATUS_OK;
 }

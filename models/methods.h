@@ -53,4 +53,8 @@ struct method_output {
 int method_outputs(const struct method_model *m, const char *const *wanted, int count, const char *two_stems,
                    struct method_output out[BAG_STEMS_MOST], int *outputs) MUST_USE;
 
+/* Device memory for these signals: weights of the networks that count for them, and one segment. Without networks 0. */
+int method_device_bytes(const struct method_model *m, const struct method_output *output, int outputs,
+                        uint64_t *out) MUST_USE;
+
 #endif

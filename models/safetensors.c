@@ -29,36 +29,6 @@ struct safetensors {
     size_t count;
 };
 
-static const struct {
-    const char *name;
-    uint8_t bytes;
-} dtypes[SAFETENSORS_DTYPES] = {
-    [SAFETENSORS_F64] = {"F64", 8},  [SAFETENSORS_I64] = {"I64", 8},   [SAFETENSORS_U64] = {"U64", 8},
-    [SAFETENSORS_F32] = {"F32", 4},  [SAFETENSORS_I32] = {"I32", 4},   [SAFETENSORS_U32] = {"U32", 4},
-    [SAFETENSORS_F16] = {"F16", 2},  [SAFETENSORS_BF16] = {"BF16", 2}, [SAFETENSORS_I16] = {"I16", 2},
-    [SAFETENSORS_U16] = {"U16", 2},  [SAFETENSORS_I8] = {"I8", 1},     [SAFETENSORS_U8] = {"U8", 1},
-    [SAFETENSORS_BOOL] = {"BOOL", 1}};
-
-const char *safetensors_dtype_name(enum safetensors_dtype dtype)
-{
-    return (unsigned)dtype < SAFETENSORS_DTYPES ? dtypes[dtype].name : "unknown";
-}
-
-size_t safetensors_dtype_bytes(enum safetensors_dtype dtype)
-{
-    return (unsigned)dtype < SAFETENSORS_DTYPES ? dtypes[dtype].bytes : 0;
-}
-
-bool safetensors_measure(const struct safetensors_view *v, uint64_t *count, uint64_t *bytes)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < v->rank; i++)
-        if (v->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)v->shape[i], &n))
-            return false;
-    *count = n;
-    return !__builtin_mul_overflow(n, (uint64_t)safetensors_dtype_bytes(v->dtype), bytes);
-}
-
 /* ---- opening: from the bytes to checked views ---- */
 
 static int refuse_pickle(const struct safetensors *s)
@@ -126,7 +96,7 @@ static int read_dtype(const struct safetensors *s, const json_t *entry, struct s
 {
     const char *const text = json_string_value(json_object_get(entry, "dtype"));
     for (int i = 0; text && i < SAFETENSORS_DTYPES; i++)
-        if (strcmp(text, dtypes[i].name) == 0) {
+        if (strcmp(text, safetensors_dtype_name((enum safetensors_dtype)i)) == 0) {
             v->dtype = (enum safetensors_dtype)i;
             return STATUS_OK;
         }

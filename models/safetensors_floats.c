@@ -1,10 +1,40 @@
-/* Elements of any floating type as float. Written without branches in the loops, so that the compiler can take many at
- * once: a network of 42 million weights is converted while it is loaded. */
+/* What dtypes are, and elements of any floating type as float. These are written without branches in the loops, so that
+ * the compiler can take many at once: a network of 42 million weights is converted while it is loaded. */
 #include "safetensors.h"
 
 #include <string.h>
 
 enum { BLOCK = 1024 }; /* elements at a time: stay in the first cache */
+
+static const struct {
+    const char *name;
+    uint8_t bytes;
+} dtypes[SAFETENSORS_DTYPES] = {
+    [SAFETENSORS_F64] = {"F64", 8},  [SAFETENSORS_I64] = {"I64", 8},   [SAFETENSORS_U64] = {"U64", 8},
+    [SAFETENSORS_F32] = {"F32", 4},  [SAFETENSORS_I32] = {"I32", 4},   [SAFETENSORS_U32] = {"U32", 4},
+    [SAFETENSORS_F16] = {"F16", 2},  [SAFETENSORS_BF16] = {"BF16", 2}, [SAFETENSORS_I16] = {"I16", 2},
+    [SAFETENSORS_U16] = {"U16", 2},  [SAFETENSORS_I8] = {"I8", 1},     [SAFETENSORS_U8] = {"U8", 1},
+    [SAFETENSORS_BOOL] = {"BOOL", 1}};
+
+const char *safetensors_dtype_name(enum safetensors_dtype dtype)
+{
+    return (unsigned)dtype < SAFETENSORS_DTYPES ? dtypes[dtype].name : "unknown";
+}
+
+size_t safetensors_dtype_bytes(enum safetensors_dtype dtype)
+{
+    return (unsigned)dtype < SAFETENSORS_DTYPES ? dtypes[dtype].bytes : 0;
+}
+
+bool safetensors_measure(const struct safetensors_view *v, uint64_t *count, uint64_t *bytes)
+{
+    uint64_t n = 1;
+    for (int i = 0; i < v->rank; i++)
+        if (v->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)v->shape[i], &n))
+            return false;
+    *count = n;
+    return !__builtin_mul_overflow(n, (uint64_t)safetensors_dtype_bytes(v->dtype), bytes);
+}
 
 static float of_bits(uint32_t bits)
 {

@@ -8,10 +8,12 @@
 
 #define KIND_ANALYZE "analyze"
 #define KIND_FEATURES "features"
+#define KIND_INSPECT "inspect"
 #define KIND_NOOP "noop"
 #define KIND_SEPARATE "separate"
 #define KIND_SEPARATE_CLIPS "separate_clips"
 #define KIND_SCORE "score"
+#define KIND_TRAIN "train"
 #define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
 #define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
 
@@ -26,7 +28,12 @@ enum {
     LIMIT_TRACK = 255,     /* bytes of a folder's name */
     LIMIT_STEM_NAME = 255, /* of a file's */
     LIMIT_SHIFTS = 64,
-    LIMIT_CLIPS = 32 /* of one item */
+    LIMIT_CLIPS = 32, /* of one item */
+    LIMIT_PREVIEWS = 16,
+    TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
+    LIMIT_PICTURE_COLUMNS = 512,
+    LIMIT_PICTURE_BANDS = 128,
+    LIMIT_PICTURE = 32768 /* columns times bands */
 };
 enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value of a frame */
 
@@ -73,7 +80,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 20, BOOL, OPTIONAL, force, 0, NULL) \
     F(S, 21, BOOL, OPTIONAL, verify, 0, NULL) \
     F(S, 22, STR, REQUIRED, feature, LIMIT_FEATURE_NAME, NULL) \
-    F(S, 23, BOOL, OPTIONAL, keep, 0, NULL)
+    F(S, 23, BOOL, OPTIONAL, keep, 0, NULL) \
+    F(S, 27, BOOL, OPTIONAL, each_channel, 0, NULL)
 
 /* An item's own parameters of kind `features`: where the .npy goes. */
 #define FEATURES_ITEM_FIELDS(F, S) F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL)
@@ -232,6 +240,59 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 22, STR, OPTIONAL, bss, LIMIT_NAME, NULL) \
     F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
 
+/* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's. */
+#define TRAIN_ITEM_FIELDS(F, S) \
+    F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
+    F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 3, UINT, REQUIRED, seed, 0, NULL) \
+    F(S, 4, F64, OPTIONAL, rate, 0, NULL) \
+    F(S, 5, F64, OPTIONAL, beta, 0, NULL) \
+    F(S, 6, F64, OPTIONAL, free_nats, 0, NULL) \
+    F(S, 7, F64, OPTIONAL, dropout, 0, NULL) \
+    F(S, 8, F64, OPTIONAL, weight_decay, 0, NULL) \
+    F(S, 9, UINT, OPTIONAL, latent, 0, NULL) \
+    F(S, 10, UINT, OPTIONAL, steps, 0, NULL) \
+    F(S, 11, UINT, OPTIONAL, batch, 0, NULL) \
+    F(S, 12, UINT, OPTIONAL, patience, 0, NULL) \
+    F(S, 13, UINT, OPTIONAL, validate_steps, 0, NULL) \
+    F(S, 14, BOOL, OPTIONAL, no_changes, 0, NULL) \
+    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL)
+
+/* Losses are those of the best weights; absent: not finite. */
+#define TRAIN_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, UINT, OPTIONAL, steps, 0, NULL) \
+    F(S, 21, UINT, OPTIONAL, best_step, 0, NULL) \
+    F(S, 22, F64, OPTIONAL, train_loss, 0, NULL) \
+    F(S, 23, F64, OPTIONAL, validation_loss, 0, NULL) \
+    F(S, 24, F64, OPTIONAL, reconstruction, 0, NULL) \
+    F(S, 25, F64, OPTIONAL, kl, 0, NULL) \
+    F(S, 26, UINT, OPTIONAL, active, 0, NULL) \
+    F(S, 27, F64, OPTIONAL, kl_of_active, 0, NULL) \
+    F(S, 28, F64, OPTIONAL, training_s, 0, NULL) \
+    F(S, 29, STR, OPTIONAL, end, LIMIT_NAME, NULL) \
+    F(S, 30, F64, OPTIONAL, resumed_from, 0, NULL) \
+    F(S, 31, UINT, OPTIONAL, parameters, 0, NULL) \
+    F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
+    F(S, 33, UINT, OPTIONAL, seed, 0, NULL)
+
+/* `columns` and `bands`: also a picture of so many; 0: none. */
+#define INSPECT_PARAMS_FIELDS(F, S) \
+    F(S, 1, UINT, OPTIONAL, columns, LIMIT_PICTURE_COLUMNS, NULL) \
+    F(S, 2, UINT, OPTIONAL, bands, LIMIT_PICTURE_BANDS, NULL)
+
+/* picture: log-mel as bytes [bands][columns], the lowest band first: 255 is the file's maximum, 0 80 dB and more below.
+ */
+#define INSPECT_RESULT_FIELDS(F, S) \
+    PROVENANCE_FIELDS(F, S) \
+    F(S, 20, F64, OPTIONAL, duration_s, 0, NULL) \
+    F(S, 21, F64, OPTIONAL, rms, 0, NULL) \
+    F(S, 22, F64, OPTIONAL, peak, 0, NULL) \
+    F(S, 23, UINT, OPTIONAL, clipped_samples, 0, NULL) \
+    F(S, 24, BIN, OPTIONAL, picture, LIMIT_PICTURE, NULL) \
+    F(S, 25, UINT, OPTIONAL, columns, LIMIT_PICTURE_COLUMNS, NULL) \
+    F(S, 26, UINT, OPTIONAL, bands, LIMIT_PICTURE_BANDS, NULL)
+
 enum noop_action {
     NOOP_SUCCEED = 0,
     NOOP_FAIL = 1,
@@ -273,13 +334,17 @@ enum noop_action {
     X(separate_result, SEPARATE_RESULT_FIELDS) \
     X(clip, CLIP_FIELDS) \
     X(clips_item, CLIPS_ITEM_FIELDS) \
+    X(train_item, TRAIN_ITEM_FIELDS) \
+    X(train_result, TRAIN_RESULT_FIELDS) \
     X(clip_result, CLIP_RESULT_FIELDS) \
     X(clips_result, CLIPS_RESULT_FIELDS) \
     X(score_params, SCORE_PARAMS_FIELDS) \
     X(score_pair, SCORE_PAIR_FIELDS) \
     X(score_item, SCORE_ITEM_FIELDS) \
     X(scores, SCORES_FIELDS) \
-    X(score_result, SCORE_RESULT_FIELDS)
+    X(score_result, SCORE_RESULT_FIELDS) \
+    X(inspect_params, INSPECT_PARAMS_FIELDS) \
+    X(inspect_result, INSPECT_RESULT_FIELDS)
 
 #define KIND_STRUCT(name, table) \
     struct kind_##name { \

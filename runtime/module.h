@@ -16,11 +16,11 @@
 extern "C" {
 #endif
 
-enum { MODULE_ABI = 4 }; /* one more with every change to struct module, device_api, host_api or ops */
+enum { MODULE_ABI = 5 }; /* one more with every change to struct module, device_api, host_api or ops */
 
 /* Rows of struct ops, all as large as a pointer: this room may not include kernels, which hold themselves to the
  * number. */
-enum { MODULE_OPS_ROWS = 47 };
+enum { MODULE_OPS_ROWS = 63 };
 
 struct module {
     uint32_t abi;

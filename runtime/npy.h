@@ -1,7 +1,8 @@
 /* npy - headers of NumPy's .npy files, format version 1.0.
  *
  * An array [bins, frames] is stored frame after frame, as it is computed: the header says fortran_order, so nothing is
- * transposed. The header has one fixed length, so the number of frames can be filled in when it is known.
+ * transposed. The header has one fixed length, so the number of frames can be filled in when it is known. A signal is
+ * [samples], or [samples, channels], which lies in the same order.
  *   source    numpy.lib.format of NumPy 2: magic, version, little-endian length, a Python dict padded to 64 bytes */
 #ifndef NPY_H
 #define NPY_H
@@ -14,6 +15,9 @@ enum { NPY_HEADER_BYTES = 128 };
 
 /* [bins, frames] of DTYPE_F32 or DTYPE_C64; STATUS_ARGUMENT for other types. */
 int npy_header(enum dtype dtype, int64_t bins, int64_t frames, char out[NPY_HEADER_BYTES]) MUST_USE;
+
+/* [samples] of one channel, else [samples, channels]; DTYPE_F32. */
+int npy_signal_header(int64_t channels, int64_t samples, char out[NPY_HEADER_BYTES]) MUST_USE;
 
 /* Bytes of one element; 0 for types that .npy files of ours do not have. */
 size_t npy_item_bytes(enum dtype dtype);

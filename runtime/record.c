@@ -23,6 +23,7 @@ static const char *const feature_names[FEATURE_KINDS] = {
     [FEATURE_MAGNITUDE] = "magnitude",
     [FEATURE_POWER] = "power",
     [FEATURE_DB] = "db",
+    [FEATURE_SAMPLES] = "samples",
 };
 
 const char *feature_name(enum feature_kind kind)
@@ -40,8 +41,18 @@ int feature_parse(const char *name, enum feature_kind *out)
     return fail(
         STATUS_ARGUMENT,
         "no feature '%.32s'; there are stft, magnitude, power, db, mel, logmel, mfcc, rms, peak, zcr, centroid, "
-        "bandwidth, rolloff, flatness, contrast, flux, poly",
+        "bandwidth, rolloff, flatness, contrast, flux, poly, samples",
         name);
+}
+
+int feature_npy_header(enum feature_kind kind, enum dtype dtype, int64_t bins, int64_t frames,
+                       char out[NPY_HEADER_BYTES])
+{
+    if (kind != FEATURE_SAMPLES)
+        return npy_header(dtype, bins, frames, out);
+    if (dtype != DTYPE_F32)
+        return fail(STATUS_ARGUMENT, "npy: a signal of type %d", (int)dtype);
+    return npy_signal_header(bins, frames, out);
 }
 
 static void put(unsigned char **at, uint64_t v, int width)

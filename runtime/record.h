@@ -11,6 +11,7 @@
 #ifndef RECORD_H
 #define RECORD_H
 #include "hash.h"
+#include "npy.h"
 #include "ragged.h"
 
 enum { RECORD_VERSION = 1, RECORD_HEADER_BYTES = 92, RECORD_INLINE_MAX = 1 << 20 };
@@ -36,11 +37,16 @@ enum feature_kind {
     FEATURE_MAGNITUDE = 17, /* |stft| */
     FEATURE_POWER = 18,     /* |stft|^2 */
     FEATURE_DB = 19,        /* |stft|^2 in decibels */
+    FEATURE_SAMPLES = 20,   /* the signal itself: `frames` are its samples, `bins` its channels */
     FEATURE_KINDS = 32      /* numbers stay below; tables of counts have this many places */
 };
 
 const char *feature_name(enum feature_kind kind);                     /* "stft"; "unknown" */
 int feature_parse(const char *name, enum feature_kind *out) MUST_USE; /* STATUS_ARGUMENT lists the names */
+
+/* Of its .npy file: [bins, frames]; a signal's is [samples], or [samples, channels]. */
+int feature_npy_header(enum feature_kind kind, enum dtype dtype, int64_t bins, int64_t frames,
+                       char out[NPY_HEADER_BYTES]) MUST_USE;
 
 enum record_place { RECORD_NO_ARRAY = 0, RECORD_INLINE = 1, RECORD_OBJECT = 2 };
 

@@ -43,6 +43,8 @@ static int run_job(struct job *j)
         return job_analyze(j);
     case TASK_FEATURES:
         return job_features(j);
+    case TASK_INSPECT:
+        return job_inspect(j);
     case TASK_NOOP:
         return job_noop(j);
     case TASK_SEPARATE:
@@ -51,6 +53,8 @@ static int run_job(struct job *j)
         return job_score(j);
     case TASK_SEPARATE_CLIPS:
         return job_separate_clips(j);
+    case TASK_TRAIN:
+        return job_train(j);
     }
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);
 }

@@ -55,6 +55,7 @@ void item_release(struct item *it)
     separation_release(it);
     track_release(it);
     clips_release(it);
+    training_release(it);
     item_close(&it->checkpoint_fd);
     item_close(&it->save_fd);
     const int ignored = ffmpeg_end(&it->ffmpeg, false);
@@ -285,7 +286,10 @@ int item_open_outputs(struct item *it)
         return track_open(it);
     case TASK_SEPARATE_CLIPS:
         return clips_open(it);
+    case TASK_TRAIN:
+        return training_open(it);
     case TASK_ANALYZE:
+    case TASK_INSPECT:
     case TASK_NOOP:
         break;
     }

@@ -118,7 +118,8 @@ struct item {
     struct item_separation *separation;
     struct item_track *track;
     struct item_clips *clips; /* item_clips.c */
-    struct output_file array; /* features: what the child writes */
+    struct item_training *training; /* item_train.c */
+    struct output_file array; /* features, train: what the child writes */
 
     enum stage stage;
     bool with_pool;  /* a thread may be at it: nobody else touches it */
@@ -231,6 +232,12 @@ const void *clips_give(const struct item *it, struct task_request *r, int fds[TA
 int clips_check_unchanged(const struct item *it) MUST_USE;
 int clips_settle(struct item *it) MUST_USE;
 void clips_release(struct item *it);
+
+/* Of kind `train`, likewise. */
+int training_open(struct item *it) MUST_USE;
+void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST]);
+int training_settle(struct item *it) MUST_USE;
+void training_release(struct item *it);
 
 /* Makes the descriptors that a task needs. Called by prepare. */
 int item_open_outputs(struct item *it) MUST_USE;

@@ -89,7 +89,8 @@ static int write_stored_array(struct item *it, const struct record *r)
 {
     char header[NPY_HEADER_BYTES];
     uint64_t bytes = 0;
-    int code = npy_header((enum dtype)r->dtype, r->bins, (int64_t)r->frames, header);
+    int code =
+        feature_npy_header((enum feature_kind)r->kind, (enum dtype)r->dtype, r->bins, (int64_t)r->frames, header);
     if (code || r->place == RECORD_NO_ARRAY || npy_array_bytes((enum dtype)r->dtype, r->bins, r->frames, &bytes) ||
         bytes != r->array_bytes)
         return fail(STATUS_DAMAGED, "store: a record of an impossible array");
@@ -220,6 +221,8 @@ static int finish(struct item *it)
         code = separation_settle(it);
     if (!code && it->lease->task == TASK_SEPARATE_CLIPS)
         code = clips_settle(it);
+    if (!code && it->lease->task == TASK_TRAIN)
+        code = training_settle(it);
     if (!code && it->lease->brief)
         code = encode_result(it, map, it->reply.result_bytes, false, true);
     free(map);

@@ -99,6 +99,19 @@ int job_open_audio(struct job *j, struct audio **out)
     return audio_open(j->fds[TASK_FD_INPUT], out);
 }
 
+int job_write_at(int fd, const void *data, size_t bytes, uint64_t at)
+{
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = pwrite(fd, (const char *)data + done, bytes - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(STATUS_IO, "cannot write the array: %s", strerror(errno));
+        done += (size_t)n;
+    }
+    return STATUS_OK;
+}
+
 int job_write_result(struct job *j, const struct wire_schema *schema, const void *result)
 {
     struct wire_buffer b = {0};
@@ -114,6 +127,9 @@ int job_write_result(struct job *j, const struct wire_schema *schema, const void
 
 void job_ran_on_device(struct job *j, const char *operation, const char *precision)
 {
+    j->stages.operations[0] = '\0';
+    if (!operation)
+        return;
     snprintf(j->stages.operations, sizeof j->stages.operations, "%s/%s", operation, precision);
     j->stages.copy_in_s = j->stages.compute_s = j->stages.copy_out_s = NAN;
 }

@@ -27,10 +27,12 @@ struct job {
 
 int job_analyze(struct job *j) MUST_USE;
 int job_features(struct job *j) MUST_USE;
+int job_inspect(struct job *j) MUST_USE;
 int job_noop(struct job *j) MUST_USE;
 int job_separate(struct job *j) MUST_USE;
 int job_score(struct job *j) MUST_USE;
 int job_separate_clips(struct job *j) MUST_USE;
+int job_train(struct job *j) MUST_USE;
 
 /* Tells the supervisor, at most every 200 ms, that the item is alive. */
 void job_beat(struct job *j, double progress);
@@ -57,8 +59,11 @@ struct audio;
 /* Opens the task's input: a file, or the stream that ffmpeg writes. */
 int job_open_audio(struct job *j, struct audio **out) MUST_USE;
 
-/* What the result says of where it was computed; nobody took the time of each stage. */
+/* What the result says of where it was computed; nobody took the time of each stage. NULL: on the CPU, after all. */
 void job_ran_on_device(struct job *j, const char *operation, const char *precision);
+
+/* All of it, from byte `at` of the task's array on. */
+int job_write_at(int fd, const void *data, size_t bytes, uint64_t at) MUST_USE;
 
 /* Writes the encoded result map into the task's memfd. */
 int job_write_result(struct job *j, const struct wire_schema *schema, const void *result) MUST_USE;

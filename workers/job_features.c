@@ -4,6 +4,7 @@
 #include "npy.h"
 #include "offload.h"
 #include "params.h"
+#include "samples.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static enum spectral_output output_of(enum feature_kind kind)
 
 static bool is_spectral(enum feature_kind kind)
 {
-    return kind != FEATURE_RMS && kind != FEATURE_PEAK && kind != FEATURE_ZCR;
+    return kind != FEATURE_SAMPLES && kind != FEATURE_RMS && kind != FEATURE_PEAK && kind != FEATURE_ZCR;
 }
 
 static void describe(const struct kind_features_params *p, enum feature_kind kind, double rate_hz, struct feature *f)
@@ -126,19 +127,6 @@ static int compute(struct job *j, const struct feature *f, const struct ragged *
     return wish.spectral[f->output] ? spectral(j->exec, &f->p, x, wish.spectral) : STATUS_OK;
 }
 
-static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
-{
-    for (size_t done = 0; done < bytes;) {
-        const ssize_t n = pwrite(fd, (const char *)data + done, bytes - done, (off_t)(at + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return fail(STATUS_IO, "cannot write the array: %s", strerror(errno));
-        done += (size_t)n;
-    }
-    return STATUS_OK;
-}
-
 struct output {
     int fd;
     float *buffer;
@@ -186,8 +174,8 @@ static int write_piece(struct job *j, const struct feature *f, struct stream_pie
     const float *fresh = o->buffer + (size_t)p->skip * frame_bytes / sizeof(float);
     if (f->top_db >= 0)
         note_maxima(f, fresh, p->frames, o);
-    code =
-        write_all(o->fd, fresh, (size_t)p->frames * frame_bytes, NPY_HEADER_BYTES + (uint64_t)o->frames * frame_bytes);
+    code = job_write_at(o->fd, fresh, (size_t)p->frames * frame_bytes,
+                        NPY_HEADER_BYTES + (uint64_t)o->frames * frame_bytes);
     o->frames += p->frames;
     return code;
 }
@@ -231,7 +219,7 @@ static int second_pass(struct job *j, const struct feature *f, struct output *o)
             return fail(STATUS_IO, "cannot read the array back: %s", strerror(errno));
         int code = finish_frames(j, f, o, n);
         if (!code)
-            code = write_all(o->fd, o->buffer, (size_t)n * out_bytes, NPY_HEADER_BYTES + (uint64_t)at * out_bytes);
+            code = job_write_at(o->fd, o->buffer, (size_t)n * out_bytes, NPY_HEADER_BYTES + (uint64_t)at * out_bytes);
         if (code)
             return code;
         at += n;
@@ -287,7 +275,7 @@ static int run(struct job *j, struct audio *a, const struct feature *f, int64_t 
     if (!code)
         code = npy_header(f->dtype, f->bins, o.frames, header);
     if (!code)
-        code = write_all(o.fd, header, sizeof header, 0);
+        code = job_write_at(o.fd, header, sizeof header, 0);
     j->decode_s = source.seconds;
     if (!code)
         code = write_result(j, a, f, o.frames);
@@ -295,6 +283,15 @@ static int run(struct job *j, struct audio *a, const struct feature *f, int64_t 
     stream_close(&s);
     source_close(&source);
     return code;
+}
+
+static int run_samples(struct job *j, struct audio *a, const struct kind_features_params *p, enum rate_method method)
+{
+    const struct samples_wish wish = {p->each_channel, (int64_t)p->rate_hz, method};
+    struct feature f = {.kind = FEATURE_SAMPLES, .dtype = DTYPE_F32};
+    int64_t samples = 0;
+    const int code = samples_write(j, a, &wish, &f.bins, &samples);
+    return code ? code : write_result(j, a, &f, samples);
 }
 
 int job_features(struct job *j)
@@ -315,8 +312,12 @@ int job_features(struct job *j)
         code = job_open_audio(j, &a);
     if (code)
         return code;
-    describe(&params, kind, params.rate_hz ? (double)params.rate_hz : audio_info(a)->rate_hz, &f);
-    code = run(j, a, &f, (int64_t)params.rate_hz, method);
+    if (kind == FEATURE_SAMPLES) {
+        code = run_samples(j, a, &params, method);
+    } else {
+        describe(&params, kind, params.rate_hz ? (double)params.rate_hz : audio_info(a)->rate_hz, &f);
+        code = run(j, a, &f, (int64_t)params.rate_hz, method);
+    }
     audio_close(&a);
     return code;
 }

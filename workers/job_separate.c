@@ -23,6 +23,7 @@ static const double SEPARATED = 0.9;
 struct saved {
     uint8_t spool[SPOOL_NAME];
     int64_t pushed, emitted;
+    int32_t on_device, precision; /* of networks */
     struct mixture mixture;
     struct separated_sums sums;
 };
@@ -35,6 +36,8 @@ struct separating {
     struct mixture mixture;
     struct separated separated;
     struct separation *separation;
+    struct networks_place place;
+    bool on_cpu; /* networks: the device had no memory for them on the way */
     int64_t pushed, saved_ms;
     double resumed_from; /* NaN: it was begun here */
     float block[BLOCK_FRAMES * SEPARATION_CHANNELS];
@@ -79,8 +82,12 @@ static int save(struct separating *s)
     uint8_t *const data = calloc(1, bytes);
     if (!data)
         return fail(STATUS_NOMEM, "separate: out of memory");
-    struct saved head = {
-        .pushed = s->pushed, .emitted = s->separated.emitted, .mixture = s->mixture, .sums = s->separated.sums};
+    struct saved head = {.pushed = s->pushed,
+                         .emitted = s->separated.emitted,
+                         .on_device = s->place.on_device,
+                         .precision = (int32_t)s->place.precision,
+                         .mixture = s->mixture,
+                         .sums = s->separated.sums};
     memcpy(head.spool, s->spool.name, sizeof head.spool);
     memcpy(data, &head, sizeof head);
     m->save(s->separation, data + sizeof head);
@@ -115,7 +122,7 @@ static int open_spool(struct separating *s, int fd, uint8_t **data, size_t *byte
 }
 
 /* With the mixture in the spool and the separation open: what the earlier attempt saved is taken over, if it is of this
- * very signal. */
+ * very signal and of this place. */
 static int go_on(struct separating *s, const uint8_t *data, size_t bytes)
 {
     const struct separation_methods *const m = s->separation->methods;
@@ -123,7 +130,10 @@ static int go_on(struct separating *s, const uint8_t *data, size_t bytes)
     s->resumed_from = NAN;
     if (data)
         memcpy(&head, data, sizeof head);
-    if (data && m->restore && same_mixture(&head.mixture, &s->mixture)) {
+    const bool same_place = head.on_device == s->place.on_device && head.precision == (int32_t)s->place.precision;
+    if (data && !same_place)
+        log_warn("separate: what was saved is not used: it was computed %s", head.on_device ? "on a device" : "here");
+    if (data && m->restore && same_place && same_mixture(&head.mixture, &s->mixture)) {
         if (m->restore(s->separation, data + sizeof head, bytes - sizeof head)) { /* of other weights: begun anew */
             log_warn("separate: what was saved is not used: %s", status_message());
         } else {
@@ -250,27 +260,49 @@ static int open_in_turn(struct separating *s, const struct separator_request *r)
 static int open_separation(struct separating *s)
 {
     int weights[BAG_NETWORKS_MOST];
-    bool on_device = false;
     for (int i = 0; i < s->plan.networks; i++)
         weights[i] = task_extra(s->job->request, s->job->fds, TASK_ROLE_WEIGHTS, i);
     const struct separator_request r = {.plan = &s->plan,
                                         .params = &s->settings.params,
                                         .precision = s->settings.precision,
+                                        .on_cpu = s->on_cpu,
                                         .mixture = &s->mixture,
                                         .weights = weights,
                                         .networks = s->job->networks,
                                         .exec = takes_turns(s) ? networks_exec(s->job->networks) : s->job->exec,
                                         .emit = take_stems,
                                         .alive = still_alive,
-                                        .on_device = &on_device,
+                                        .place = &s->place,
                                         .context = s};
     int code = open_in_turn(s, &r);
-    if (on_device)
-        job_ran_on_device(s->job, s->plan.method, precision_name(s->settings.precision));
+    if (!code && s->place.on_device)
+        job_ran_on_device(s->job, s->plan.method, precision_name(s->place.precision));
     if (!code && s->separation->stems != s->plan.stems)
         code = fail(STATUS_INTERNAL, "separate: %s gives %d stems, the plan has %d", s->plan.method,
                     s->separation->stems, s->plan.stems);
     return code;
+}
+
+/* Gone on from `data`; NULL: from the beginning. */
+static int compute(struct separating *s, const uint8_t *data, size_t bytes)
+{
+    int code = open_separation(s);
+    code = code ? code : go_on(s, data, bytes);
+    return code ? code : separate(s);
+}
+
+/* Where the device runs out of memory on the way, the CPU begins anew, so that no stem is of both. */
+static int compute_somewhere(struct separating *s, const uint8_t *data, size_t bytes)
+{
+    const int code = compute(s, data, bytes);
+    if (code != STATUS_NOMEM || !s->place.on_device)
+        return code;
+    separation_destroy(&s->separation);
+    job_ran_on_device(s->job, NULL, NULL);
+    s->on_cpu = true;
+    s->pushed = s->saved_ms = s->separated.emitted = 0;
+    s->separated.sums = (struct separated_sums){.mixture_square = {0}};
+    return compute(s, NULL, 0);
 }
 
 static int run(struct separating *s, struct audio *a)
@@ -283,10 +315,8 @@ static int run(struct separating *s, struct audio *a)
     code = code ? code : open_spool(s, task_extra(s->job->request, s->job->fds, TASK_ROLE_SPOOL, 0), &data, &bytes);
     code = code ? code : mixture_make(s->job, a, rate_hz, &s->spool, &s->mixture);
     code = code ? code : separated_open(&s->separated, &s->plan, &s->spool);
-    code = code ? code : open_separation(s);
-    code = code ? code : go_on(s, data, bytes);
+    code = code ? code : compute_somewhere(s, data, bytes);
     free(data);
-    code = code ? code : separate(s);
     code = code ? code : encode(s);
     code = code ? code : write_result(s, a);
     separation_destroy(&s->separation);

@@ -30,6 +30,8 @@ struct clips {
     bool check;
     int64_t rate_hz;
     struct demucs_bag bag;
+    struct networks_place place;
+    bool on_cpu; /* the device had no memory on the way */
     struct spool spool;
     int count, done;
     uint64_t segments;
@@ -247,19 +249,19 @@ static int open_bag(struct clips *c)
     int weights[BAG_NETWORKS_MOST];
     for (int i = 0; i < c->plan.networks; i++)
         weights[i] = task_extra(c->job->request, c->job->fds, TASK_ROLE_WEIGHTS, i);
-    bool on_device = false;
     const struct separator_request r = {.plan = &c->plan,
                                         .params = &c->settings.params,
                                         .precision = c->settings.precision,
+                                        .on_cpu = c->on_cpu,
                                         .weights = weights,
                                         .networks = c->job->networks,
                                         .exec = c->job->exec,
                                         .alive = tell,
-                                        .on_device = &on_device,
+                                        .place = &c->place,
                                         .context = c};
     const int code = separator_bag(&r, &c->bag);
-    if (on_device)
-        job_ran_on_device(c->job, c->plan.method, precision_name(c->settings.precision));
+    if (!code && c->place.on_device)
+        job_ran_on_device(c->job, c->plan.method, precision_name(c->place.precision));
     c->rate_hz = code ? 0 : demucs_bag_config(&c->bag)->rate_hz;
     return code;
 }
@@ -274,19 +276,42 @@ static int write_result(struct clips *c)
                                              .left_out = wire_str(k->why)};
         code = wire_encode(&kind_clip_result_schema, &one, &list);
     }
-    const struct kind_clips_result r = {.seconds = NAN,
-                                        .backend = wire_str(backend_name(exec_backend(c->job->exec))),
-                                        .isa = wire_str(isa_name(exec_isa(c->job->exec))),
-                                        .version = wire_str(WAVEMILL_VERSION),
-                                        .decode_s = NAN,
-                                        .copy_in_s = NAN,
-                                        .device_s = NAN,
-                                        .copy_out_s = NAN,
-                                        .clips = wire_list_of(&list, (uint32_t)c->count),
-                                        .segments = c->segments};
+    const struct kind_clips_result r = {
+        .seconds = NAN,
+        .backend = wire_str(c->place.on_device ? offload_backend(c->job->offload) : backend_name(BACKEND_CPU)),
+        .on_device = wire_str(c->job->stages.operations),
+        .isa = wire_str(isa_name(exec_isa(c->job->exec))),
+        .version = wire_str(WAVEMILL_VERSION),
+        .decode_s = NAN,
+        .copy_in_s = NAN,
+        .device_s = NAN,
+        .copy_out_s = NAN,
+        .clips = wire_list_of(&list, (uint32_t)c->count),
+        .segments = c->segments};
     code = code ? code : job_write_result(c->job, &kind_clips_result_schema, &r);
     wire_free(&list);
     return code;
+}
+
+/* Where the device runs out of memory on the way, the CPU begins anew, so that no clip is of both. */
+static int run_somewhere(struct clips *c)
+{
+    const int code = run_all(c);
+    if (code != STATUS_NOMEM || !c->place.on_device)
+        return code;
+    demucs_bag_give_back(&c->bag);
+    c->bag.networks = 0;
+    job_ran_on_device(c->job, NULL, NULL);
+    c->on_cpu = true;
+    c->done = 0;
+    c->segments = 0;
+    for (int n = 0; n < c->count; n++) {
+        forget_samples(&c->clip[n]);
+        wire_free(&c->clip[n].map);
+        c->clip[n].why[0] = '\0';
+    }
+    const int opened = open_bag(c);
+    return opened ? opened : run_all(c);
 }
 
 int job_separate_clips(struct job *j)
@@ -301,7 +326,7 @@ int job_separate_clips(struct job *j)
     code = code ? code : open_bag(c);
     if (!code)
         code = audio_format_check(&c->settings.format, (int)c->rate_hz, CHANNELS);
-    code = code ? code : run_all(c);
+    code = code ? code : run_somewhere(c);
     code = code ? code : write_result(c);
     if (code == STATUS_UNSUPPORTED) { /* not by a decoder: ffmpeg could not help */
         char why[TASK_MESSAGE];

@@ -62,9 +62,9 @@ static int read_params(struct lease *l, struct wire_slice kind)
             return code;
         l->force = p.force;
         l->verify = p.verify;
-        const bool spectrum = l->feature == FEATURE_STFT || l->feature == FEATURE_MAGNITUDE ||
-                              l->feature == FEATURE_POWER || l->feature == FEATURE_DB;
-        l->stores = !spectrum || p.keep; /* spectra are large and quickly made again */
+        const bool large = l->feature == FEATURE_STFT || l->feature == FEATURE_MAGNITUDE ||
+                           l->feature == FEATURE_POWER || l->feature == FEATURE_DB || l->feature == FEATURE_SAMPLES;
+        l->stores = !large || p.keep; /* spectra and signals are large and quickly made again */
         return params_features_hash(&p, l->feature, l->params_hash);
     }
     if (strcmp(name, KIND_SEPARATE) == 0 || strcmp(name, KIND_SEPARATE_OBJECTS) == 0) {
@@ -86,6 +86,17 @@ static int read_params(struct lease *l, struct wire_slice kind)
         l->task = TASK_SCORE;
         l->result_schema = &kind_score_result_schema;
         return params_score(l->params, l->params_bytes, &p);
+    }
+    if (strcmp(name, KIND_TRAIN) == 0) {
+        l->task = TASK_TRAIN;
+        l->result_schema = &kind_train_result_schema;
+        return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have") : STATUS_OK;
+    }
+    if (strcmp(name, KIND_INSPECT) == 0) {
+        struct kind_inspect_params p;
+        l->task = TASK_INSPECT;
+        l->result_schema = &kind_inspect_result_schema;
+        return params_inspect(l->params, l->params_bytes, &p);
     }
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
 }

@@ -113,6 +113,8 @@ int params_features(const void *data, size_t bytes, struct kind_features_params 
                     (unsigned long long)out->mels, out->lifter);
     if (*feature == FEATURE_POLY && !(out->order >= 0 && out->order <= 8 && out->order == floor(out->order)))
         return fail(STATUS_ARGUMENT, "order is %g, allowed 0 to 8", out->order);
+    if (out->each_channel && *feature != FEATURE_SAMPLES)
+        return fail(STATUS_ARGUMENT, "each_channel: of samples only");
     if (isfinite(out->fmax_hz) && isfinite(out->fmin_hz) && !(out->fmax_hz > out->fmin_hz))
         return fail(STATUS_ARGUMENT, "fmax %g Hz is not above fmin %g Hz", out->fmax_hz, out->fmin_hz);
     return STATUS_OK;
@@ -162,6 +164,16 @@ int params_score(const void *data, size_t bytes, struct kind_score_params *out)
     return wire_decode(&kind_score_params_schema, data, bytes, out);
 }
 
+int params_inspect(const void *data, size_t bytes, struct kind_inspect_params *out)
+{
+    data = or_empty_map(data, &bytes);
+    const int code = wire_decode(&kind_inspect_params_schema, data, bytes, out);
+    if (!code && (!out->columns != !out->bands || out->columns * out->bands > LIMIT_PICTURE))
+        return fail(STATUS_ARGUMENT, "a picture of %llu columns and %llu bands: allowed are %d values",
+                    (unsigned long long)out->columns, (unsigned long long)out->bands, LIMIT_PICTURE);
+    return code;
+}
+
 static int hash_of(const char *name, uint64_t version, const struct wire_schema *schema, const void *params,
                    uint8_t out[16])
 {
@@ -203,11 +215,13 @@ int params_analyze_hash(const struct kind_analyze_params *p, uint32_t wanted, ui
 
 int params_features_hash(const struct kind_features_params *p, enum feature_kind feature, uint8_t out[16])
 {
-    const bool spectral = feature != FEATURE_RMS && feature != FEATURE_PEAK && feature != FEATURE_ZCR;
+    const bool framed = feature != FEATURE_SAMPLES;
+    const bool spectral = framed && feature != FEATURE_RMS && feature != FEATURE_PEAK && feature != FEATURE_ZCR;
     const bool mel = feature == FEATURE_MEL || feature == FEATURE_LOGMEL || feature == FEATURE_MFCC;
-    struct kind_features_params counted = {.n_fft = p->n_fft,
-                                           .hop = p->hop,
-                                           .not_centred = p->not_centred,
+    struct kind_features_params counted = {.n_fft = framed ? p->n_fft : 0,
+                                           .hop = framed ? p->hop : 0,
+                                           .not_centred = framed && p->not_centred,
+                                           .each_channel = p->each_channel,
                                            .feature = p->feature,
                                            .rate_hz = p->rate_hz,
                                            .resample = p->rate_hz ? p->resample : wire_str(NULL),

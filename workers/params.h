@@ -30,6 +30,9 @@ int params_separate(const void *data, size_t bytes, struct separate_settings *ou
 /* Of kind `separate_clips`: the same, without overlap, segment and shifts. */
 int params_clips(const void *data, size_t bytes, struct separate_settings *out) MUST_USE;
 
+/* What is looked at besides levels; a picture has columns and bands, or neither. */
+int params_inspect(const void *data, size_t bytes, struct kind_inspect_params *out) MUST_USE;
+
 /* A score's; nothing at all is a map without fields. */
 int params_score(const void *data, size_t bytes, struct kind_score_params *out) MUST_USE;
 

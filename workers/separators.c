@@ -40,18 +40,25 @@ static int check_stems(const struct plan *p, const struct htdemucs *net)
 /* Those of the plan's networks that are wanted. */
 static int take_networks(const struct separator_request *r, struct demucs_bag *b)
 {
-    int code = STATUS_OK;
-    for (int i = 0; i < r->plan->networks && !code; i++) {
+    int fds[BAG_NETWORKS_MOST], count = 0;
+    for (int i = 0; i < r->plan->networks; i++) {
         if (!counts(r->plan, i))
             continue;
-        code = networks_take(r->networks, r->weights[i], r->plan->model, r->precision, b->networks ? NULL : r->alive,
-                             r->context, &b->network[b->networks]);
-        if (code)
-            break;
         for (int s = 0; s < r->plan->stems; s++)
-            b->weight[b->networks][s] = (float)r->plan->weight[i][s];
-        code = check_stems(r->plan, b->network[b->networks++]);
+            b->weight[count][s] = (float)r->plan->weight[i][s];
+        fds[count++] = r->weights[i];
     }
+    const struct networks_wanted w = {.fds = fds,
+                                      .count = count,
+                                      .name = r->plan->model,
+                                      .precision = r->precision,
+                                      .on_cpu = r->on_cpu,
+                                      .alive = r->alive,
+                                      .context = r->context};
+    int code = networks_take(r->networks, &w, b->network, r->place);
+    b->networks = code ? 0 : count;
+    for (int i = 0; i < b->networks && !code; i++)
+        code = check_stems(r->plan, b->network[i]);
     return code;
 }
 
@@ -65,8 +72,6 @@ int separator_bag(const struct separator_request *r, struct demucs_bag *out)
         for (int s = 0; s < r->plan->stems; s++)
             out->wanted[s] = out->wanted[s] || (r->plan->output[o].stems >> s & 1);
     const int code = take_networks(r, out);
-    for (int i = 0; i < out->networks && r->on_device && !code; i++)
-        *r->on_device = *r->on_device || networks_on_device(r->networks, out->network[i]);
     if (code) {
         demucs_bag_give_back(out);
         out->networks = 0; /* nothing is left to give back */

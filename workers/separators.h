@@ -15,12 +15,13 @@ struct separator_request {
     const struct kind_separate_params *params; /* overlap, segment_s: NaN is the method's default */
     const struct mixture *mixture;
     enum precision precision; /* of networks */
+    bool on_cpu;              /* of networks: networks.h */
     const int *weights;       /* [plan->networks], for reading; borrowed while it opens */
     struct networks *networks;
     struct exec *exec; /* borrowed until the separation ends, as is context */
     separation_emit emit;
     void (*alive)(void *context); /* called while it waits or computes for long */
-    bool *on_device;              /* set where a network of it is on a device; NULL: nobody asks */
+    struct networks_place *place; /* where its networks are, when it is open; without any it stays as it is */
     void *context;
 };
 

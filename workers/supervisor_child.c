@@ -49,6 +49,8 @@ static int send_item(struct supervisor *s, struct item *it)
         separation_give(it, &r, fds);
     if (it->track)
         track_give(it, &r, fds);
+    if (it->training)
+        training_give(it, &r, fds);
     const void *const params = it->clips        ? clips_give(it, &r, fds)
                                : it->separation ? (const void *)&it->separation->plan
                                                 : it->params;

@@ -44,13 +44,14 @@ void uplink_ready(struct supervisor *s)
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
     code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_OBJECTS);
     code = code ? code : wire_append_str(&kinds, KIND_SCORE_OBJECTS);
-    if (!code &&
-        !s->places.is_remote) { /* what they write, and what a score compares, has paths of the scheduler's machine */
+    if (!code && !s->places.is_remote) { /* what they write, look at or compare has paths of the scheduler's machine */
         code = wire_append_str(&kinds, KIND_FEATURES);
+        code = code ? code : wire_append_str(&kinds, KIND_INSPECT);
         code = code ? code : wire_append_str(&kinds, KIND_SEPARATE);
         code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_CLIPS);
         code = code ? code : wire_append_str(&kinds, KIND_SCORE);
-        kind_count += 4;
+        code = code ? code : wire_append_str(&kinds, KIND_TRAIN);
+        kind_count += 6;
     }
     snprintf(device_id, sizeof device_id, "%.30s/%s", host, device);
     EACH_ITEM (s, l, it)

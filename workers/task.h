@@ -30,7 +30,9 @@ enum task_kind {
     TASK_NOOP = 3,
     TASK_SEPARATE = 4,
     TASK_SCORE = 5,
-    TASK_SEPARATE_CLIPS = 6
+    TASK_SEPARATE_CLIPS = 6,
+    TASK_INSPECT = 7,
+    TASK_TRAIN = 8
 };
 enum task_flag {
     TASK_STREAM = 1, /* the input is a pipe from ffmpeg */
@@ -40,12 +42,16 @@ enum task_fd { TASK_FD_INPUT = 0, TASK_FD_RESULT = 1, TASK_FD_ARRAY = 2, TASK_FD
 enum task_role {
     TASK_ROLE_SPOOL =
         1, /* separate: the mixture and the stems as they come, see spool.h; may hold an earlier attempt's */
-    TASK_ROLE_OUTPUT = 2,    /* separate: a file for an encoded signal, in the plan's order */
+    TASK_ROLE_OUTPUT = 2,    /* separate: a file for an encoded signal, in the plan's order; train: as item_train.c has them */
     TASK_ROLE_WEIGHTS = 3,   /* separate: a network's file, for reading, in the plan's order */
     TASK_ROLE_REFERENCE = 4, /* score: a true stem, in the item's order */
     TASK_ROLE_ESTIMATE = 5,  /* score: what it was estimated as */
-    TASK_ROLE_CLIP = 6       /* separate_clips: a file; its outputs are those of the clips in turn */
+    TASK_ROLE_CLIP = 6,      /* separate_clips: a file; its outputs are those of the clips in turn */
+    TASK_ROLE_SLOTS = 7      /* train: where its states are kept, see slots.h */
 };
+
+/* Outputs of a training beside the model: its configuration, how it was trained, its curves; of each sound previews. */
+enum { TRAIN_TEXTS = 3, TRAIN_PREVIEW_KINDS = 3 };
 
 struct task_request {
     uint32_t magic, kind, flags;

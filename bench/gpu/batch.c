@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { STRETCH_ROWS = 256 };
+
 int batch_open(const char *backend, struct exec **out)
 {
     struct exec_options options = {.threads = 1};
@@ -91,6 +93,8 @@ static int64_t length_of(const struct gpu_case *c, struct piece piece, int64_t l
         return length;
     case GPU_ISTFT:
         return istft_samples(&c->p.stft, length);
+    case GPU_STRETCH:
+        return time_stretch_frames(c->rate, length);
     case GPU_RESAMPLE:
         return resample_count(&c->rates, piece, length);
     default:
@@ -111,6 +115,9 @@ static int32_t channels_of(const struct gpu_case *c)
         return STATISTICS * (c->channels ? c->channels : 1);
     case GPU_HPSS:
         return 2 * c->channels;
+    case GPU_STRETCH:
+    case GPU_PHASES:
+        return c->channels;
     case GPU_SEARCH:
         return c->search.k * (int32_t)((sizeof(int64_t) + sizeof(float)) / sizeof(float));
     default:
@@ -120,13 +127,15 @@ static int32_t channels_of(const struct gpu_case *c)
 
 struct ragged gpu_result(const struct gpu_case *c, const struct ragged *x, int64_t *offset)
 {
-    const bool searched = c->op == GPU_SEARCH;
-    const int64_t rows = searched ? 1 : x->rows;
+    const bool searched = c->op == GPU_SEARCH, phases = c->op == GPU_PHASES;
+    const int64_t rows = searched || phases ? 1 : x->rows;
     offset[0] = 0;
     for (int64_t b = 0; b < rows; b++)
         offset[b + 1] = offset[b] + (searched ? c->search.queries
+                                     : phases ? x->total / 3
                                               : length_of(c, piece_of(x->piece, b), x->offset[b + 1] - x->offset[b]));
-    return (struct ragged){.dtype = c->op == SPECTRAL_STFT || c->op == GPU_HPSS ? DTYPE_C64 : DTYPE_F32,
+    const bool complex_out = c->op == SPECTRAL_STFT || c->op == GPU_HPSS || c->op == GPU_STRETCH || phases;
+    return (struct ragged){.dtype = complex_out ? DTYPE_C64 : DTYPE_F32,
                            .channels = channels_of(c),
                            .offset = offset,
                            .rows = rows,
@@ -153,6 +162,22 @@ static int run_search(struct exec *ex, const struct gpu_case *c, const float *x,
     int64_t *const index = y;
     return search(ex, &c->search, x, x + c->search.vectors * c->search.dimensions, index,
                   (float *)(index + c->search.queries * c->search.k));
+}
+
+static int run_stretch(struct exec *ex, double rate, const struct ragged *x, struct ragged *y)
+{
+    double rates[STRETCH_ROWS];
+    if (x->rows > STRETCH_ROWS)
+        return fail(STATUS_SHAPE, "time_stretch: %lld rows are more than are measured", (long long)x->rows);
+    for (int64_t b = 0; b < x->rows; b++)
+        rates[b] = rate;
+    return time_stretch(ex, rates, x, y);
+}
+
+static int run_phases(struct exec *ex, const float *x, const struct ragged *y)
+{
+    const int64_t n = y->total * y->channels;
+    return phase_step(ex, 0.5, n, x + 4 * n, x, x + 2 * n, y->data);
 }
 
 static int run_clip(struct exec *ex, const struct ragged *x, struct ragged *y)
@@ -189,6 +214,10 @@ int gpu_run(struct exec *ex, const struct gpu_case *c, const struct ragged *x, s
         return istft(ex, &c->p.stft, x, y);
     case GPU_HPSS:
         return run_hpss(ex, c, x, y);
+    case GPU_STRETCH:
+        return run_stretch(ex, c->rate, x, y);
+    case GPU_PHASES:
+        return run_phases(ex, x->data, y);
     case GPU_RESAMPLE:
         return resample(ex, &c->rates, x, y);
     case GPU_SEARCH:

@@ -29,6 +29,8 @@ enum gpu_op { /* the spectral ones are enum spectral_output */
               GPU_ISTFT,
               GPU_HPSS, /* both parts, one after the other */
               GPU_RESAMPLE,
+              GPU_STRETCH,
+              GPU_PHASES, /* x: a third of its frames as they are now, a third before, then magnitudes */
               GPU_SEARCH, /* for queries that follow the vectors in x; indices, then scores */
               GPU_OPS
 };
@@ -44,6 +46,7 @@ struct gpu_case {
     struct hpss_params hpss;
     struct resample_params rates;
     struct search_params search;
+    double rate; /* of stretch */
 };
 
 /* The shape of the result for x; offset has room for rows + 1 and is filled. What is no batch of floats

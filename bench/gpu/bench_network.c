@@ -12,11 +12,11 @@ static int run(void *context)
 /* Rows are called as the table of operations calls them; the harness has shorter names. */
 static const char *row_of(const char *name)
 {
-    static const char *const rows[][2] = {{"conv_transp", "conv_transpose"},
-                                          {"to_maps", "maps_from_complex"},
-                                          {"from_maps", "complex_from_maps"},
-                                          {"margins", "clear_margins"},
-                                          {"unstandard", "unstandardize"}};
+    static const char *const rows[][2] = {
+        {"conv_transp", "conv_transpose"},  {"to_maps", "maps_from_complex"},  {"from_maps", "complex_from_maps"},
+        {"margins", "clear_margins"},       {"unstandard", "unstandardize"},   {"act_grad", "activate_gradient"},
+        {"latent_grad", "latent_gradient"}, {"reconstruct", "reconstruction"}, {"grad_norm", "gradient_norm"},
+        {"conv2d_wgt", "conv2d_weight"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i][0], name) == 0)
             return rows[i][1];

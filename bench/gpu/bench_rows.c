@@ -52,6 +52,8 @@ static const struct row rows[] = {
     {{"resample", GPU_RESAMPLE, .rates = {48000, RATE}}, AT_48000, "48,000 to 44,100 Hz", 3e-3},
     {{"istft", GPU_ISTFT, MEASURED, .channels = BINS}, SPECTRA, "", 0},
     {{"hpss", GPU_HPSS, .dtype = DTYPE_C64, .channels = BINS, .hpss = {31, 31, 2, 1, 1}}, SPECTRA, "31 x 31", 40e-3},
+    {{"time_stretch", GPU_STRETCH, .dtype = DTYPE_C64, .channels = BINS, .rate = 1.25}, SPECTRA, "at 5/4", 0},
+    {{"phase_step", GPU_PHASES, .dtype = DTYPE_C64, .channels = BINS}, SPECTRA, "of a third of the spectra", 0},
     {{"mfcc", GPU_MFCC, .channels = MELS, .mfcc = {MFCC, 0}}, BANDS, "20 of 128 bands", 0},
     {{"statistics", GPU_STATISTICS, .channels = MELS}, BANDS, "of 128 bands", 0},
     {{"decibel_peak", GPU_DECIBEL_PEAK, .channels = MELS}, BANDS, "of 128 bands", 0},

@@ -62,6 +62,8 @@ static const struct gpu_case cases[] = {
     {"istft 2048/512", GPU_ISTFT, STFT(2048, 512, PAD_ZERO), DTYPE_C64, HALF(2048)},
     {"istft 256/64", GPU_ISTFT, STFT(256, 64, PAD_ZERO), DTYPE_C64, HALF(256)},
     {"hpss 31 x 31 of 257 bins", GPU_HPSS, .dtype = DTYPE_C64, .channels = 257, .hpss = {31, 31, 2, 1, 1}},
+    {"time_stretch of 257 bins", GPU_STRETCH, .dtype = DTYPE_C64, .channels = 257, .rate = 1.25},
+    {"phase_step", GPU_PHASES, .dtype = DTYPE_C64, .channels = 33},
     {"resample 48000 to 44100", GPU_RESAMPLE, .rates = {48000, 44100}},
     {"resample 96000 to 8000", GPU_RESAMPLE, .rates = {96000, 8000}},
     {"search, 10 of 300", GPU_SEARCH, .search = {300, 70, 128, 10, SEARCH_DOT}},

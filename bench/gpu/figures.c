@@ -40,6 +40,10 @@ double gpu_flops(const struct gpu_case *c, const struct ragged *x, const struct 
         return (double)x->total * (3 * n + 2.5 * n * log2(n)) + 2 * out;
     case GPU_HPSS: /* two medians by exchange of one value in a row that is in order: four operations a step */
         return in * (4.0 * (c->hpss.kernel_time + c->hpss.kernel_frequency - 2) + 20);
+    case GPU_STRETCH: /* two magnitudes and their phases, a mean, a product */
+        return 32 * out;
+    case GPU_PHASES:
+        return 13 * out;
     case GPU_RESAMPLE:
         return 2 * out * (double)resample_taps(&k);
     case GPU_SEARCH:
@@ -56,5 +60,7 @@ double gpu_bytes(const struct gpu_case *c, const struct ragged *x, const struct 
         return (double)(s->vectors + s->queries) * s->dimensions * (double)sizeof(float) + (double)batch_bytes(y);
     if (c->op == GPU_DECIBEL_CLIP) /* in place */
         return 2 * (double)batch_bytes(x);
+    if (c->op == GPU_PHASES) /* of the last third of x half */
+        return 3.5 * (double)batch_bytes(y);
     return (double)batch_bytes(x) + (double)batch_bytes(y);
 }

@@ -42,6 +42,7 @@ def librosa_cases() -> dict:
         "rms": lambda y, sr: feature.rms(y=y),
         "zcr": lambda y, sr: feature.zero_crossing_rate(y),
         "hpss": lambda y, sr: librosa.decompose.hpss(y),
+        "stretch": lambda y, sr: librosa.phase_vocoder(y, rate=1.25, hop_length=HOP, n_fft=N_FFT),
     }
 
 
@@ -146,6 +147,16 @@ def network_cases() -> dict:
     def eight(y):
         return given(y, "eight", 1, -1024, 8)
 
+    def trained():
+        return kept("trained", lambda: nn.Conv2d(32, 64, 4, 2, 1)).weight
+
+    def halved(y):  # what conv2d makes of its x
+        frames = maps(y, "wide", 32, 512).shape[3]
+        key = "halved", frames
+        if key not in made:
+            made[key] = torch.rand(1, 64, 256, frames // 2) - 0.5
+        return made[key]
+
     runs = {
         "conv": lambda y: F.gelu(kept("conv", lambda: nn.Conv2d(48, 96, (8, 1), (4, 1), (2, 0)))(
             maps(y, "conv x", 48, 512))),
@@ -162,6 +173,9 @@ def network_cases() -> dict:
         "standardize": lambda y: (maps(y, "moments", 4, 2048) - 0.1) * (1 / (0.5 + 1e-5)),
         "unstandard": lambda y: eight(y) * 0.5 + 0.1,
         "add_maps": lambda y: maps(y, "conv x", 48, 512).add_(maps(y, "skip", 48, 512)),
+        "conv2d": lambda y: F.conv2d(maps(y, "wide", 32, 512), trained(), None, 2, 1),
+        "conv2d_data": lambda y: F.conv_transpose2d(halved(y), trained(), None, 2, 1),
+        "conv2d_wgt": lambda y: torch.nn.grad.conv2d_weight(maps(y, "wide", 32, 512), (64, 32, 4, 4), halved(y), 2, 1),
         "add_planar": lambda y: eight(y).add_(given(y, "planar", 1, 8, -1024).transpose(1, 2)),
     }
     return {name: without_gradients(run) for name, run in runs.items()}
@@ -200,7 +214,16 @@ def numpy_cases() -> dict:
         return [(v.mean(axis=1), v.var(axis=1), np.median(v, axis=1), v.min(axis=1), v.max(axis=1))
                 for v in (bands, np.diff(bands, axis=1))]
 
-    return {"search": lambda y, sr: nearest(y, 1000), "search1": lambda y, sr: nearest(y, 1), "waveform": waveform,
+    def phases(x, sr):  # as librosa.griffinlim steps; magnitudes are made of another third here, and not counted
+        n = x.shape[1] // 3
+        now, before, magnitude = x[:, :n], x[:, n : 2 * n], x.real[:, 2 * n : 3 * n]
+        y = now.copy()
+        y -= np.float32(0.5) * before
+        y /= np.abs(y) + np.finfo(np.float32).tiny
+        y *= magnitude
+        return y
+
+    return {"search": lambda y, sr: nearest(y, 1000), "phases": phases, "search1": lambda y, sr: nearest(y, 1), "waveform": waveform,
             "level": level, "statistics": statistics, "decibel_peak": lambda bands, sr: bands.max(),
             "decibel_clip": lambda bands, sr: np.maximum(bands, 0, out=bands)}
 
@@ -208,10 +231,10 @@ def numpy_cases() -> dict:
 MAKERS = {"numpy": numpy_cases, "librosa": librosa_cases, "torch": torch_cases, "soxr": soxr_cases}
 
 
-SPECTRA, BANDS = ("istft", "hpss"), ("decibel_peak", "decibel_clip", "statistics")
+SPECTRA, BANDS = ("istft", "hpss", "stretch", "phases"), ("decibel_peak", "decibel_clip", "statistics")
 NETWORK = ("conv", "conv3x3", "linear", "conv_transp", "dconv", "layer_norm", "group_norm", "moments", "attention",
            "to_maps", "from_maps", "margins", "mirror", "standardize", "unstandard", "add_maps",
-           "add_planar")  # on noise, as much as the signal's length asks for
+           "add_planar", "conv2d", "conv2d_data", "conv2d_wgt")  # on noise, as much as the signal's length asks for
 
 
 def source(case: str) -> str:

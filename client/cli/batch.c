@@ -101,14 +101,15 @@ static int show_page(struct batch *b, struct client *c, uint64_t job, int64_t wa
 
 static int drive(struct batch *b, struct client *c, uint64_t *job, struct progress *p)
 {
-    const struct client_job spec = {.kind = b->kind,
-                                    .name = b->command,
-                                    .params = b->params,
-                                    .priority = b->priority,
-                                    .cancel_on_disconnect = true};
+    struct client_job spec = {.kind = b->kind,
+                              .name = b->command,
+                              .params = b->params,
+                              .priority = b->priority,
+                              .cancel_on_disconnect = true};
     uint64_t cursor = 0;
     bool over = false;
-    int code = client_submit(c, &spec, job);
+    int code = cli_booking(c, b->device_bytes, &spec.device_bytes);
+    code = code ? code : client_submit(c, &spec, job);
     b->client = c;
     p->job = b->job = *job;
     const size_t chunk =
@@ -125,8 +126,11 @@ static int drive(struct batch *b, struct client *c, uint64_t *job, struct progre
         b->was_cancelled = true;
         return STATUS_OK;
     }
-    while (!code && !over)
+    while (!code && !over) {
         code = show_page(b, c, *job, WAIT_MS, &cursor, p, &over);
+        if (!code && !over && b->during)
+            code = b->during(b, c);
+    }
     return code;
 }
 

@@ -104,6 +104,10 @@ int cli_plain_options(int argc, char **argv, struct common *c, const char *comma
  * that was asked for by name is not on this machine, or not among those of the workers that run. */
 int cli_connect_for_work(const struct common *c, struct client **out);
 
+/* What a job that wants so much device memory books: that, where each of the workers is on a device that has so much in
+ * all. Else nothing, since a booking would keep work from those that have less and compute on the CPU. */
+int cli_booking(struct client *c, uint64_t wanted, uint64_t *out);
+
 /* Absolute form of a path as the user gave it; NULL when out of memory. Free it. */
 char *cli_absolute(const char *path);
 
@@ -154,12 +158,15 @@ struct batch {
     const struct walk *files;
     struct wire_slice *item_params; /* [files], or NULL */
     int64_t priority;
-    bool upload;        /* the files go to the scheduler as objects */
-    bool was_cancelled; /* by somebody else, or with its session */
+    uint64_t device_bytes; /* of device memory that an item wants; 0: nothing is booked */
+    bool upload;           /* the files go to the scheduler as objects */
+    bool was_cancelled;    /* by somebody else, or with its session */
     /* Before an item is sent: what its parameters need that only a connection gives, into item_params; or NULL. */
     int (*ready)(struct batch *b, struct client *c, size_t index);
     /* One result that was committed. */
     int (*show)(struct batch *b, const char *path, struct wire_slice result);
+    /* Whenever it has looked for results; or NULL. */
+    int (*during)(struct batch *b, struct client *c);
     /* One that failed for good, by its place in `files`; or NULL. */
     void (*failed_for_good)(struct batch *b, size_t index);
     /* One that failed for good and is done in another way: true, and nothing is said of it; or NULL. */
@@ -188,6 +195,7 @@ int batch_put_file(struct client *c, const char *path, uint8_t hash[LIMIT_OBJECT
 struct submission {
     struct client_job job; /* but for kind, params and key */
     const char *key;       /* NULL: a random one for each */
+    bool books;            /* the device memory that the networks need */
     uint64_t jobs;
 };
 extern const struct submission *cli_submission;
@@ -202,6 +210,7 @@ int cmd_analyze(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_separate(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_train(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
@@ -218,6 +227,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_models(int argc, char **argv);
+int cmd_dataset(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif

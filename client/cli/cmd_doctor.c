@@ -4,6 +4,7 @@
 #include "exec.h"
 #include "library.h"
 #include "models_fetch.h"
+#include "png_write.h"
 #include "store.h"
 #include "store_care.h"
 
@@ -71,6 +72,7 @@ static void look_at_libraries(struct findings *f)
     }
     snprintf(doctor_find(f, "libsodium")->value, PATHS_MAX, "%s", sodium_version_string());
     snprintf(doctor_find(f, "jansson")->value, PATHS_MAX, "%s", JANSSON_VERSION);
+    snprintf(doctor_find(f, "libpng")->value, PATHS_MAX, "%s", png_library());
     snprintf(doctor_find(f, "libcurl")->value, PATHS_MAX, "%s", transfer_library());
 }
 

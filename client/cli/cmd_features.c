@@ -12,10 +12,12 @@ static const char help[] =
     "usage: wavemill features [OPTION...] --kind KIND --out OUT FILE...\n"
     "Writes one feature of each file as a NumPy array [bins, frames]: numpy.load(OUT). librosa's conventions and "
     "defaults, of\n"
-    "the mono mean at the file's own rate. OUT is a .npy file, or a folder for FILE.KIND.npy of each.\n\n"
+    "the mono mean at the file's own rate. OUT is a .npy file, or a folder for FILE.KIND.npy of each. The kind samples "
+    "is\n"
+    "the signal itself, [samples].\n\n"
     "  --kind KIND        stft (complex64); float32: magnitude, power, db, mel (power), logmel (dB), mfcc, rms, peak, "
     "zcr,\n"
-    "                     centroid, bandwidth, rolloff (Hz), flatness, contrast (dB), flux, poly\n"
+    "                     centroid, bandwidth, rolloff (Hz), flatness, contrast (dB), flux, poly, samples\n"
     "  --out OUT          a .npy file, or a folder\n"
     "  --n-fft N          samples per frame, 16 to 65536 (default 2048)\n"
     "  --hop N            samples between frames (default 512)\n"
@@ -37,11 +39,36 @@ static const char help[] =
     "  --order N          poly: of the polynomial, 0 to 8 (default 1)\n"
     "  --rate HZ          change to this sample rate first (default: the file's own)\n"
     "  --resample METHOD  polyphase (default), src-best, src-medium, src-fast (libsamplerate)\n"
+    "  --channels C       samples: mix (default), or each: [samples, channels] of a file with several\n"
     "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --force            compute also what is in the store\n"
     "  --verify           read the file's bytes again to know it by its contents\n"
-    "  --keep             store a spectrum too (stft, magnitude, power, db), which is otherwise only written\n"
+    "  --keep             store a spectrum (stft, magnitude, power, db) or samples too, which are otherwise only "
+    "written\n"
     "  --skip-existing    leave files alone whose OUT is there\n";
+
+/* Of the array in the file: a signal is [samples], or [samples, channels]. */
+static bool is_signal(const struct kind_features_result *r)
+{
+    return r->feature.bytes == strlen("samples") && memcmp(r->feature.data, "samples", r->feature.bytes) == 0;
+}
+
+static json_t *shape_json(const struct kind_features_result *r)
+{
+    const json_int_t bins = (json_int_t)r->bins, frames = (json_int_t)r->frames;
+    return !is_signal(r) ? json_pack("[I,I]", bins, frames)
+           : bins == 1   ? json_pack("[I]", frames)
+                         : json_pack("[I,I]", frames, bins);
+}
+
+static void shape_text(const struct kind_features_result *r, char *out, size_t capacity)
+{
+    const unsigned long long bins = r->bins, frames = r->frames;
+    if (is_signal(r) && bins == 1)
+        snprintf(out, capacity, "%llu", frames);
+    else
+        snprintf(out, capacity, "%llu, %llu", is_signal(r) ? frames : bins, is_signal(r) ? bins : frames);
+}
 
 static int show(struct batch *b, const char *path, struct wire_slice result)
 {
@@ -64,7 +91,7 @@ static int show(struct batch *b, const char *path, struct wire_slice result)
         output_provenance(line, (const struct kind_provenance *)&r);
         json_object_set_new(results, "feature", json_string(feature));
         json_object_set_new(results, "out", output_path(out, &exact));
-        json_object_set_new(results, "shape", json_pack("[I,I]", (json_int_t)r.bins, (json_int_t)r.frames));
+        json_object_set_new(results, "shape", shape_json(&r));
         json_object_set_new(results, "dtype", json_string(dtype));
         json_object_set_new(line, "results", results);
         output_json_line(line);
@@ -75,8 +102,9 @@ static int show(struct batch *b, const char *path, struct wire_slice result)
         printf(",%s,%llu,%llu,%s,%s,,,,,,,\n", feature, (unsigned long long)r.bins, (unsigned long long)r.frames, dtype,
                r.from_store ? "true" : "false");
     } else {
-        printf("%s: %s [%llu, %llu] %s%s\n", out, feature, (unsigned long long)r.bins, (unsigned long long)r.frames,
-               dtype, r.from_store ? ", from the store" : "");
+        char shape[48];
+        shape_text(&r, shape, sizeof shape);
+        printf("%s: %s [%s] %s%s\n", out, feature, shape, dtype, r.from_store ? ", from the store" : "");
     }
     return STATUS_OK;
 }
@@ -84,7 +112,7 @@ static int show(struct batch *b, const char *path, struct wire_slice result)
 struct request {
     struct common common;
     struct kind_features_params params;
-    const char *feature, *out, *window, *pad;
+    const char *feature, *out, *window, *pad, *channels;
     bool skip_existing;
 };
 
@@ -115,7 +143,8 @@ enum {
     ORDER,
     RATE,
     RESAMPLE,
-    ISA
+    ISA,
+    CHANNELS
 };
 
 static const struct {
@@ -220,6 +249,9 @@ static int set_option(struct request *r, int option)
         return -1;
     case ISA:
         r->params.isa = wire_str(optarg);
+        return -1;
+    case CHANNELS:
+        r->channels = optarg;
         return -1;
     default:
         return cli_common(option, &r->common, "features", help);
@@ -348,6 +380,7 @@ int cmd_features(int argc, char **argv)
                                             {"rate", required_argument, NULL, RATE},
                                             {"resample", required_argument, NULL, RESAMPLE},
                                             {"isa", required_argument, NULL, ISA},
+                                            {"channels", required_argument, NULL, CHANNELS},
                                             {"skip-existing", no_argument, NULL, SKIP},
                                             CLI_COMMON_OPTIONS};
     struct request r = {.params = {.fmin_hz = NAN,
@@ -370,6 +403,11 @@ int cmd_features(int argc, char **argv)
                                     : "which file?");
     if (feature_parse(r.feature, &kind))
         return cli_usage("features", "--kind: %s", status_message());
+    r.params.each_channel = r.channels && strcmp(r.channels, "each") == 0;
+    if (r.channels && !r.params.each_channel && strcmp(r.channels, "mix") != 0)
+        return cli_usage("features", "--channels: there are mix and each");
+    if (r.params.each_channel && kind != FEATURE_SAMPLES)
+        return cli_usage("features", "--channels each is of --kind samples only");
     r.params.feature = wire_str(r.feature);
     r.params.window = wire_str(r.window);
     r.params.pad = wire_str(r.pad);

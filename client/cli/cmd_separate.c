@@ -324,6 +324,13 @@ static void drop_spool(struct batch *b, size_t index)
     free(path);
 }
 
+/* Of a model that cannot be read nothing: the worker says what is wrong with it. */
+static uint64_t wanted_bytes(const struct request *r)
+{
+    uint64_t bytes;
+    return method_device_bytes(&r->m, r->output, r->outputs, &bytes) ? 0 : bytes;
+}
+
 static int send(struct request *r, const struct walk *files, const struct separate_tracks *tracks)
 {
     struct wire_buffer params = {0};
@@ -334,6 +341,7 @@ static int send(struct request *r, const struct walk *files, const struct separa
                       .params = {params.data, (uint32_t)params.bytes},
                       .files = files,
                       .item_params = tracks->params,
+                      .device_bytes = wanted_bytes(r),
                       .show = separate_show,
                       .failed_for_good = drop_spool,
                       .stays = "the stems of what was finished are there",
@@ -356,6 +364,7 @@ static int pack(const struct request *r, struct walk *files, struct separate_tra
                                        .folder = r->folder,
                                        .outputs = r->outputs,
                                        .networks = r->m.library.networks,
+                                       .device_bytes = wanted_bytes(r),
                                        .check = r->pack_check,
                                        .files = files,
                                        .tracks = tracks->track};

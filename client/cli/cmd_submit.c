@@ -30,7 +30,9 @@ static const char help[] =
     "  --attempt-timeout D  the longest that an attempt may take\n"
     "  --stall-timeout D  the longest that an attempt may go without progress\n"
     "  --max-attempts N   1 to 100 (default 3)\n"
-    "  --device-memory SIZE  device memory that one item needs: bytes, or 500M, 2G\n"
+    "  --device-memory SIZE  device memory that one item needs: bytes, or 500M, 2G; auto: what the networks of "
+    "separate\n"
+    "                     need. Only workers that have so much get it (of the CPU: of --memory-limit)\n"
     "  --jobs N           so many jobs of the same (their keys: that of the n-th is made of --key and n)\n\n"
     "noop:\n"
     "  --count N          items (default 1)\n"
@@ -105,7 +107,8 @@ static bool set(struct submission *s, const char *option, const char *text)
         return whole(option, text, 1, LIMIT_ATTEMPTS, &j->max_attempts);
     if (strcmp(option, "--jobs") == 0)
         return whole(option, text, 1, JOBS_MOST, &s->jobs);
-    return store_parse_size(text, &j->device_bytes) == STATUS_OK || refuse(option, status_message());
+    s->books = strcmp(text, "auto") == 0;
+    return s->books || store_parse_size(text, &j->device_bytes) == STATUS_OK || refuse(option, status_message());
 }
 
 /* The option that a word is, and its value: behind a '=', or the next word. NULL: not one of ours. */
@@ -174,9 +177,12 @@ int submit_jobs(const struct common *c, const char *kind, struct wire_slice para
     struct client *client = NULL;
     struct client_job job = cli_submission->job;
     uint8_t key[LIMIT_KEY];
+    if (cli_submission->books && !(b && b->device_bytes))
+        return cli_usage("submit", "--device-memory auto: there are no networks whose files say what they need");
     int code = cli_connect(c, false, &client);
     if (code)
         return cli_failed("submit", code);
+    job.device_bytes = cli_submission->books ? b->device_bytes : job.device_bytes;
     job.kind = kind;
     job.params = params;
     for (size_t i = 0; objects && i < count && !code; i++) {

@@ -14,6 +14,7 @@ static const struct {
     {"features", "write one feature of a file as a NumPy array", cmd_features},
     {"separate", "take audio files apart into stems", cmd_separate},
     {"score", "measure separated stems against the true ones", cmd_score},
+    {"train", "train a model on a dataset", cmd_train},
     {"submit", "send a job and leave it to the scheduler", cmd_submit},
     {"watch", "print a job's outcomes as they come", cmd_watch},
     {"jobs", "list the scheduler's jobs", cmd_jobs},
@@ -30,6 +31,7 @@ static const struct {
     {"worker", "work for a scheduler on another machine", cmd_worker},
     {"store", "look at the feature store: stats, fsck", cmd_store},
     {"models", "networks and their weights: import, fetch, list, verify", cmd_models},
+    {"dataset", "sounds to train with: create, summary, check, thumbnails, list, remove", cmd_dataset},
     {"doctor", "say what was found on this machine, and what is missing", cmd_doctor},
 };
 

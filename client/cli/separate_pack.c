@@ -165,6 +165,7 @@ int separate_pack(const struct separate_packing *p, bool *packed)
                       .params = {params.data, (uint32_t)params.bytes},
                       .files = &k.heads,
                       .item_params = k.params,
+                      .device_bytes = p->device_bytes,
                       .show = show,
                       .excuse = excuse,
                       .stays = "the stems of what was finished are there",

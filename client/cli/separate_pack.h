@@ -10,6 +10,7 @@ struct separate_packing {
     const struct kind_separate_params *params;
     const char *folder;    /* OUT, absolute */
     int outputs, networks; /* signals that are written; files of weights */
+    uint64_t device_bytes; /* that an item wants */
     bool check;            /* measures how near they come to the exact way */
     const struct walk *files;
     const struct separate_track *tracks; /* [files] */

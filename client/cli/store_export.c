@@ -293,7 +293,9 @@ static int write_array(void *context, const struct store_key *key, const struct 
     if (r->place == RECORD_NO_ARRAY || (w->wish->kind && w->wish->kind != (enum feature_kind)key->kind))
         return STATUS_OK;
     uint64_t bytes = r->array_bytes, described = 0;
-    int code = npy_header((enum dtype)r->dtype, r->bins, (int64_t)r->frames, header), fd = -1;
+    int fd = -1;
+    int code =
+        feature_npy_header((enum feature_kind)r->kind, (enum dtype)r->dtype, r->bins, (int64_t)r->frames, header);
     code = code ? code : npy_array_bytes((enum dtype)r->dtype, r->bins, r->frames, &described);
     if (!code && r->place == RECORD_OBJECT)
         code = objects_open(w->objects, &r->object, true, &fd, &bytes);

@@ -1,4 +1,4 @@
-/* Where work goes that asks for a device by name. */
+/* Where work goes that asks for a device by name, and what it books there. */
 #include "cli.h"
 #include "paths.h"
 #include "start.h"
@@ -115,4 +115,19 @@ int cli_connect_for_work(const struct common *c, struct client **out)
     if (code)
         client_close(out);
     return code;
+}
+
+int cli_booking(struct client *c, uint64_t wanted, uint64_t *out)
+{
+    struct message_server m;
+    struct message_worker w;
+    *out = 0;
+    const int code = wanted ? client_stats(c, &m) : STATUS_OK;
+    if (!wanted || code)
+        return code;
+    bool all = m.workers.count > 0;
+    while (wire_next(&m.workers, &worker_schema, &w))
+        all = all && w.device_bytes >= wanted && !(w.device.bytes == 3 && memcmp(w.device.data, "cpu", 3) == 0);
+    *out = all ? wanted : 0;
+    return STATUS_OK;
 }

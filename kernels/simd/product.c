@@ -134,7 +134,7 @@ static void place_rows(const struct product *p, int64_t first, int64_t count, st
     int64_t w = first % p->width, h = first / p->width % p->height, b = first / p->width / p->height;
     for (int64_t r = 0; r < count; r++) {
         to[r] = (struct place){.x = p->x + b * p->x_item + h * p->x_row + w * p->x_step,
-                               .h = h,
+                               .h = h * p->h_step,
                                .y = p->y + b * p->y_item + h * p->y_row,
                                .at = w * p->y_step + p->y_shift};
         if (p->norm)
@@ -159,7 +159,7 @@ static void tile(const struct product *p, const struct place *place, const float
     for (int s = 0; s < p->segments; s++) {
         const float *row[PANEL_ROWS];
         for (int r = 0; r < PANEL_ROWS; r++) {
-            const bool inside = (uint64_t)(place[r].h + p->segment[s].dh) < (uint64_t)p->height;
+            const bool inside = (uint64_t)(place[r].h + p->segment[s].dh) < (uint64_t)p->x_height;
             row[r] = inside ? place[r].x + p->segment[s].offset : p->zeros;
         }
         run(row, p->length, weights, s ? NULL : panel, vectors, out);

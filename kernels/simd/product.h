@@ -22,10 +22,11 @@ struct product {
     const float *x;
     int64_t items, height, width;
     int64_t x_item, x_row, x_step; /* floats */
+    int64_t x_height, h_step;      /* row h's own is h_step*h, of x_height that there are */
     int segments;                  /* of each row: runs of `length` floats, in the order of k */
     int64_t length;
     struct segment {
-        int64_t dh;     /* rows down from the position's own; outside the height: zeros */
+        int64_t dh;     /* rows down from the position's own; outside x_height: zeros */
         int64_t offset; /* floats from the position, dh included */
     } segment[CONV_TAPS_MOST];
     const float *zeros; /* [length] */

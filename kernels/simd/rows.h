@@ -54,6 +54,27 @@ int SIMD(moments)(struct exec *ex, const struct maps *x, float *y);
 size_t SIMD(attention_work_bytes)(const struct exec *ex, const struct attention_params *p, int64_t keys);
 int SIMD(attention)(struct exec *ex, const struct attention_params *p, const struct tokens *q, const struct tokens *k,
                     const struct tokens *v, const struct tokens *y);
+int SIMD(time_stretch)(struct exec *ex, const double *rate, const struct ragged *x, struct ragged *y);
+int SIMD(phase_step)(struct exec *ex, double ahead, int64_t n, const float *magnitude, const float *now,
+                     const float *before, float *y);
+
+size_t SIMD(conv2d_pack_bytes)(const struct conv2d_params *p, enum conv2d_way way);
+int SIMD(conv2d_pack)(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way, const float *weight,
+                      const float *bias, float *packed);
+int SIMD(conv2d)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
+                 const struct maps *y);
+int SIMD(conv2d_data)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *y,
+                      const struct maps *x);
+size_t SIMD(conv2d_work_bytes)(const struct conv2d_params *p, const struct maps *y);
+int SIMD(conv2d_weight)(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
+                        float *gradient);
+int SIMD(column_sums)(struct exec *ex, const struct maps *x, float *y);
+int SIMD(activate)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                   const struct activate_norm *norm, const struct maps *x, const struct maps *y);
+int SIMD(activate_gradient)(struct exec *ex, const struct activate_params *p, const struct step_state *state,
+                            const struct activate_norm *norm, const struct maps *x, const struct maps *dy,
+                            const struct maps *dx, float *dgain, float *dshift);
+int SIMD(adamw)(struct exec *ex, const struct step_state *state, const struct adamw_blocks *blocks);
 
 extern const struct ops SIMD(ops);
 

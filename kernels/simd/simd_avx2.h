@@ -78,6 +78,27 @@ INLINE vu vu_min(vu a, vu b)
     return (vu)_mm256_min_epu32((__m256i)a, (__m256i)b);
 }
 
+/* 64-bit products of the even lanes, the low word first. */
+INLINE vu vu_products(vu a, vu b)
+{
+    return (vu)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+
+/* The lanes of a and b in turn: those of the lower halves, and of the upper ones. */
+INLINE void vu_zip(vu a, vu b, vu *low, vu *high)
+{
+    const __m256i even = _mm256_unpacklo_epi32((__m256i)a, (__m256i)b);
+    const __m256i odd = _mm256_unpackhi_epi32((__m256i)a, (__m256i)b);
+    *low = (vu)_mm256_permute2x128_si256(even, odd, 0x20);
+    *high = (vu)_mm256_permute2x128_si256(even, odd, 0x31);
+}
+
+/* Without signs. */
+INLINE vmask vu_less(vu a, vu b)
+{
+    return (vmask)_mm256_cmpgt_epi32((__m256i)(b ^ 0x80000000u), (__m256i)(a ^ 0x80000000u));
+}
+
 INLINE vmask vi_less(vi a, vi b)
 {
     return (vmask)_mm256_cmpgt_epi32((__m256i)b, (__m256i)a);

@@ -78,6 +78,27 @@ INLINE vu vu_min(vu a, vu b)
     return (vu)_mm512_min_epu32((__m512i)a, (__m512i)b);
 }
 
+/* 64-bit products of the even lanes, the low word first. */
+INLINE vu vu_products(vu a, vu b)
+{
+    return (vu)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+}
+
+/* The lanes of a and b in turn: those of the lower halves, and of the upper ones. */
+INLINE void vu_zip(vu a, vu b, vu *low, vu *high)
+{
+    const __m512i lower = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i upper = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
+    *low = (vu)_mm512_permutex2var_epi32((__m512i)a, lower, (__m512i)b);
+    *high = (vu)_mm512_permutex2var_epi32((__m512i)a, upper, (__m512i)b);
+}
+
+/* Without signs. */
+INLINE vmask vu_less(vu a, vu b)
+{
+    return _mm512_cmplt_epu32_mask((__m512i)a, (__m512i)b);
+}
+
 INLINE vmask vi_less(vi a, vi b)
 {
     return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b);

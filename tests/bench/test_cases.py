@@ -78,6 +78,7 @@ def figures_are_of_the_operation() -> None:
     samples, frames, bins = 11025, 11025 // 512 + 1, 1025
     for case, count in (("stft", samples + 2 * frames * bins), ("power", samples + frames * bins),
                         ("istft", 2 * frames * bins + (frames - 1) * 512), ("hpss", 6 * frames * bins),
+                        ("stretch", 2 * bins * (frames + -(-frames * 4 // 5))), ("phases", 7 * (frames // 3) * bins),
                         ("logmel", samples + 128 * frames), ("mfcc", samples + 20 * frames), ("rms", samples + frames),
                         ("waveform", samples + 3 * (samples // 256 + 1)), ("decibel_clip", 2 * 128 * frames),
                         ("mixdown", 3 * (samples // 2)), ("statistics", 128 * (frames + 10))):
@@ -91,15 +92,22 @@ def figures_are_of_the_operation() -> None:
 def figures_are_of_a_segment() -> None:
     lines = {line["case"]: line for line in map(json.loads, run(*LITTLE, "--json").splitlines()[1:])}
     frames, tokens = (11025 + 1023) // 1024, 8 * ((11025 + 1023) // 1024)
+    half = (frames + 1) // 2
     for case, count in (("conv", 48 * 96 * 8 * 128 * frames), ("conv3x3", 48 * 96 * 9 * 512 * frames),
-                        ("linear", 512 * 2048 * tokens), ("conv_transp", 96 * 48 * 2 * 512 * frames)):
+                        ("linear", 512 * 2048 * tokens), ("conv_transp", 96 * 48 * 2 * 512 * frames),
+                        *((name, 32 * 64 * 16 * 256 * half) for name in ("conv2d", "conv2d_data", "conv2d_wgt"))):
         assert lines[case]["flops"] == 2 * count, (case, lines[case], 2 * count)
     for case, count in (("layer_norm", 2 * 512 * tokens), ("group_norm", 2 * 512 * tokens),
                         ("attention", 4 * 512 * tokens), ("to_maps", 4 * (2049 + 2048) * frames),
                         ("from_maps", 4 * (2049 + 2048) * frames), ("moments", 4 * 2048 * frames + 2),
                         ("margins", 7 * 48 * frames), ("mirror", 2 * 8 * (128 + 132) * frames),
                         ("standardize", 2 * 4 * 2048 * frames), ("unstandard", 2 * 8 * 1024 * frames),
-                        ("add_maps", 3 * 48 * 512 * frames), ("add_planar", 3 * 8 * 1024 * frames)):
+                        ("add_maps", 3 * 48 * 512 * frames), ("add_planar", 3 * 8 * 1024 * frames),
+                        ("column_sums", 48 * 512 * frames + 48), ("activate", 2 * 48 * 512 * frames),
+                        ("act_grad", 3 * 48 * 512 * frames), ("latent", 3 * 128 * tokens), ("latent_grad", 5 * 128 * tokens),
+                        ("reconstruct", 3 * 2048 * frames), ("grad_norm", 48 * 512 * frames + 32),
+                        ("adamw", 9 * 2048 * tokens),
+                        ("conv2d_wgt", 32 * 512 * frames + 64 * 256 * half + 32 * 64 * 16)):
         assert lines[case]["bytes"] == 4 * count, (case, lines[case], 4 * count)
     assert lines["attention"]["flops"] == tokens * tokens * 8 * (4 * 64 + 4), lines["attention"]
     assert "sees one segment" in run("--growth", "none.svg", "--python", "none", "attention", status=2)

@@ -23,15 +23,21 @@ import build  # noqa: E402
 import measure  # noqa: E402
 import report  # noqa: E402
 import sanitizer  # noqa: E402
+import separation  # noqa: E402
 import toolkit  # noqa: E402
 import worst  # noqa: E402
 
+SPEED = tuple(f"separation, {p}, {n} at once" for p in separation.PRECISIONS for n in separation.BATCHES)
+SONGS = tuple(f"separation, {p}, songs" for p in separation.PRECISIONS)
 MEASURED = ("log-mel", "log-mel: cuFFT and separate kernels", "log-mel: the same, 4096 frames at once", "stft",
             "stft: cuFFT and separate kernels", "stft: the same, 4096 frames at once", "rms", "peak", "limits",
-            *measure.ALONE, *measure.NETWORKS, *measure.COPIES.values(), *measure.LAUNCHES.values())
-NOT_RUN = (*(f"{row}: torch" for row in measure.TORCH), "rms: cuFFT and separate kernels",
+            *SONGS, *(row for row in SPEED if ", 1 at" in row), *measure.ALONE, *measure.NETWORKS,
+            *measure.COPIES.values(), *measure.LAUNCHES.values())
+NOT_RUN = (*(f"{row}: torch" for row in measure.TORCH), *(f"separation, {row}: torch" for row in separation.PEERS),
+           *(row for row in SPEED if ", 1 at" not in row), "rms: cuFFT and separate kernels",
            "peak: cuFFT and separate kernels", "rms: the same, 4096 frames at once",
            "peak: the same, 4096 frames at once")
+CARRIED_MOST = 60e6
 BARS = {"log-mel": 2e-3, "stft": 1.75e-3, "default analysis": 6e-3, "resample": 3e-3, "hpss": 40e-3, "search1": 60e-6,
         "search": 1.5e-3}
 
@@ -51,14 +57,14 @@ def table_rows() -> set:
 
 def run(*arguments, **environment) -> subprocess.CompletedProcess:
     plain = {k: v for k, v in os.environ.items() if k not in ("OUT", "WAVEMILL_MODULES")}
-    return subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True, timeout=300, check=False,
+    return subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True, timeout=600, check=False,
                           env={**plain, **environment})
 
 
 def test_rehearsal_has_every_row():
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "carried")
-        done = run("--emulated", "--out", os.path.join(folder, "results"), OUT=out)
+        done = run("--emulated", "--limit", "570", "--out", os.path.join(folder, "results"), OUT=out)
         assert done.returncode == 0, done.stdout + done.stderr
         names = os.listdir(out)
         assert len(names) == 1 and names == os.listdir(os.path.join(folder, "results")), names
@@ -67,8 +73,9 @@ def test_rehearsal_has_every_row():
     rows = {(r["group"], r["name"]): r for r in kept["rows"]}
     assert len(rows) == len(kept["rows"]), "two rows of one name"
     passed = {("build", "emulated"), ("determinism", "every operation, three times")}
-    passed |= {("parity", t.name) for t in build.device_tests()}
+    passed |= {("parity", t.name) for t in build.device_tests()} | {("separation", n) for n in separation.CHECKS}
     not_run = {("bench", n) for n in NOT_RUN} | {("sanitizer", n) for n in sanitizer.TOOLS}
+    not_run |= {("sanitizer", gpu_check.NETWORK_ROW.format(n)) for n in gpu_check.NETWORK_TOOLS}
     measured = {("bench", n) for n in MEASURED}
     no_twin = {("bench", n) for n in ("flux", "poly", *measure.NETWORKS)
                if n not in table_rows() | {"conv3x3", "linear"}}
@@ -83,6 +90,52 @@ def test_rehearsal_has_every_row():
             assert row["bytes"] > 0 and row["flops"] > 0 and "allows" in row["detail"], row
             assert row.get("bar") == BARS.get(name) and "reached" not in row, row
     every_operation_is_checked(rows)
+    networks_are_a_graph(rows)
+
+
+def networks_are_a_graph(rows: dict) -> None:
+    """As many launches as layers ask for, whatever runs together; from the second run on one, of a graph."""
+    for name in separation.CHECKS:
+        row = rows["separation", name]
+        assert 150 < row["launches"] < 250 and row["graph_launches"] == 1 and row["launches_later"] == 0, row
+        assert row["db"] >= row["least_db"] and row["db_batch"] >= row["least_db"] and row["equal"] is True, row
+    for name in SPEED:
+        row = rows["bench", name]
+        if row["status"] == "measured":
+            assert row["launches"] == rows["separation", "4 stems, fp32"]["launches"], row
+            assert "then one graph" in row["detail"] and row["bytes_used"] > 0, row
+
+
+def test_what_networks_say_is_judged():
+    good = {"row": "4 stems, fp32", "db": 115, "db_batch": 115, "batch": 8, "least_db": 110, "equal": True,
+            "launches": 378, "graph_launches": 1, "launches_later": 0, "passed": True}
+    rows = report.Rows()
+    bad = {**good, "row": "4 stems, tf32", "passed": False}
+    separation.add_checks(rows, (5, f"{json.dumps(good)}\n{json.dumps(bad)}\nseparation: the GPU is lost\n"))
+    states = {r["name"]: (r["status"], r["detail"]) for r in rows.rows}
+    assert states["4 stems, fp32"][0] == "passed" and states["4 stems, tf32"][0] == "failed"
+    assert states["6 stems, bf16"] == ("failed", "the program ended with 5: separation: the GPU is lost")
+    assert rows.failed()
+    rows, speed = report.Rows(), {"row": "fp32, 8 segments", "seconds": 1, "least": 1, "most": 1, "with_copies": 2,
+                                  "song_segments": 42, "song_seconds": 60, "launches": 378, "bytes_used": 4.1e9}
+    alone = separation.add_speed(rows, (0, json.dumps(speed) + '\n{"row":"fp32, 1 segments","not_run":"memory"}'))
+    details = {r["name"]: r["detail"] for r in rows.rows}
+    assert "NOT KEPT" in details["separation, fp32, 8 at once"] and "47.25 launches" in details[
+        "separation, fp32, 8 at once"], details
+    assert details["separation, fp32, 1 at once"] == "memory" and alone == {}
+    peer = {"row": "tf32, eager", "seconds": 3, "db": 60, "version": "2"}
+    rows = report.Rows()
+    separation.add_peers(rows, (0, json.dumps(peer)), {"tf32": 1.5})
+    assert rows.rows[1]["times"] == 2 and rows.rows[0]["status"] == "not run" and not rows.failed()
+
+
+def test_what_is_carried_is_small():
+    """To a machine with a GPU goes what git has: weights are made there."""
+    said = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "-c", "-o", "--exclude-standard"], capture_output=True,
+                          check=True).stdout
+    files = [os.path.join(ROOT, os.fsdecode(name)) for name in said.split(b"\0") if name]
+    carried = sum(os.path.getsize(f) for f in files if os.path.isfile(f) and not os.path.islink(f))
+    assert 1e6 < carried < CARRIED_MOST, f"{carried / 1e6:.1f} MB"
 
 
 def every_operation_is_checked(rows: dict) -> None:
@@ -140,7 +193,8 @@ def test_sanitizer_must_tell_errors_apart():
 def session(*answers):
     options = types.SimpleNamespace(limit=100, emulated=False, quick=True, jobs=1)
     s = gpu_check.Session(options, "/nonexistent")
-    s.made = dict.fromkeys(["module", "device_check", "planted", *(t.program for t in build.device_tests())], "")
+    s.made = dict.fromkeys(["module", "device_check", "separation", "planted",
+                            *(t.program for t in build.device_tests())], "")
     left = list(answers)
     s.run = lambda command, most, **environment: left.pop(0) if len(left) > 1 else left[0]
     return s
@@ -169,7 +223,7 @@ def test_a_missing_sanitizer_is_no_failure():
         gpu_check.sanitize(s, types.SimpleNamespace(nvcc="nvcc"))
     finally:
         toolkit.find_sanitizer = found
-    assert [r["detail"] for r in s.rows.rows] == ["compute-sanitizer is not installed"] * 4 and not s.rows.failed()
+    assert [r["detail"] for r in s.rows.rows] == ["compute-sanitizer is not installed"] * 7 and not s.rows.failed()
 
 
 def test_what_was_not_measured_says_so():

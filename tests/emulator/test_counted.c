@@ -378,6 +378,38 @@ TEST(products_read_whole_sectors)
     }
 }
 
+/* Conflicts: the zeros of rows outside x, written beside what is copied. */
+TEST(conv2d_reads_whole_sectors)
+{
+    static const struct {
+        struct conv2d_params p;
+        int64_t height, width;
+        double sectors, conflicts;
+    } shapes[] = {{{16, 48, 4, 4, 2, 2, 1, 1, 0}, 24, 40, 1.05, 1.05},
+                  {{1, 32, 4, 4, 2, 2, 1, 1, 0}, 48, 100, 1.05, 1.05}};
+    uint64_t seed = 14;
+    subject_noise(&seed, values, VALUES);
+    for (int n = 0; n < 6; n++) {
+        struct conv2d_params p = shapes[n / 3].p;
+        p.precision = (enum precision)(n % 3);
+        const int64_t h = shapes[n / 3].height, w = shapes[n / 3].width;
+        struct maps x = maps_of(values, 1, h, w, p.in, true), y = maps_of(values, 1, h / 2, w / 2, p.out, true);
+        struct exec *ex = counted_exec();
+        struct device_batch b = device_batch(ex);
+        float *const memory = device_aligned(&b, values, VALUES * sizeof *values, false);
+        float *const to = device_aligned(&b, results, VALUES * sizeof *results, true);
+        x.data = memory + (x.data - values);
+        y.data = memory + (y.data - values);
+        REQUIRE(conv2d_pack_bytes(ex, &p, CONV2D_FORWARD) + conv2d_pack_bytes(ex, &p, CONV2D_DATA) <= sizeof results);
+        CHECK_OK(conv2d_pack(ex, &p, CONV2D_FORWARD, memory, NULL, to));
+        CHECK_OK(conv2d_pack(ex, &p, CONV2D_DATA, memory, NULL, to + VALUES / 32 * 16));
+        CHECK_OK(conv2d_weight(ex, &p, &x, &y, to));
+        CHECK_OK(device_done(&b, STATUS_OK));
+        counted("conv2d_pack, conv2d_weight", shapes[n / 3].sectors, shapes[n / 3].conflicts);
+        exec_destroy(&ex);
+    }
+}
+
 /* Of sums over parts of signals; a signal's samples lie together here. */
 TEST(dconv_reads_whole_sectors)
 {

@@ -74,6 +74,14 @@ TEST(tensor_cores_that_are_missing_are_said)
     settings()->capability = 75;
     CHECK_CODE(conv(ex, &p, packed, &x, NULL, NULL, &to), STATUS_UNSUPPORTED);
     CHECK(strstr(status_message(), "multiplies in f32 alone") && api->stream_launches(exec_stream(ex)) == before);
+    struct conv2d_params two = conv2d_linear(2, 8);
+    two.precision = PRECISION_BF16;
+    const struct maps in = maps_tokens(memory, 1, 1, 2), out = maps_tokens((float *)memory + 16, 1, 1, 8);
+    CHECK_CODE(conv2d_pack(ex, &two, CONV2D_FORWARD, memory, NULL, (float *)memory + 32), STATUS_UNSUPPORTED);
+    CHECK_CODE(conv2d(ex, &two, packed, &in, &out), STATUS_UNSUPPORTED);
+    CHECK_CODE(conv2d_data(ex, &two, packed, &out, &in), STATUS_UNSUPPORTED);
+    CHECK_CODE(conv2d_weight(ex, &two, &in, &out, (float *)memory + 16), STATUS_UNSUPPORTED);
+    CHECK(strstr(status_message(), "multiplies in f32 alone") && api->stream_launches(exec_stream(ex)) == before);
     settings()->capability = 80;
     CHECK_OK(conv(ex, &p, packed, &x, NULL, NULL, &to));
     CHECK_OK(api->copy_out(exec_stream(ex), y, to.data, positions));
@@ -360,8 +368,16 @@ TEST(a_lost_device_stays_lost)
     exec_destroy(&ex);
 }
 
+/* One front: its name, what it answers, and what it says. */
+#define CALL(i, name, ...) \
+    do { \
+        names[i] = #name; \
+        codes[i] = name(__VA_ARGS__); \
+        snprintf(said[i], sizeof said[i], "%s", status_message()); \
+    } while (0)
+
 /* The fronts of networks, with what they would take: each validates, and then has no twin to call. */
-static void call_networks(struct exec *ex, const char *names[18], int codes[18], char said[18][80])
+static void call_networks(struct exec *ex, const char *names[24], int codes[24], char said[24][80])
 {
     static _Alignas(64) float packed[4096];
     static float memory[256], spectra[256], y[8];
@@ -370,16 +386,17 @@ static void call_networks(struct exec *ex, const char *names[18], int codes[18],
     const struct dconv_params branch = {2, 1, 1, ALONG_HEIGHT};
     const struct dconv_weights w = {memory, memory, memory, memory, memory, memory, memory, memory, memory};
     const struct attention_params heads = {1, 2};
+    const struct conv2d_params two = conv2d_linear(2, 2);
     const struct complex_maps_params of = {4, 0, 0, 1, 0};
     const struct maps x = maps_of(memory, 1, 2, 4, 2, true), signal = maps_tokens(memory, 1, 4, 2),
                       to = maps_of(memory + 128, 1, 2, 4, 2, false);
+    static const int64_t one_row[2] = {0, 3};
+    const double as_it_is = 1;
+    const struct ragged spectrum = {
+        .data = spectra, .dtype = DTYPE_C64, .channels = 4, .offset = one_row, .rows = 1, .total = 3};
+    struct ragged stretched = spectrum;
+    stretched.data = memory;
     const struct tokens q = {memory, 1, 4, 8, 2}, k = {memory + 64, 1, 4, 8, 2}, into = {memory + 128, 1, 4, 8, 2};
-#define CALL(i, name, ...) \
-    do { \
-        names[i] = #name; \
-        codes[i] = name(__VA_ARGS__); \
-        snprintf(said[i], sizeof said[i], "%s", status_message()); \
-    } while (0)
     CALL(0, conv_pack, ex, &one, memory, NULL, packed);
     CALL(1, conv, ex, &one, packed, &x, NULL, NULL, &to);
     CALL(2, conv_transpose_pack, ex, &back, memory, NULL, packed);
@@ -398,7 +415,31 @@ static void call_networks(struct exec *ex, const char *names[18], int codes[18],
     CALL(15, unstandardize, ex, memory, &to, &to);
     CALL(16, add_maps, ex, &to, &to, &to);
     CALL(17, add_planar, ex, spectra, 4, &signal, &signal);
-#undef CALL
+    CALL(18, time_stretch, ex, &as_it_is, &spectrum, &stretched);
+    CALL(19, phase_step, ex, 0.5, 4, memory, spectra, NULL, y);
+    CALL(20, conv2d_pack, ex, &two, CONV2D_DATA, memory, NULL, packed);
+    CALL(21, conv2d, ex, &two, packed, &x, &to);
+    CALL(22, conv2d_data, ex, &two, packed, &x, &to);
+    CALL(23, conv2d_weight, ex, &two, &x, &to, spectra);
+}
+
+static void call_training(struct exec *ex, const char *names[8], int codes[8], char said[8][80])
+{
+    static float memory[256], y[8];
+    static struct step_state state;
+    const struct maps x = maps_of(memory, 1, 2, 4, 2, true), to = maps_of(memory + 128, 1, 2, 4, 2, false);
+    const struct activate_params plain = {.kind = ACTIVATE_SILU};
+    const struct latent_params point = {1, 2, 0, false};
+    const struct reconstruction_params squares = {0};
+    const struct adamw_blocks blocks = {memory, memory, memory, memory, memory, 8, NULL, 0};
+    CALL(0, column_sums, ex, &x, y);
+    CALL(1, activate, ex, &plain, NULL, NULL, &x, &to);
+    CALL(2, activate_gradient, ex, &plain, NULL, NULL, &x, &to, &to, NULL, NULL);
+    CALL(3, latent, ex, &point, &state, memory, memory + 8, y);
+    CALL(4, latent_gradient, ex, &point, &state, memory, y, memory + 8, memory + 16);
+    CALL(5, reconstruction, ex, &squares, &state, &x, &to, NULL);
+    CALL(6, gradient_norm, ex, &state, memory, 8);
+    CALL(7, adamw, ex, &state, &blocks);
 }
 
 /* On a backend whose table has none of them. */
@@ -410,15 +451,17 @@ TEST(rows_that_are_missing_say_so)
     struct exec *ex = NULL;
     CHECK_OK(exec_create(&o, &ex));
     REQUIRE(ex);
-    const char *names[18];
-    char said[18][80], want[80];
-    int codes[18];
+    const char *names[32];
+    char said[32][80], want[80];
+    int codes[32];
     call_networks(ex, names, codes, said);
-    for (int i = 0; i < 18; i++) {
+    call_training(ex, names + 24, codes + 24, said + 24);
+    for (int i = 0; i < 32; i++) {
         snprintf(want, sizeof want, "%s: not on emulated", names[i]);
         CHECK(codes[i] == STATUS_UNSUPPORTED && strcmp(said[i], want) == 0);
     }
-    CHECK(conv_pack_bytes(ex, &(struct conv_params){0}) == 0 && exec_ops(ex)->attention_work_bytes == NULL);
+    CHECK(conv_pack_bytes(ex, &(struct conv_params){0}) == 0 && conv2d_work_bytes(ex, NULL, NULL) == 0);
+    CHECK(conv2d_pack_bytes(ex, NULL, CONV2D_DATA) == 0 && exec_ops(ex)->attention_work_bytes == NULL);
     CHECK(emulated()->ops->spectral_outputs == SPECTRAL_ALL);
     exec_destroy(&ex);
 }

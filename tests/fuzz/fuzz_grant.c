@@ -32,6 +32,15 @@ static void check_features(struct wire_slice params)
     fuzz_accept();
 }
 
+static void check_inspect(struct wire_slice params)
+{
+    struct kind_inspect_params p;
+    if (params_inspect(params.data, params.bytes, &p))
+        return;
+    FUZZ_CHECK(!p.columns == !p.bands && p.columns * p.bands <= LIMIT_PICTURE);
+    fuzz_accept();
+}
+
 static void check_analyze(struct wire_slice params)
 {
     struct kind_analyze_params p, q;
@@ -111,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     check_features(grant.params);
     check_analyze(grant.params);
     check_separate(grant.params);
+    check_inspect(grant.params);
     wire_free(&params);
     wire_free(&body);
     return 0;
@@ -159,6 +169,8 @@ void fuzz_seeds(void)
     seed("separate", KIND_SEPARATE, &kind_separate_params_schema, &s, &lease);
     seed("clips", KIND_SEPARATE_CLIPS, &kind_separate_params_schema, &s, &lease);
     seed("separate_objects", KIND_SEPARATE_OBJECTS, &kind_separate_params_schema, &s, &lease);
+    const struct kind_inspect_params picture = {.columns = 160, .bands = 64};
+    seed("inspect", KIND_INSPECT, &kind_inspect_params_schema, &picture, &lease);
     wire_free(&out);
     wire_free(&names);
 }

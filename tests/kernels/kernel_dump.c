@@ -3,7 +3,8 @@
  *     kernel_dump            each request is a line, then so many floats:
  *         COUNT OP n_fft hop centred win_length window pad mels rate fmin fmax htk norm log power
  *         COUNT mixdown CHANNELS
- *                            and is answered by a number of floats, as a u64, and the floats: frames, or mono
+ *         COUNT resample RATE_IN RATE_OUT
+ *                            and is answered by a number of floats, as a u64, and the floats: frames, or a signal
  *     kernel_dump time OP n_fft hop ... as above, SECONDS of noise at the given rate; prints seconds taken
  *
  * OP is an output of spectral.h (stft, spectrogram, mel, ..), rms, peak or zero_crossing; what is not an argument is
@@ -103,6 +104,20 @@ static int mixed(struct exec *ex, float *in, int64_t count, int32_t channels)
     return code;
 }
 
+static int resampled(struct exec *ex, float *in, int64_t samples, const struct resample_params *p)
+{
+    const int64_t from[2] = {0, samples};
+    const struct ragged x = {.data = in, .channels = 1, .offset = from, .rows = 1, .total = samples};
+    const int64_t to[2] = {0, resample_count(p, (struct piece){0, true, true}, samples)};
+    struct ragged y = {.channels = 1, .offset = to, .rows = 1, .total = to[1]};
+    y.data = malloc((size_t)(to[1] + 1) * sizeof(float));
+    int code = y.data ? resample(ex, p, &x, &y) : STATUS_NOMEM;
+    if (!code)
+        code = write_floats(y.data, (size_t)to[1]);
+    free(y.data);
+    return code;
+}
+
 static int timed(struct exec *ex, const struct job *j, double seconds)
 {
     const int64_t samples = (int64_t)(seconds * j->p.rate_hz);
@@ -130,6 +145,9 @@ static int answer(struct exec *ex, char **words, int count)
         code = fail(STATUS_IO, "the input ends before its %zu samples", samples);
     if (!code && count == 3 && strcmp(words[1], "mixdown") == 0)
         code = mixed(ex, in, (int64_t)samples, (int32_t)strtol(words[2], NULL, 10));
+    else if (!code && count == 4 && strcmp(words[1], "resample") == 0)
+        code = resampled(ex, in, (int64_t)samples,
+                         &(struct resample_params){strtoll(words[2], NULL, 10), strtoll(words[3], NULL, 10)});
     else if (!code && count == 2 + ARGUMENTS)
         code = (code = job_parse(words + 1, &j)) ? code : framed(ex, &j, in, (int64_t)samples, true);
     else if (!code)

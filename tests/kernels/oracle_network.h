@@ -28,4 +28,14 @@ void oracle_moments(const struct oracle_shape *s, const float *x, double *y); /*
 void oracle_attention(const struct attention_params *p, int64_t items, int64_t queries, int64_t keys, const float *q,
                       const float *k, const float *v, double *y);
 
+/* conv2d and its two gradients, spread from each pair of positions: height, width of y; x and w of s and p. Bias or
+ * NULL.
+ */
+void oracle_conv2d(const struct conv2d_params *p, const struct oracle_shape *s, int64_t height, int64_t width,
+                   const float *weight, const float *bias, const float *x, double *y);
+void oracle_conv2d_data(const struct conv2d_params *p, const struct oracle_shape *s, int64_t height, int64_t width,
+                        const float *weight, const float *bias, const float *y, double *x);
+void oracle_conv2d_weight(const struct conv2d_params *p, const struct oracle_shape *s, int64_t height, int64_t width,
+                          const float *x, const float *y, double *weight);
+
 #endif

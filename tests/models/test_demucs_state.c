@@ -2,7 +2,7 @@
 #include "demucs_split.h"
 #include "exec.h"
 #include "ops.h"
-#include "safetensors.h"
+#include "seeded_network.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -34,19 +34,13 @@ static int add_up(void *context, const float *stems, int64_t frames)
 
 static struct htdemucs *small_network(void)
 {
-    char path[4096];
-    struct safetensors *file = NULL;
     struct htdemucs *net = NULL;
     struct exec *ex = NULL;
     const enum exec_isa isa = isa_best();
-    const char *const data = getenv("WAVEMILL_TEST_DATA");
-    REQUIRE(data);
-    snprintf(path, sizeof path, "%s/htdemucs_small/model.safetensors", data);
     CHECK_OK(exec_create(&(struct exec_options){.threads = 1, .isa = isa, .ops = ops_cpu(isa)}, &ex));
-    CHECK_OK(safetensors_open_path(path, &file));
-    CHECK_OK(htdemucs_load(file, path, PRECISION_F32, ex, &net));
-    safetensors_close(&file);
+    CHECK_OK(seeded_network(SEEDED_SMALL, ex, &net));
     exec_destroy(&ex);
+    REQUIRE(net);
     return net;
 }
 

@@ -5,7 +5,7 @@
 #include "htdemucs.h"
 #include "module.h"
 #include "ops.h"
-#include "safetensors.h"
+#include "seeded_network.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -51,15 +51,8 @@ static struct exec *make_exec(int threads)
 
 static struct htdemucs *small_network(struct exec *ex)
 {
-    char path[4096];
-    struct safetensors *file = NULL;
     struct htdemucs *net = NULL;
-    const char *const data = getenv("WAVEMILL_TEST_DATA");
-    REQUIRE(data);
-    snprintf(path, sizeof path, "%s/htdemucs_small/model.safetensors", data);
-    CHECK_OK(safetensors_open_path(path, &file));
-    CHECK_OK(htdemucs_load(file, path, PRECISION_F32, ex, &net));
-    safetensors_close(&file);
+    CHECK_OK(seeded_network(SEEDED_SMALL, ex, &net));
     REQUIRE(net);
     return net;
 }

@@ -2,13 +2,12 @@
 
 #include "module.h"
 #include "ops.h"
-#include "safetensors.h"
+#include "seeded_network.h"
 #include "test.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct exec *tiny_exec(void)
 {
@@ -27,42 +26,37 @@ struct exec *tiny_exec(void)
     return ex;
 }
 
-/* Its length is in the metadata alone. */
-static void shorten(char *file, size_t bytes)
+static struct seeded *make_tensors(struct exec *ex)
 {
-    static const char was[] = "numerator\\\": 3, \\\"denominator\\\": 5",
-                      is[] = "numerator\\\": 1, \\\"denominator\\\": 9";
-    char *const at = memmem(file, bytes, was, sizeof was - 1);
-    REQUIRE(at && sizeof was == sizeof is);
-    memcpy(at, is, sizeof is - 1);
+    struct htdemucs_config c = seeded_config(SEEDED_SMALL, TINY_STEMS);
+    struct seeded *s = NULL;
+    c.segment = c.rate_hz / 9;
+    CHECK_OK(seeded_create(&c, 1, ex, &s));
+    REQUIRE(s);
+    return s;
 }
 
 int tiny_file(void)
 {
-    enum { MOST = 8 << 20 };
-    FILE *const in = fopen(test_data("htdemucs_small/model.safetensors"), "rb");
-    char *const data = malloc(MOST);
-    REQUIRE(in && data);
-    const size_t bytes = fread(data, 1, MOST, in);
-    REQUIRE(bytes > 0 && bytes < MOST && fclose(in) == 0);
-    shorten(data, bytes);
-    const int fd = memfd_create("tiny", MFD_CLOEXEC);
-    REQUIRE(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
-    free(data);
+    struct exec *ex = NULL;
+    const enum exec_isa isa = isa_best();
+    CHECK_OK(exec_create(&(struct exec_options){.threads = 1, .isa = isa, .ops = ops_cpu(isa)}, &ex));
+    struct seeded *s = make_tensors(ex);
+    CHECK_OK(seeded_write(s, "tiny.safetensors"));
+    seeded_destroy(&s);
+    exec_destroy(&ex);
+    const int fd = open("tiny.safetensors", O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
     return fd;
 }
 
 struct htdemucs *tiny_network(struct exec *ex)
 {
-    struct safetensors *file = NULL;
     struct htdemucs *net = NULL;
-    const int fd = tiny_file();
-    CHECK_OK(safetensors_open(fd, "tiny", &file));
-    REQUIRE(file);
-    CHECK_OK(htdemucs_load(file, "tiny", PRECISION_F32, ex, &net));
-    REQUIRE(net && htdemucs_config(net)->stems == TINY_STEMS && htdemucs_config(net)->segment == 44100 / 9);
-    safetensors_close(&file);
-    (void)close(fd);
+    struct seeded *s = make_tensors(ex);
+    CHECK_OK(seeded_load(s, PRECISION_F32, ex, &net));
+    REQUIRE(net);
+    seeded_destroy(&s);
     return net;
 }
 

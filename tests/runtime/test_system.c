@@ -146,6 +146,15 @@ TEST(npy_headers)
     CHECK_CODE(npy_header(DTYPE_I16, 1, 1, head), STATUS_ARGUMENT);
     CHECK_CODE(npy_header(DTYPE_F32, -1, 1, head), STATUS_ARGUMENT);
     CHECK_CODE(npy_header(DTYPE_F32, 1, -1, head), STATUS_ARGUMENT);
+    CHECK_OK(npy_signal_header(1, 7, head));
+    CHECK(memcmp(head + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }  ", 58) == 0);
+    CHECK_OK(npy_signal_header(2, 0, head));
+    CHECK(memcmp(head, "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", 68) ==
+          0);
+    CHECK_OK(npy_signal_header(INT64_MAX, INT64_MAX, head));
+    CHECK(memchr(head + 10, '}', 110) && head[NPY_HEADER_BYTES - 1] == '\n');
+    CHECK_CODE(npy_signal_header(0, 1, head), STATUS_ARGUMENT);
+    CHECK_CODE(npy_signal_header(1, -1, head), STATUS_ARGUMENT);
     CHECK(npy_item_bytes(DTYPE_C64) == 8 && npy_item_bytes(DTYPE_I24) == 0);
     CHECK(strcmp(npy_dtype_name(DTYPE_C64), "complex64") == 0 && strcmp(npy_dtype_name(DTYPE_I16), "unknown") == 0);
 }

@@ -32,6 +32,15 @@ static int copy_of_the_network(const char *name)
     return fd;
 }
 
+/* One network; alive NULL: without waiting. */
+static int take(struct networks *n, int fd, void (*alive)(void *context), void *context, const struct htdemucs **out)
+{
+    struct networks_place place;
+    return networks_take(
+        n, &(struct networks_wanted){.fds = &fd, .count = 1, .name = "one", .alive = alive, .context = context}, out,
+        &place);
+}
+
 struct patience {
     struct networks *networks;
     const struct htdemucs *held; /* given back when it is asked for a sign of life; NULL: nothing */
@@ -59,8 +68,8 @@ static struct networks *with_room_for_one(int a, int b, const struct htdemucs **
         struct networks *n = NULL;
         const struct htdemucs *second;
         CHECK_OK(networks_create(THREADS, bytes, NULL, &n));
-        if (n && networks_take(n, a, "a", PRECISION_F32, NULL, NULL, first) == STATUS_OK) {
-            CHECK_CODE(networks_take(n, b, "b", PRECISION_F32, NULL, NULL, &second), STATUS_BUSY);
+        if (n && take(n, a, NULL, NULL, first) == STATUS_OK) {
+            CHECK_CODE(take(n, b, NULL, NULL, &second), STATUS_BUSY);
             return n;
         }
         networks_destroy(&n);
@@ -75,11 +84,10 @@ TEST(who_holds_none_waits_until_memory_is_given_back)
     const struct htdemucs *first, *second = NULL;
     struct networks *n = with_room_for_one(a, b, &first);
     struct patience p = {.networks = n, .held = first};
-    CHECK_OK(networks_take(n, b, "b", PRECISION_F32, alive, &p, &second));
+    CHECK_OK(take(n, b, alive, &p, &second));
     CHECK(p.calls == 1 && second && !p.held);
     networks_release(n, second);
-    CHECK_OK(networks_take(n, a, "a", PRECISION_F32, alive, &p,
-                           &first)); /* nobody holds the other: it goes, and nothing is waited for */
+    CHECK_OK(take(n, a, alive, &p, &first)); /* nobody holds the other: it goes, and nothing is waited for */
     CHECK(p.calls == 1);
     networks_release(n, first);
     networks_destroy(&n);
@@ -95,7 +103,7 @@ TEST(what_never_fits_is_not_waited_for)
     struct patience p = {0};
     for (size_t bytes = 1 << 10; bytes <= 2 << 20; bytes <<= 11) { /* less than the file, and more */
         CHECK_OK(networks_create(THREADS, bytes, NULL, &n));
-        CHECK_CODE(networks_take(n, a, "a", PRECISION_F32, alive, &p, &net), STATUS_NOMEM);
+        CHECK_CODE(take(n, a, alive, &p, &net), STATUS_NOMEM);
         CHECK(p.calls == 0 && !net);
         networks_destroy(&n);
     }
@@ -122,18 +130,20 @@ static void make_plan(struct plan *plan, int networks)
     plan->output[0].stems = 1 << 1;
 }
 
-/* Two bags that wait for each other's memory would wait for ever: who holds a network gives up instead, and all back.
- */
-TEST(who_holds_one_gives_up)
+/* A bag that waits holds nothing, so no two wait for each other; one that never fits as a whole does not wait, and
+ * leaves nothing taken. */
+TEST(a_bag_is_taken_as_a_whole)
 {
     const int weights[2] = {copy_of_the_network("a"), copy_of_the_network("b")};
     const struct kind_separate_params params = {.overlap = NAN, .segment_s = NAN};
     const struct mixture mixture = {.rate_hz = 44100, .frames = 44100, .std = 1, .peak = 1};
-    const struct htdemucs *first;
+    const struct htdemucs *first, *second;
     struct networks *n = with_room_for_one(weights[0], weights[1], &first);
     struct patience p = {.networks = n};
+    struct networks_place place;
     struct exec *ex = NULL;
     struct separation *separation = NULL;
+    struct demucs_bag bag;
     struct plan plan;
     make_plan(&plan, 2);
     networks_release(n, first);
@@ -146,18 +156,23 @@ TEST(who_holds_one_gives_up)
                                         .exec = ex,
                                         .emit = ignore,
                                         .alive = alive,
+                                        .place = &place,
                                         .context = &p};
-    CHECK_CODE(separator_open(&r, &separation), STATUS_BUSY);
+    CHECK_CODE(separator_open(&r, &separation), STATUS_NOMEM);
     CHECK(p.calls == 0 && !separation);
-    CHECK_OK(networks_take(n, weights[1], "b", PRECISION_F32, NULL, NULL, &first)); /* nothing was kept */
+    CHECK_OK(take(n, weights[1], NULL, NULL, &first)); /* nothing was kept */
     networks_release(n, first);
-    /* Nor is more given back than was taken: who held the first holds it still. */
-    struct demucs_bag bag;
-    CHECK_OK(networks_take(n, weights[0], "a", PRECISION_F32, NULL, NULL, &first));
-    CHECK_CODE(separator_bag(&r, &bag), STATUS_BUSY);
+    /* While somebody holds one of the two it might fit later: it waits, and is told when that one is given back. */
+    CHECK_OK(take(n, weights[0], NULL, NULL, &first));
+    p.held = first;
+    CHECK_CODE(separator_bag(&r, &bag), STATUS_NOMEM);
+    CHECK(p.calls == 1 && !p.held);
     demucs_bag_give_back(&bag);
-    const struct htdemucs *second;
-    CHECK_CODE(networks_take(n, weights[1], "b", PRECISION_F32, NULL, NULL, &second), STATUS_BUSY);
+    /* Nor is more given back than was taken: who held the first holds it still. */
+    CHECK_OK(take(n, weights[0], NULL, NULL, &first));
+    CHECK_CODE(networks_take(n, &(struct networks_wanted){.fds = weights, .count = 2, .name = "two"}, &second, &place),
+               STATUS_BUSY);
+    CHECK_CODE(take(n, weights[1], NULL, NULL, &second), STATUS_BUSY);
     networks_release(n, first);
     exec_destroy(&ex);
     networks_destroy(&n);
@@ -242,7 +257,7 @@ TEST(every_run_of_a_network_is_a_sign_of_life)
     for (int i = 0; i < NETWORKS; i++)
         weights[i] = copy_of_the_network(names[i]);
     CHECK_OK(networks_create(THREADS, SIZE_MAX, NULL, &n));
-    REQUIRE(networks_take(n, weights[0], "a", PRECISION_F32, NULL, NULL, &net) == STATUS_OK);
+    REQUIRE(take(n, weights[0], NULL, NULL, &net) == STATUS_OK);
     const int64_t segment = htdemucs_config(net)->segment, segments = 3;
     networks_release(n, net);
     const int one = beats_of(n, 1, weights, segments * segment),

@@ -111,13 +111,15 @@ struct fixture {
 static void open_fixture(struct fixture *f, bool on_device)
 {
     struct exec_options device = {.backend = BACKEND_EMULATED, .threads = 1};
+    struct networks_place place = {.on_device = !on_device};
     const int fd = tiny_file();
     forget();
     CHECK_OK(module_load(BACKEND_EMULATED, &device.module));
     CHECK_OK(networks_create(2, SIZE_MAX, on_device ? &device : NULL, &f->networks));
     REQUIRE(f->networks);
-    CHECK_OK(networks_take(f->networks, fd, "tiny", PRECISION_F32, NULL, NULL, &f->net));
-    REQUIRE(f->net && networks_on_device(f->networks, f->net) == on_device);
+    CHECK_OK(
+        networks_take(f->networks, &(struct networks_wanted){.fds = &fd, .count = 1, .name = "tiny"}, &f->net, &place));
+    REQUIRE(f->net && place.on_device == on_device);
     f->runner = networks_runner(f->networks);
     f->floats = (size_t)htdemucs_config(f->net)->segment * 2;
     seen.floats = f->floats;

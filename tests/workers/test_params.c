@@ -169,6 +169,8 @@ TEST(features_bad_values)
     CHECK_CODE(features_code(WITH(.pad = wire_str("wrap")), "stft"), STATUS_ARGUMENT);
     CHECK_CODE(features_code(WITH(.mels = 4097), "mel"), STATUS_FORMAT);
     CHECK_CODE(features_code(FMAX(0), "mel"), STATUS_ARGUMENT);
+    CHECK_CODE(features_code(WITH(.each_channel = true), "rms"), STATUS_ARGUMENT);
+    CHECK_CODE(features_code(WITH(.each_channel = true), "samples"), STATUS_OK);
     CHECK_CODE(features_code(WITH(.win_length = 16, .n_fft = 16, .window = wire_str("bartlett")), "stft"), STATUS_OK);
 }
 
@@ -217,6 +219,7 @@ TEST(features_hash_ignores)
     CHECK(same("logmel", none, TOP_DB(80)));
     CHECK(same("logmel", TOP_DB(-1), TOP_DB(-30))); /* both: no limit */
     CHECK(same("rms", none, WITH(.win_length = 100, .window = wire_str("hamming"), .pad = wire_str("reflect"))));
+    CHECK(same("samples", none, WITH(.n_fft = 512, .hop = 7, .not_centred = true, .mels = 9))); /* has no frames */
     /* without centring nothing is padded */
     CHECK(same("stft", WITH(.not_centred = true), WITH(.not_centred = true, .pad = wire_str("reflect"))));
 }
@@ -233,6 +236,8 @@ TEST(features_hash_tells_apart)
         CHECK(!same(features[i], none, WITH(.hop = 100)));
         CHECK(!same(features[i], none, WITH(.not_centred = true)));
     }
+    CHECK(!same("samples", none, WITH(.each_channel = true)));
+    CHECK(!same("samples", none, WITH(.rate_hz = 8000)));
     CHECK(!same("centroid", none, WITH(.win_length = 100)));
     CHECK(!same("stft", none, WITH(.window = wire_str("blackman"))));
     CHECK(!same("mel", none, WITH(.pad = wire_str("reflect"))));

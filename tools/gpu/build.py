@@ -3,6 +3,7 @@ rest of Wavemill needs. Which files the module and the tests are made of is read
 one list of each."""
 import concurrent.futures
 import os
+import platform
 import re
 import time
 import typing
@@ -57,6 +58,21 @@ def host_sources() -> list:
     return sources("runtime", base) + sources("kernels", kernels)
 
 
+def network_sources() -> list:
+    """Of models/, what a network made in memory needs: neither files nor JSON."""
+    return sources("models", ["separation.c", "demucs_bag.c", "demucs_split.c", "htdemucs_load.c", "htdemucs_room.c",
+                              "htdemucs_run.c", "htdemucs_flight.c", "htdemucs_shape.c", "safetensors_floats.c"])
+
+
+def vector_twins() -> dict:
+    """Instruction set -> flags of the kernels' vector twins; none on other processors."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return {}
+    name = "kernels/CMakeLists.txt"
+    return {isa: cmake_list(name, rf"target_compile_options\(wavemill_kernels_{isa} PRIVATE\s+([^)]*)\)")
+            + [f"-DSIMD_{isa.upper()}", "-O2", "-ffp-contract=fast"] for isa in ("avx2", "avx512")}
+
+
 def device_tests() -> list:
     """What tests/kernels lists as run on the emulator: each test of what has a CUDA twin, with its environment."""
     text, tests = read("tests/kernels/CMakeLists.txt"), []
@@ -101,7 +117,8 @@ class Plan:
         emulated = build.toolkit is None
         self.targets = "emulated_90" if emulated else build.target
         self.cc, self.cxx = os.environ.get("CC", "cc"), os.environ.get("CXX", "c++")
-        folders = ["runtime", "kernels", "tests", "tests/runner", "tests/kernels", "bench", "bench/gpu"]
+        folders = ["runtime", "kernels", "tests", "tests/runner", "tests/kernels", "tests/models", "models", "bench",
+                   "bench/gpu"]
         self.includes = [f"-I{os.path.join(ROOT, f)}" for f in folders]
         emulator = [f"-I{os.path.join(ROOT, 'tests/emulator', f)}" for f in ("include", ".")]
         common = ["-w", "-g1", "-fPIC", "-fno-omit-frame-pointer", "-ffp-contract=off", "-fvisibility=hidden",
@@ -121,19 +138,29 @@ class Plan:
             folders = dict.fromkeys(os.path.dirname(p) for p in (kit.cufft, kit.cudart))
             self.libraries = [kit.cufft, kit.cudart] + [f"-Wl,-rpath,{f}" for f in folders]
 
-    def object(self, source: str) -> str:
-        out = os.path.join(self.build.folder, "objects", source.replace("/", "_") + ".o")
+    def object(self, source: str, kind: str = "", flags: tuple = ()) -> str:
+        """kind: of several objects of one source, by their flags."""
+        out = os.path.join(self.build.folder, "objects", kind + source.replace("/", "_") + ".o")
         if source.endswith(".cu"):
             command = self.cu_command + self.includes
         elif source.endswith(".cpp"):
             command = self.emulator_command + self.includes
         else:
-            command = [self.cc] + self.c_flags + self.includes
+            command = [self.cc] + self.c_flags + list(flags) + self.includes
         self.objects[out] = command + ["-c", os.path.join(ROOT, source), "-o", out]
         return out
 
     def all_objects(self, names: list) -> list:
         return [self.object(n) for n in names]
+
+    def vector_room(self, room: list) -> list:
+        """The room with its vector twins: where the CPU computes what takes long."""
+        twins, table = vector_twins(), self.object("kernels/ops_cpu.c")
+        if not twins:
+            return room
+        names = sources("kernels", cmake_list("kernels/CMakeLists.txt", r"set\(simd\s+([^)]*)\)"))
+        return ([o for o in room if o != table] + [self.object("kernels/ops_cpu.c", "vector_", ("-DWAVEMILL_SIMD",))]
+                + [self.object(n, f"{isa}_", tuple(flags)) for isa, flags in twins.items() for n in names])
 
     def compile(self) -> None:
         os.makedirs(os.path.join(self.build.folder, "objects"), exist_ok=True)
@@ -161,7 +188,7 @@ class Plan:
 
 def build_all(build: Build) -> dict:
     """Builds lib/ and bin/; gives for each product "" or what went wrong: module, baseline, each test's program,
-    device_check, bench_device, planted."""
+    device_check, bench_device, separation, planted."""
     plan, emulated = Plan(build), build.toolkit is None
     cu, cu_host = device_sources()
     emulator = cmake_list("tests/emulator/CMakeLists.txt", r"set\(emulator\s+([^)]*)\)") if emulated else []
@@ -182,6 +209,10 @@ def build_all(build: Build) -> dict:
             ["bench/gpu/bench_device.c", "bench/gpu/bench_rows.c", "bench/gpu/bench_network.c",
              "bench/gpu/bench_host.c", "bench/machine.c", "bench/flops.c"]) + batch + room, []),
     }
+    links["separation"] = ("bin/separation", plan.all_objects(
+        [f"bench/gpu/separation{part}.c" for part in ("", "_speed", "_songs")]
+        + ["bench/machine.c", "bench/flops.c", "tests/models/seeded_network.c"] + network_sources())
+        + batch + plan.vector_room(room), [])
     for program in dict.fromkeys(t.program for t in device_tests()):
         links[program] = (f"bin/test_{program}", plan.all_objects([f"tests/kernels/test_{program}.c"]) + kit + room, [])
     if not emulated:

@@ -5,11 +5,12 @@ from report import Rows, text_of_time
 
 OPERATIONS = ("log-mel", "stft", "rms", "peak")  # with a row of the baseline each
 ALONE = ("spectrogram", "centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "poly", "zero_crossing",
-         "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss", "resample",
-         "search1", "search", "default analysis")
+         "waveform", "level", "mixdown", "decibel_peak", "decibel_clip", "mfcc", "statistics", "istft", "hpss",
+         "time_stretch", "phase_step", "resample", "search1", "search", "default analysis")
 NETWORKS = ("conv", "conv3x3", "linear", "conv_transpose", "dconv", "layer_norm", "group_norm", "moments", "attention",
             "maps_from_complex", "complex_from_maps", "clear_margins", "mirror", "standardize", "unstandardize", "add_maps",
-            "add_planar")
+            "add_planar", "conv2d_pack", "conv2d", "conv2d_data", "conv2d_weight", "column_sums", "activate",
+            "activate_gradient", "latent", "latent_gradient", "reconstruction", "gradient_norm", "adamw")
 TORCH = OPERATIONS + ("mixdown", "mfcc", "statistics", "istft", "search1", "search")
 BASELINES = {"baseline": "cuFFT and separate kernels", "baseline_chunked": "the same, 4096 frames at once"}
 COPIES = {"copy_pinned_in": "pinned host memory to device", "copy_pinned_out": "device to pinned host memory",

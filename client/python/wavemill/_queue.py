@@ -35,10 +35,11 @@ def _arguments(options: dict[str, Any]) -> list[str]:
 
 
 def features(path: str | os.PathLike, kind: str, *, force: bool = False, **options: Any) -> np.ndarray:
-    """One feature of a file, [bins, frames], computed by the queue's workers or found in the store.
+    """One feature of a file, [bins, frames], computed by the queue's workers or found in the store; of kind samples the
+    signal itself, [samples], or with channels="each" [samples, channels] of a file with several.
 
     kind: stft, magnitude, power, db, mel, logmel, mfcc, rms, peak, zcr, centroid, bandwidth, rolloff, flatness, contrast,
-    flux, poly. Options have librosa's names: n_fft, hop_length, win_length, window, center, pad_mode, n_mels, fmin, fmax,
+    flux, poly, samples. Options have librosa's names: n_fft, hop_length, win_length, window, center, pad_mode, n_mels, fmin, fmax,
     htk, norm, top_db, n_mfcc, lifter, roll_percent, n_bands, quantile, order, sr (change to this rate first). Raises
     FileNotFoundError without the `wavemill` command, ValueError for options that it refuses, WavemillError with its
     reason for files that it cannot read."""

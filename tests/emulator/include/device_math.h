@@ -102,6 +102,12 @@ static inline int __float_as_int(float f)
     return i;
 }
 
+/* Rounded, and never joined with a sum: so is every product here. */
+static inline double __dmul_rn(double a, double b)
+{
+    return a * b;
+}
+
 static inline int min(int a, int b)
 {
     return a < b ? a : b;

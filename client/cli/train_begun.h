@@ -1,0 +1,22 @@
+/* train_begun - what a training was begun with, kept in its model's folder before anything else, so that it can be gone
+ * on with: begun.json.
+ *
+ *   errors       STATUS_NOT_FOUND, STATUS_DAMAGED, STATUS_VERSION, STATUS_IO, STATUS_NOMEM */
+#ifndef TRAIN_BEGUN_H
+#define TRAIN_BEGUN_H
+#include "kinds.h"
+
+#define TRAIN_BEGUN_FILE "begun.json"
+
+struct train_begun {
+    struct kind_train_item *item; /* but for out and preset */
+    const char *dataset;
+    char *preset;                 /* [LIMIT_FEATURE_NAME + 1] */
+};
+
+/* Makes the folder. */
+int train_begun_write(const char *folder, const struct train_begun *b) MUST_USE;
+/* STATUS_ARGUMENT: it was begun with another dataset than b->dataset. */
+int train_begun_read(const char *folder, struct train_begun *b) MUST_USE;
+
+#endif

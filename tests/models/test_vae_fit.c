@@ -1,0 +1,235 @@
+/* Training as a whole: it learns, any kill is without consequence, states that are not its own are refused, and a loss
+ * that is not finite is survived. On two chirps' worth of sounds and a network of a few hundred parameters. */
+#include "compare.h"
+#include "exec.h"
+#include "ops.h"
+#include "test.h"
+#include "vae_fit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOUNDS = 8, RATE = 8000, SAMPLES = 3000, STATES = 16 };
+
+struct
+try {
+    struct exec *ex;
+    struct vae_fit_options o;
+    float x[SOUNDS][SAMPLES];
+    struct vae_sound sound[SOUNDS];
+    struct vae_fit_result result;
+    struct vae_metric metric[VAE_METRICS_MOST];
+    int64_t metrics;
+    float *weights; /* the best */
+    int64_t parameters;
+
+    /* what hooks do */
+    void *state[STATES];
+    size_t state_bytes[STATES];
+    int states, stop_after; /* stop_after: saves, as a kill would */
+    int said;
+};
+
+static int alive(void *context, const struct vae_losses *l, int64_t step, int64_t steps)
+{
+    (void)context;
+    CHECK(isfinite(l->loss) && step <= steps);
+    return STATUS_OK;
+}
+
+static int save(void *context, const void *state, size_t bytes, double progress)
+{
+    struct try *const t = context;
+    CHECK(progress >= 0 && progress <= 1);
+    if (t->states < STATES) {
+        t->state[t->states] = malloc(bytes);
+        REQUIRE(t->state[t->states]);
+        memcpy(t->state[t->states], state, bytes);
+        t->state_bytes[t->states] = bytes;
+    }
+    t->states++;
+    return t->states == t->stop_after ? fail(STATUS_CANCELLED, "killed here") : STATUS_OK;
+}
+
+static void says(void *context, const char *text)
+{
+    struct try *const t = context;
+    CHECK(text[0]);
+    t->said++;
+}
+
+static struct try *try_open(int threads)
+{
+    struct try *const t = calloc(1, sizeof *t);
+    REQUIRE(t);
+    const enum exec_isa isa = isa_best();
+    CHECK_OK(exec_create(&(struct exec_options){.threads = threads, .isa = isa, .ops = ops_cpu(isa)}, &t->ex));
+    CHECK_OK(vae_fit_preset("tiny", &t->o));
+    t->o.config = (struct vae_config){.frames = 8,
+                                      .mels = 16,
+                                      .depth = 2,
+                                      .channels = {4, 8},
+                                      .stride_frames = {2, 2},
+                                      .stride_mels = {2, 2},
+                                      .groups = 2,
+                                      .latent = 3,
+                                      .dropout = 0.1,
+                                      .audio = {RATE, 256, 128, 30, 4000, -80, 0, 1}};
+    t->o.recipe.batch = 4;
+    t->o.recipe.steps = 60;
+    t->o.recipe.warmup = 5;
+    t->o.recipe.patience = 100;
+    t->o.recipe.beta_steps = 20;
+    t->o.validate_steps = 10;
+    t->o.change.semitones = (struct augment_range){-1, 1};
+    t->o.seed = 11;
+    for (int s = 0; s < SOUNDS; s++) {
+        for (int i = 0; i < SAMPLES; i++)
+            t->x[s][i] = 0.5F * sinf(6.2831853F * (float)(300 + 250 * s) * (float)i / RATE) * expf(-(float)i / 1500);
+        t->sound[s] = (struct vae_sound){t->x[s], SAMPLES - 200 * s, s == 3};
+    }
+    return t;
+}
+
+static void try_close(struct try *t)
+{
+    for (int i = 0; i < STATES; i++)
+        free(t->state[i]);
+    free(t->weights);
+    exec_destroy(&t->ex);
+    free(t);
+}
+
+static int fit(struct try *t, const void *state, size_t bytes)
+{
+    const struct vae_fit_hooks hooks = {.context = t, .alive = alive, .save = save, .says = says};
+    struct vae_trainer *trainer = NULL;
+    const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
+                             &t->metrics, &trainer);
+    CHECK(code ? !trainer : trainer != NULL);
+    if (code)
+        return code;
+    t->parameters = vae_trainer_parameters(trainer);
+    t->weights = malloc((size_t)t->parameters * sizeof *t->weights);
+    REQUIRE(t->weights);
+    CHECK_OK(vae_trainer_get(trainer, VAE_AVERAGE, t->weights));
+    vae_trainer_destroy(&trainer);
+    return STATUS_OK;
+}
+
+TEST(learns)
+{
+    struct try *const t = try_open(1);
+    t->o.recipe.steps = 200;
+    t->o.recipe.ema_decay = 0.9;
+    CHECK_OK(fit(t, NULL, 0));
+    CHECK(t->metrics == 20 && t->result.steps == 200 && t->result.end == VAE_END_STEPS && t->result.bad_steps == 0);
+    CHECK(t->metric[19].train_loss < 0.6 * t->metric[0].train_loss);
+    CHECK(t->result.best_step > 0 && t->result.validation_loss <= t->metric[0].validation_loss);
+    CHECK(t->result.config.audio.deviation_db > 1 && t->result.config.audio.mean_db < 0);
+    CHECK(t->states == 21); /* before the first step too */
+    try_close(t);
+}
+
+TEST(stops_when_it_gets_no_better)
+{
+    struct try *const t = try_open(1);
+    t->o.recipe.rate = 1e-9;
+    t->o.recipe.patience = 2;
+    t->o.recipe.ema_decay = 0;
+    CHECK_OK(fit(t, NULL, 0));
+    CHECK(t->result.end == VAE_END_PATIENCE && t->result.steps < 60);
+    try_close(t);
+}
+
+/* From each state, and from states of what was taken up: the weights of a run that nobody disturbed. */
+TEST(goes_on_bit_by_bit)
+{
+    struct try *const whole = try_open(1);
+    CHECK_OK(fit(whole, NULL, 0));
+    CHECK(whole->states == 7);
+    for (int i = 0; i < whole->states; i++) {
+        struct try *const rest = try_open(2); /* threads change nothing */
+        CHECK_OK(fit(rest, whole->state[i], whole->state_bytes[i]));
+        CHECK(rest->parameters == whole->parameters &&
+              compare_bits(rest->weights, whole->weights, (size_t)rest->parameters * sizeof(float)));
+        CHECK(rest->metrics == whole->metrics && rest->metric[5].validation_loss == whole->metric[5].validation_loss);
+        CHECK(rest->result.best_step == whole->result.best_step);
+        try_close(rest);
+    }
+    struct try *const part = try_open(1);
+    part->stop_after = 3;
+    CHECK_CODE(fit(part, NULL, 0), STATUS_CANCELLED);
+    struct try *const next = try_open(1);
+    next->stop_after = 2;
+    CHECK_CODE(fit(next, part->state[1], part->state_bytes[1]), STATUS_CANCELLED);
+    struct try *const last = try_open(1);
+    CHECK_OK(fit(last, next->state[1], next->state_bytes[1]));
+    CHECK(compare_bits(last->weights, whole->weights, (size_t)last->parameters * sizeof(float)));
+    try_close(last);
+    try_close(next);
+    try_close(part);
+    try_close(whole);
+}
+
+#define EXPECT(code, change) \
+    do { \
+        struct try *const t = try_open(1); \
+        uint8_t *const state = malloc(whole->state_bytes[2]); \
+        size_t bytes = whole->state_bytes[2]; \
+        REQUIRE(state); \
+        memcpy(state, whole->state[2], bytes); \
+        change; \
+        CHECK_CODE(fit(t, state, bytes), code); \
+        CHECK(t->states == 0); \
+        free(state); \
+        try_close(t); \
+    } while (0)
+
+TEST(refuses_states_that_are_not_its_own)
+{
+    struct try *const whole = try_open(1);
+    CHECK_OK(fit(whole, NULL, 0));
+    EXPECT(STATUS_FORMAT, bytes = 0);
+    EXPECT(STATUS_FORMAT, bytes = 100);
+    EXPECT(STATUS_FORMAT, bytes--);
+    EXPECT(STATUS_FORMAT, state[0] ^= 1);
+    EXPECT(STATUS_VERSION, state[8] ^= 1);
+    EXPECT(STATUS_FORMAT, state[12] ^= 1);
+    EXPECT(STATUS_FORMAT, state[bytes - 1] ^= 1);
+    EXPECT(STATUS_FORMAT, state[bytes / 2] ^= 128);
+    EXPECT(STATUS_FORMAT, t->o.seed++);
+    EXPECT(STATUS_FORMAT, t->o.recipe.rate *= 2);
+    EXPECT(STATUS_FORMAT, t->o.config.latent++);
+    EXPECT(STATUS_FORMAT, t->o.sounds[31] = 1);
+    EXPECT(STATUS_FORMAT, t->o.change.noise_db.most++);
+    try_close(whole);
+}
+
+TEST(survives_losses_that_are_not_finite)
+{
+    struct try *const t = try_open(1);
+    t->o.recipe.beta = 1e300; /* times a divergence, as gradients in f32 */
+    t->o.recipe.beta_steps = 40;
+    const int code = fit(t, NULL, 0);
+    CHECK(code == STATUS_ARGUMENT);
+    CHECK(t->said >= VAE_BAD_MOST);
+    CHECK(strstr(status_message(), "not finite"));
+    try_close(t);
+}
+
+TEST(refuses_what_cannot_be_learnt)
+{
+    struct try *const t = try_open(1);
+    for (int s = 0; s < SOUNDS; s++)
+        t->sound[s].count = 0;
+    CHECK_CODE(fit(t, NULL, 0), STATUS_ARGUMENT);
+    t->sound[0].count = SAMPLES;
+    t->x[0][5] = NAN;
+    CHECK_CODE(fit(t, NULL, 0), STATUS_ARGUMENT);
+    t->x[0][5] = 0;
+    t->o.config.channels[1] = 7; /* two groups */
+    CHECK_CODE(fit(t, NULL, 0), STATUS_ARGUMENT);
+    try_close(t);
+}

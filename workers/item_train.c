@@ -1,0 +1,150 @@
+/* What the supervisor does for an item of kind `train`: it makes the model's folder, opens the file for the model and
+ * the one that states are kept in, and in the end gives the model its name. Whoever holds the states' lock trains that
+ * name; the lock goes with the descriptor to the child, so that one that was given up keeps it as long as it lives. */
+#include "item.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char MODEL_FILE[] = "model.safetensors", STATES_FILE[] = "states", PREVIEWS_FOLDER[] = "previews";
+static const char *const texts[TRAIN_TEXTS] = {"config.json", "training.json", "metrics.jsonl"};
+static const char *const kinds[TRAIN_PREVIEW_KINDS] = {"original", "reconstruction", "prior"};
+
+enum { FILES_MOST = TRAIN_TEXTS + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
+
+struct item_training {
+    char *states_path;
+    int states;
+    struct output_file file[FILES_MOST]; /* beside the model: texts, then the previews of each sound in turn */
+    int files;
+};
+
+static int make_folder(const char *path)
+{
+    struct stat s;
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return fail(errno == ENOENT || errno == EACCES || errno == ENOTDIR ? STATUS_ARGUMENT : STATUS_IO,
+                    "cannot make %.200s: %s", path, strerror(errno));
+    if (stat(path, &s) || !S_ISDIR(s.st_mode))
+        return fail(STATUS_ARGUMENT, "%.200s is not a folder", path);
+    return STATUS_OK;
+}
+
+static int open_states(struct item_training *t)
+{
+    t->states = open(t->states_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (t->states < 0)
+        return fail(STATUS_IO, "cannot open %.200s: %s", t->states_path, strerror(errno));
+    if (flock(t->states, LOCK_EX | LOCK_NB) == 0)
+        return STATUS_OK;
+    return errno == EWOULDBLOCK ? fail(STATUS_ARGUMENT, "%.200s: this model is being trained already", t->states_path)
+                                : fail(STATUS_IO, "cannot lock %.200s: %s", t->states_path, strerror(errno));
+}
+
+/* Path of a file that the child writes. */
+static int name_file(const char *folder, int i, char **out)
+{
+    const int preview = i - TRAIN_TEXTS;
+    const int n = preview < 0 ? asprintf(out, "%s/%s", folder, texts[i])
+                              : asprintf(out, "%s/%s/%d.%s.wav", folder, PREVIEWS_FOLDER, preview / TRAIN_PREVIEW_KINDS,
+                                         kinds[preview % TRAIN_PREVIEW_KINDS]);
+    if (n >= 0)
+        return STATUS_OK;
+    *out = NULL;
+    return fail(STATUS_NOMEM, "out of memory");
+}
+
+static int open_files(struct item_training *t, const char *folder, uint64_t previews, uint64_t token)
+{
+    char sounds[LIMIT_PATH + 16];
+    snprintf(sounds, sizeof sounds, "%s/%s", folder, PREVIEWS_FOLDER);
+    const int wanted = TRAIN_TEXTS + TRAIN_PREVIEW_KINDS * (int)(previews ? previews : TRAIN_PREVIEWS);
+    int code = make_folder(sounds);
+    for (; t->files < wanted && !code; t->files += !code) {
+        code = name_file(folder, t->files, &t->file[t->files].path);
+        code = code ? code : output_file_open(&t->file[t->files], token);
+    }
+    return code;
+}
+
+int training_open(struct item *it)
+{
+    struct kind_train_item m;
+    char folder[LIMIT_PATH + 1];
+    int code = wire_decode(&kind_train_item_schema, it->params, it->params_bytes, &m);
+    if (code)
+        return code;
+    wire_copy(m.out, folder, sizeof folder);
+    if (memchr(m.out.data, 0, m.out.bytes) || folder[0] != '/')
+        return fail(STATUS_ARGUMENT, "train: '%.80s' is no folder that a model can be put in", folder);
+    struct item_training *const t = calloc(1, sizeof *t);
+    if (!t)
+        return fail(STATUS_NOMEM, "out of memory");
+    t->states = -1;
+    for (int i = 0; i < FILES_MOST; i++)
+        t->file[i].fd = -1;
+    it->training = t;
+    if (asprintf(&t->states_path, "%s/%s", folder, STATES_FILE) < 0) {
+        t->states_path = NULL;
+        return fail(STATUS_NOMEM, "out of memory");
+    }
+    if (asprintf(&it->array.path, "%s/%s", folder, MODEL_FILE) < 0) {
+        it->array.path = NULL;
+        return fail(STATUS_NOMEM, "out of memory");
+    }
+    code = make_folder(folder);
+    code = code ? code : open_states(t);
+    code = code ? code : open_files(t, folder, m.previews, it->token);
+    return code ? code : output_file_open(&it->array, it->token);
+}
+
+void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST])
+{
+    fds[TASK_FDS + r->extra] = it->training->states;
+    r->role[r->extra++] = TASK_ROLE_SLOTS;
+    for (int i = 0; i < it->training->files; i++) {
+        fds[TASK_FDS + r->extra] = it->training->file[i].fd;
+        r->role[r->extra++] = TASK_ROLE_OUTPUT;
+    }
+}
+
+/* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the
+ * last, so that where it stands all stands; then the states have done their work. */
+int training_settle(struct item *it)
+{
+    struct item_training *const t = it->training;
+    int code = STATUS_OK;
+    for (int i = 0; i < t->files && !code; i++) {
+        struct stat s;
+        if (fstat(t->file[i].fd, &s))
+            code = fail(STATUS_IO, "cannot look at %.200s: %s", t->file[i].path, strerror(errno));
+        else if (s.st_size > 0)
+            code = output_file_settle(&t->file[i]);
+    }
+    code = code ? code : output_file_settle(&it->array);
+    if (!code && unlink(it->training->states_path) && errno != ENOENT)
+        return fail(STATUS_IO, "cannot remove %.200s: %s", it->training->states_path, strerror(errno));
+    return code;
+}
+
+void training_release(struct item *it)
+{
+    if (!it->training)
+        return;
+    item_close(&it->training->states);
+    for (int i = 0; i < FILES_MOST; i++) {
+        output_file_drop(&it->training->file[i]);
+        free(it->training->file[i].path);
+    }
+    free(it->training->states_path);
+    free(it->training);
+    it->training = NULL;
+    free(it->array.path);
+    it->array.path = NULL;
+}

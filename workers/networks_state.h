@@ -1,0 +1,76 @@
+/* networks_state - what networks.c, which loads networks and holds them, and networks_turns.c, which runs them, have in
+ * common. */
+#ifndef NETWORKS_STATE_H
+#define NETWORKS_STATE_H
+#include "networks.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { HELD_MOST = 32 };
+
+struct held {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+    enum precision precision;
+    struct htdemucs *net;
+    int holders;
+    uint64_t used; /* when, by the count of takes */
+};
+
+struct wish; /* networks_turns.c */
+
+struct networks {
+    struct networks *device;    /* the same on a device; NULL: there is none, or this is it */
+    struct exec *exec, *loader; /* loader: on a device, so that a run and a load do not share a stream */
+    size_t limit;
+    atomic_bool told;     /* that a network does not run on the device */
+    bool rounds;          /* a device with tensor cores */
+    pthread_mutex_t lock; /* of all that follows */
+    pthread_cond_t less;  /* somebody has given a network back */
+    struct held held[HELD_MOST];
+    uint64_t takes;
+
+    bool turn;                       /* somebody has the exec and the room */
+    pthread_cond_t turned;           /* nobody has, or a run has ended */
+    struct wish *wishes;             /* in the order in which they came */
+    double segment_s;                /* of the last run, for each segment */
+    double finished_s;               /* when that ended */
+    bool flying[HTDEMUCS_RUNS_MOST]; /* runs of the room that are begun and not finished */
+    int flights;                     /* of them there are */
+    int most;                        /* segments that a run had memory for; 0: not known */
+    struct htdemucs_room *room;
+    size_t room_bytes;
+};
+
+/* All with the lock. */
+
+/* Bytes of weights, and of the largest room that any of them will want, or `room`. */
+size_t networks_bytes(const struct networks *n, size_t room);
+
+/* Lets the one go that nobody holds and that was used longest ago; false: there is none. */
+bool networks_let_go(struct networks *n);
+
+/* The room is made anew when it is too small, or of another network: not beside a run in flight. In a turn, or while
+ * nobody has one. */
+int networks_make_room(struct networks *n, const struct htdemucs *net, int segments) MUST_USE;
+
+/* A turn: nobody else has the exec and the room, but runs may be in flight. Entering waits for who has it; alone: also
+ * for those runs. */
+void networks_enter_turn(struct networks *n);
+void networks_enter_turn_alone(struct networks *n);
+void networks_leave_turn(struct networks *n);
+
+/* A second at most. */
+void networks_wait(struct networks *n, pthread_cond_t *what);
+
+/* Without the lock: where a network that was taken is. */
+struct networks *networks_holder(struct networks *n, const struct htdemucs *net);
+
+#endif
