@@ -95,6 +95,11 @@ struct batch {
 static int choose(const struct networks *n, const struct htdemucs *net)
 {
     const struct htdemucs_config *const c = htdemucs_config(net);
+    const struct wish *oldest = n->wishes;
+    while (oldest && oldest->taken)
+        oldest = oldest->next;
+    if (n->flights && oldest && oldest->net != net)
+        return 0; /* else those of one network, always with a run in flight, would keep it from the room */
     int waiting = 0, count = n->segment_s > 0 ? (int)fmin(TURN_S / n->segment_s, HTDEMUCS_SEGMENTS_MOST) : 1;
     for (const struct wish *w = n->wishes; w; w = w->next)
         waiting += !w->taken && w->net == net;
