@@ -144,7 +144,8 @@ static float *touched(size_t bytes)
 
 static bool has_margins(const struct network_case *c)
 {
-    return c->kind == CONV || c->kind == TRANSPOSE || c->kind == MARGINS || c->kind >= CONV2D_FORTH;
+    return c->kind == CONV || c->kind == TRANSPOSE || c->kind == MARGINS ||
+           (c->kind >= CONV2D_FORTH && c->kind <= CONV2D_WEIGHTS);
 }
 
 /* Rows of x and of y. */
@@ -173,8 +174,12 @@ static int make_maps(struct network *n, int64_t samples)
         for (int64_t i = 0; i < height; i++)
             gpu_noise((uint32_t)i, DTYPE_F32, noisy * c->channels, maps_row(&m, 0, i));
     }
+    float *const y = touched(out_bytes);
+    if (y && c->kind == CONV2D_WEIGHTS) /* a gradient: that of zeros is zeros */
+        gpu_noise(9, DTYPE_F32, (int64_t)(out_bytes / sizeof *y), y);
     int code = give(n, 0, x, bytes);
-    code = code ? code : give(n, 1, touched(out_bytes), out_bytes);
+    const int given = give(n, 1, y, out_bytes);
+    code = code ? code : given;
     if (code)
         return code;
     n->x = maps_of(n->memory[0], 1, height, width, c->channels, has_margins(c));
@@ -375,8 +380,8 @@ static int run_training(struct network *n)
         return column_sums(n->ex, &n->x, n->memory[1]);
     case ACTIVATE:
         return activate(n->ex, &layer, state, &norm, &n->x, &n->y);
-    case ACTIVATE_GRADIENT: /* with the first of its values as statistics */
-        return activate_gradient(n->ex, &layer, state, &(struct activate_norm){w, w + FIRST, n->memory[0]}, &n->x,
+    case ACTIVATE_GRADIENT: /* with any values as statistics */
+        return activate_gradient(n->ex, &layer, state, &(struct activate_norm){w, w + FIRST, n->memory[2]}, &n->x,
                                  &n->x, &n->y, kept, kept + FIRST);
     case LATENT:
         return latent(n->ex, &point, state, n->memory[0], n->memory[1], kept);
