@@ -7,7 +7,6 @@
 #include "kinds.h"
 #include "library.h"
 
-
 struct train_begun {
     struct kind_train_item *item; /* but for out and preset */
     const char *dataset;

@@ -172,7 +172,7 @@ static int join_slice(void *context, int64_t i)
 }
 
 int SIMD(conv2d_weight)(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
-                        float *gradient)
+                        float *gradient) /* NOLINT(readability-non-const-parameter): the parts are joined there */
 {
     struct sums s = {.p = p,
                      .x = x,

@@ -32,7 +32,7 @@ static float *floats_read(int64_t n)
 
 static void floats_write(float *x, int64_t n)
 {
-    if (fwrite(x, sizeof *x, (size_t)n, stdout) != (size_t)n) {
+    if (n > 0 && fwrite(x, sizeof *x, (size_t)n, stdout) != (size_t)n) {
         fprintf(stderr, "training_dump: cannot write\n");
         exit(1);
     }

@@ -110,7 +110,7 @@ static void split(struct song *s, struct asked *first, struct asked *second)
     memset(s->y, 0xff, (size_t)(s->frames * TINY_VALUES) * sizeof *s->y);
     for (int64_t at = 0; at < s->frames; at += s->block) {
         const int64_t left = s->frames - at;
-        if (s->save_at && at <= s->save_at && at + s->block > s->save_at)
+        if (second && s->save_at && at <= s->save_at && at + s->block > s->save_at)
             separation = change_over(s, separation, second);
         CHECK_OK(separation_push(separation, s->x + 2 * at, left < s->block ? left : s->block));
     }
