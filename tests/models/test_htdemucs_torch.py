@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from demucs.demucs import DConv
 
 from network import (LEAST_DB, RATE, SANITIZED, SHIFT_FRAMES, SMALL_SEGMENT, close, main, segment, snr_db, some, whole,
                      zeros_of)
@@ -95,6 +96,66 @@ def on_an_emulated_device() -> None:
         del os.environ["WAVEMILL_TEST_BACKEND"]
 
 
+def to_tf32(x: torch.Tensor) -> torch.Tensor:
+    return ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1fff).view(torch.float32)
+
+
+@contextlib.contextmanager
+def rounding(round_to, dtype: torch.dtype):
+    """Convolutions and linear layers round what they multiply, but for those of residual branches."""
+    functions = ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+    plain, branch, rounds = {n: getattr(torch.nn.functional, n) for n in functions}, DConv.forward, [True]
+
+    def rounded(function):
+        def call(x, weight, *others, **options):
+            if rounds[0]:
+                x, weight = (round_to(v.float()).to(dtype) for v in (x, weight))
+            return function(x, weight, *others, **options)
+        return call
+
+    def exact(self, x):
+        rounds[0] = False
+        try:
+            return branch(self, x)
+        finally:
+            rounds[0] = True
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it has linear layers of its own
+    DConv.forward = exact
+    for name, function in plain.items():
+        setattr(torch.nn.functional, name, rounded(function))
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        DConv.forward = branch
+        for name, function in plain.items():
+            setattr(torch.nn.functional, name, function)
+
+
+def rounded_as_on_a_device() -> None:
+    """Two networks that round are as far apart as one last bit drives them: so far lies PyTorch's float32 from its own
+    double, and so far, but for 2 dB, may ours lie from it."""
+    os.environ["WAVEMILL_TEST_BACKEND"] = "emulated"
+    try:
+        for precision, round_to in (("tf32", to_tf32), ("bf16", lambda x: x.bfloat16().float())):
+            net, x = Network(), music(SMALL_SEGMENT)
+            with rounding(round_to, torch.float32):
+                single = reference.forward(net.torch, x)
+            with rounding(round_to, torch.float64):
+                double = reference.forward(net.torch.double(), x.astype(np.float64))
+            os.environ["WAVEMILL_TEST_PRECISION"] = precision
+            ours = segment(x, net.path, net.sources)
+            for s in range(net.sources):
+                theirs, got = snr_db(double[:, s], single[:, s]), snr_db(double[:, s], ours[:, s])
+                print(f"    {precision}, stem {s}: {got:.1f} dB; PyTorch's float32 {theirs:.1f}")
+                assert got >= min(100, theirs - 2), (precision, s, got, theirs)
+    finally:
+        del os.environ["WAVEMILL_TEST_BACKEND"]
+        os.environ.pop("WAVEMILL_TEST_PRECISION", None)
+
+
 def other_shapes() -> None:
     """What kwargs may say and the released networks do not."""
     for other in some([{"dconv_mode": 1}, {"dconv_mode": 0}, {"dconv_depth": 1}, {"dconv_comp": 4},
@@ -150,5 +211,5 @@ def released_sizes() -> None:
 torch.set_num_threads(1)  # its threads wait actively: two tests side by side take twenty times as long
 print(f"WAVEMILL_SEED={SEED}", flush=True)
 main([four_stems, six_stems, other_shapes, overlaps_and_chunks, lengths, shifts, odd_signals] +
-     ([] if SANITIZED else [on_an_emulated_device]) +
+     ([] if SANITIZED else [on_an_emulated_device, rounded_as_on_a_device]) +
      ([released_sizes] if os.environ.get("WAVEMILL_FULL") == "1" else []))
