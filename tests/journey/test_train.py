@@ -54,7 +54,7 @@ def trained_and_told() -> None:
         result = lines[-1]["results"]
         assert result["steps"] == 60 and result["seed"] == 7 and result["parameters"] == 283792, result
         assert result["validation_loss"] > 0 and result["end"] == "all steps" and result["resumed_from"] is None, result
-        assert files(h, "one") == ["begun.json", "config.json", "metrics.jsonl", "model.safetensors",
+        assert files(h, "one") == ["begun.json", "config.json", "metrics.jsonl", "model.json", "model.safetensors",
                                    "previews/0.original.wav", "previews/0.prior.wav", "previews/0.reconstruction.wav",
                                    "training.json"], files(h, "one")
         folder = os.path.join(h.home, "models", "one")
@@ -75,11 +75,16 @@ def trained_and_told() -> None:
         for name in ("original", "reconstruction", "prior"):
             preview, = h.lines("analyze", os.path.join(folder, f"previews/0.{name}.wav"))
             assert preview["input"]["frames_decoded"] == 63 * 256 and preview["results"]["peak"] > 0, preview["input"]
+        h.run("models", "verify", "one")
+        assert b"it takes nothing apart" in h.run("separate", "--model", "one", os.path.join(folder, "previews/0.prior.wav"), code=2).stderr
         text = h.run("train", "tones", "--name", "two", *FAST)
         assert b"60 steps (all steps)" in text.stdout and text.stderr.count(b"validation") == 4, text
         assert model(h, "two") == bytes_, "the same seed, another model"
         h.run("train", "tones", "--name", "three", *FAST[:-1], "8")
         assert model(h, "three") != bytes_, "another seed, the same model"
+        assert [x["model"] for x in h.lines("models", "list")] == ["one", "three", "two"]
+        h.run("models", "remove", "one", "two", "three")
+        assert not [n for n in os.listdir(os.path.join(h.home, "models")) if n != ".lock"]
 
 
 def killed_again_and_again() -> None:
@@ -96,7 +101,7 @@ def killed_again_and_again() -> None:
         states = os.path.join(h.home, "models", "killed", "states")
         for kill in range(KILLS):
             wait_for(lambda: os.path.exists(states) or running.poll() is not None)
-            time.sleep(chance.random() * took / 3)
+            time.sleep(chance.random() * took / 2)
             if running.poll() is not None:
                 break
             if kill % 2 == 0:  # the child; the worker starts another
