@@ -11,12 +11,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char MODEL_FILE[] = "model.safetensors", STATES_FILE[] = "states", PREVIEWS_FOLDER[] = "previews";
 static const char *const texts[TRAIN_TEXTS] = {"config.json", "training.json", "metrics.jsonl"};
 static const char *const kinds[TRAIN_PREVIEW_KINDS] = {"original", "reconstruction", "prior"};
 
+enum { LOCK_TRIES = 100, LOCK_TRY_MS = 30 };
 enum { FILES_MOST = TRAIN_TEXTS + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
 
 struct item_training {
@@ -37,15 +39,24 @@ static int make_folder(const char *path)
     return STATUS_OK;
 }
 
+static int lock_failed(const char *path)
+{
+    return errno == EWOULDBLOCK ? fail(STATUS_ARGUMENT, "%.200s: this model is being trained already", path)
+                                : fail(STATUS_IO, "cannot lock %.200s: %s", path, strerror(errno));
+}
+
+/* A child that was killed holds the lock for a moment after its socket has ended. */
 static int open_states(struct item_training *t)
 {
     t->states = open(t->states_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (t->states < 0)
         return fail(STATUS_IO, "cannot open %.200s: %s", t->states_path, strerror(errno));
-    if (flock(t->states, LOCK_EX | LOCK_NB) == 0)
-        return STATUS_OK;
-    return errno == EWOULDBLOCK ? fail(STATUS_ARGUMENT, "%.200s: this model is being trained already", t->states_path)
-                                : fail(STATUS_IO, "cannot lock %.200s: %s", t->states_path, strerror(errno));
+    for (int waited = 0; flock(t->states, LOCK_EX | LOCK_NB); waited++) {
+        if (errno != EWOULDBLOCK || waited == LOCK_TRIES)
+            return lock_failed(t->states_path);
+        nanosleep(&(struct timespec){0, LOCK_TRY_MS * 1000000L}, NULL);
+    }
+    return STATUS_OK;
 }
 
 /* Path of a file that the child writes. */
