@@ -83,6 +83,20 @@ static int read_options(struct training *t)
     return STATUS_OK;
 }
 
+/* Blocks, activations and two states: what does not fit would be ended by the supervisor, without a word. */
+static int check_memory(struct training *t)
+{
+    const size_t there = networks_memory(t->job->networks);
+    size_t wanted = 0;
+    const int code = vae_trainer_needs(&t->o.config, t->o.recipe.batch, networks_exec(t->job->networks), &wanted);
+    if (!code && wanted > there / 2)
+        return fail(STATUS_NOMEM,
+                    "train: %zu MiB are wanted, half of what the worker has are %zu: a smaller --batch, or "
+                    "more by --memory-limit",
+                    wanted >> 20, (there / 2) >> 20);
+    return code;
+}
+
 /* Every sample is looked at, so that training meets none that is not finite. */
 static int open_sounds(struct training *t)
 {
@@ -272,6 +286,7 @@ int job_train(struct job *j)
     t->slots = task_extra(j->request, j->fds, TASK_ROLE_SLOTS, 0);
     int code = t->slots < 0 || j->fds[TASK_FD_ARRAY] < 0 ? fail(STATUS_INTERNAL, "train: a descriptor is missing")
                                                          : read_options(t);
+    code = code ? code : check_memory(t);
     code = code ? code : open_sounds(t);
     if (!code) {
         t->ex = networks_begin_turn(j->networks);

@@ -56,6 +56,7 @@ void networks_release(struct networks *n, const struct htdemucs *net);
 /* The exec, for other work that all threads are to share: from begin to end nobody else has it. networks_exec is to
  * create with it what will run in such turns. */
 struct exec *networks_exec(struct networks *n);
+size_t networks_memory(const struct networks *n); /* bytes that networks on the CPU may take; SIZE_MAX: any number */
 struct exec *networks_begin_turn(struct networks *n);
 void networks_end_turn(struct networks *n);
 

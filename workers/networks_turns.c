@@ -34,6 +34,11 @@ void networks_wait(struct networks *n, pthread_cond_t *what)
     pthread_cond_timedwait(what, &n->lock, &until);
 }
 
+size_t networks_memory(const struct networks *n)
+{
+    return n->limit;
+}
+
 struct exec *networks_exec(struct networks *n)
 {
     return n->exec;
