@@ -38,7 +38,11 @@ static int write_model(const char *folder, json_t *model)
     int code = STATUS_OK;
     snprintf(path, sizeof path, "%s/model.json", folder);
     snprintf(temporary, sizeof temporary, "%s.new", path);
-    if (json_dump_file(model, temporary, JSON_INDENT(2)) || rename(temporary, path)) {
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    const bool written = fd >= 0 && json_dumpfd(model, fd, JSON_INDENT(2)) == 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!written || rename(temporary, path)) {
         code = fail(STATUS_IO, "library: cannot write %.200s: %s", path, strerror(errno));
         (void)!unlink(temporary);
     }

@@ -160,7 +160,7 @@ static int check_state(const struct fit *f, const void *state, size_t bytes)
     if (p.bytes != bytes || p.crc != state_crc(state, bytes))
         return fail(STATUS_FORMAT, "bytes of the checkpoint were altered or are missing");
     if (memcmp(p.options, f->p.options, sizeof p.options) != 0)
-        return fail(STATUS_FORMAT, "the checkpoint is of other settings, other sounds or another device");
+        return fail(STATUS_ARGUMENT, "the checkpoint is of other settings, other sounds or another kind of processor");
     if (p.parameters != vae_trainer_parameters(f->trainer) || p.metrics < 0 || p.metrics > VAE_METRICS_MOST ||
         state_bytes(f, p.metrics) != bytes)
         return fail(STATUS_FORMAT, "the checkpoint does not fit its network");
@@ -186,8 +186,10 @@ static int measure(struct fit *f, bool validation, struct vae_losses *out, doubl
         out->loss += part * l.loss;
         out->reconstruction += part * l.reconstruction;
         out->kl += part * l.kl;
-        for (int64_t d = 0; kl && d < latent; d++)
+        for (int64_t d = 0; !code && kl && d < latent; d++)
             kl[d] += part * (double)each[d];
+        if (!code && f->hooks->alive)
+            code = f->hooks->alive(f->hooks->context, NULL, f->p.step, f->o->recipe.steps);
     }
     return code;
 }

@@ -7,8 +7,8 @@
  *                and halves the rate from there on; after VAE_BAD_MOST of these, STATUS_ARGUMENT says so
  *   state        save is handed what to go on from before the first step and after validations: bytes of this build
  *                and byte order. With the same options, sounds and device the weights are bit-equal however often it
- *                was taken up again. A state of other options, another version or with altered bytes: STATUS_FORMAT
- *                or STATUS_VERSION, and nothing is begun
+ *                was taken up again. A state of other options, sounds or another ISA: STATUS_ARGUMENT; of another
+ *                version or with altered bytes: STATUS_VERSION or STATUS_FORMAT; nothing is begun then
  *   ownership    sounds, execs, state and hooks are borrowed for the call; the trainer that comes out is the caller's,
  *                and holds the best weights as its average
  *   errors       those of vae.h, vae_examples.h and hooks; a hook's code ends the fit and is returned
@@ -54,6 +54,7 @@ struct vae_fit_result {
 
 struct vae_fit_hooks {
     void *context;
+    /* After each step, and with NULL after each batch that is validated. */
     int (*alive)(void *context, const struct vae_losses *l, int64_t step, int64_t steps);
     int (*validated)(void *context, const struct vae_metric *m, bool best);
     int (*save)(void *context, const void *state, size_t bytes, double progress);

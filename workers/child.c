@@ -117,10 +117,19 @@ int child_end(struct child *c, char *how, size_t capacity)
     return exited ? WEXITSTATUS(state) : -1;
 }
 
+/* A line of /proc/PID/status, in bytes; 0: there is none. */
+static size_t status_bytes(const char *text, const char *name)
+{
+    const char *const line = strstr(text, name);
+    return line ? (size_t)strtoull(line + strlen(name), NULL, 10) << 10 : 0;
+}
+
+/* Without mapped files: what they take is given back when it is wanted, and a pack of sounds may be larger than all
+ * else. */
 size_t child_resident_bytes(pid_t pid)
 {
-    char path[64], text[128];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
@@ -129,8 +138,8 @@ size_t child_resident_bytes(pid_t pid)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    const char *second = strchr(text, ' '); /* total, then resident, in pages */
-    return second ? (size_t)strtoull(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    const size_t all = status_bytes(text, "\nVmRSS:"), files = status_bytes(text, "\nRssFile:");
+    return all > files ? all - files : 0;
 }
 
 int ffmpeg_find(char *out, size_t capacity)

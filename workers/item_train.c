@@ -3,6 +3,7 @@
  * name; the lock goes with the descriptor to the child, so that one that was given up keeps it as long as it lives. */
 #include "item.h"
 #include "library.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,19 @@ static int open_states(struct item_training *t)
             return lock_failed(t->states_path);
         nanosleep(&(struct timespec){0, LOCK_TRY_MS * 1000000L}, NULL);
     }
+    struct stat held, named;
+    if (fstat(t->states, &held) || stat(t->states_path, &named) || held.st_ino != named.st_ino ||
+        held.st_dev != named.st_dev) /* whoever had it has finished meanwhile, and removed it */
+        return fail(STATUS_ARGUMENT, "%.200s: this model has just been finished", t->states_path);
     return STATUS_OK;
+}
+
+/* Whose folder it is: one of the library is not trained over. */
+static int check_folder(const char *folder)
+{
+    char path[LIMIT_PATH + 32];
+    snprintf(path, sizeof path, "%s/model.json", folder);
+    return access(path, F_OK) ? STATUS_OK : fail(STATUS_ARGUMENT, "%.200s holds a model already", folder);
 }
 
 /* Path of a file that the child writes. */
@@ -111,19 +124,35 @@ int training_open(struct item *it)
         return fail(STATUS_NOMEM, "out of memory");
     }
     code = make_folder(folder);
+    code = code ? code : check_folder(folder);
     code = code ? code : open_states(t);
     code = code ? code : open_files(t, folder, m.previews, it->token);
     return code ? code : output_file_open(&it->array, it->token);
+}
+
+/* A child before this one may have written into it, and moved its place. */
+static void begin_file(int fd)
+{
+    if (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET) != 0)
+        log_warn("cannot empty an item's output: %s", strerror(errno));
 }
 
 void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST])
 {
     fds[TASK_FDS + r->extra] = it->training->states;
     r->role[r->extra++] = TASK_ROLE_SLOTS;
+    begin_file(it->array.fd);
     for (int i = 0; i < it->training->files; i++) {
+        begin_file(it->training->file[i].fd);
         fds[TASK_FDS + r->extra] = it->training->file[i].fd;
         r->role[r->extra++] = TASK_ROLE_OUTPUT;
     }
+}
+
+/* On the disk before it has its name: the states go when all have theirs. */
+static int settle_file(struct output_file *f)
+{
+    return fsync(f->fd) ? fail(STATUS_IO, "cannot write %.200s: %s", f->path, strerror(errno)) : output_file_settle(f);
 }
 
 static int enter_library(const struct item *it)
@@ -147,9 +176,9 @@ int training_settle(struct item *it)
         if (fstat(t->file[i].fd, &s))
             code = fail(STATUS_IO, "cannot look at %.200s: %s", t->file[i].path, strerror(errno));
         else if (s.st_size > 0)
-            code = output_file_settle(&t->file[i]);
+            code = settle_file(&t->file[i]);
     }
-    code = code ? code : output_file_settle(&it->array);
+    code = code ? code : settle_file(&it->array);
     code = code ? code : enter_library(it);
     if (!code && unlink(it->training->states_path) && errno != ENOENT)
         return fail(STATUS_IO, "cannot remove %.200s: %s", it->training->states_path, strerror(errno));

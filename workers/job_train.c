@@ -1,5 +1,5 @@
-/* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step, so that
- * songs that are separated beside it wait for no longer. */
+/* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step or one batch
+ * of a validation; at the beginning and at the end, for previews, it keeps the turn for seconds. */
 #include "audio_write.h"
 #include "job.h"
 #include "kinds.h"
@@ -83,17 +83,19 @@ static int read_options(struct training *t)
     return STATUS_OK;
 }
 
-/* Blocks, activations and two states: what does not fit would be ended by the supervisor, without a word. */
+/* Blocks and activations; a quarter is left for states and sounds. What does not fit would be ended by the supervisor,
+ * without a word. */
 static int check_memory(struct training *t)
 {
     const size_t there = networks_memory(t->job->networks);
     size_t wanted = 0;
     const int code = vae_trainer_needs(&t->o.config, t->o.recipe.batch, networks_exec(t->job->networks), &wanted);
-    if (!code && wanted > there / 2)
-        return fail(STATUS_NOMEM,
-                    "train: %zu MiB are wanted, half of what the worker has are %zu: a smaller --batch, or "
-                    "more by --memory-limit",
-                    wanted >> 20, (there / 2) >> 20);
+    if (!code && wanted > there / 4 * 3)
+        return fail(
+            STATUS_NOMEM,
+            "train: %zu MiB are wanted, three quarters of what networks may have are %zu: a smaller --batch, or more "
+            "by --memory-limit",
+            wanted >> 20, (there / 4 * 3) >> 20);
     return code;
 }
 

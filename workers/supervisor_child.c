@@ -154,6 +154,11 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
         it->progress = it->separation && it->separation->to_objects ? STEMS_MADE * r->progress : r->progress;
         if (it->separation && r->event == TASK_SAVED)
             it->separation->saved = true;
+        if (it->training &&
+            it->alone) { /* it may last for days, and has not crashed at once: others may run beside it */
+            it->alone = false;
+            s->alone_runs = false;
+        }
         return;
     }
     if (r->event == TASK_FAILED && r->code == STATUS_DEVICE) { /* the child ends now; who is to blame is seen then */

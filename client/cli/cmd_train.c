@@ -21,8 +21,10 @@ static const char help[] =
     "of\n"
     "their spectrograms. It goes to WAVEMILL_HOME/models/NAME: model.safetensors, config.json, training.json,\n"
     "metrics.jsonl (its curves), previews/ (sounds, what it makes of them, and what it makes of noise). It stops when\n"
-    "validation does not get better. A worker that is killed, or this command, costs nothing: it goes on where it "
-    "was.\n\n"
+    "validation does not get better. A worker that is killed, or this command, costs the\n"
+    "steps since the last state, kept at validations five seconds apart or more, and nothing else: --resume and the "
+    "queue\n"
+    "go on to the same bytes.\n\n"
     "  --preset P         tiny, small or medium (default: by the number of sounds and their length)\n"
     "  --name NAME        of the model (default: DATASET-PRESET)\n"
     "  --seed N           of weights, noise, order and changes: the same seed, the same model on the same kind of\n"
@@ -182,15 +184,21 @@ static bool stands(const struct request *r, const char *file)
     return access(path, F_OK) == 0;
 }
 
-/* The settings of one that is gone on with, or those of a new one, which are kept before anything else. */
+/* The settings of one that is gone on with, or those of a new one. */
 static int settle(struct request *r, const struct dataset *d)
 {
     struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
     if (r->resume)
         return train_begun_read(r->folder, &b);
     snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : preset_for(d));
-    int code = r->has_seed ? STATUS_OK : draw_seed(&r->item.seed);
-    return code ? code : train_begun_write(r->folder, &b);
+    return r->has_seed ? STATUS_OK : draw_seed(&r->item.seed);
+}
+
+/* Once nothing but the training itself is left to do. */
+static int keep_settings(struct request *r)
+{
+    const struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
+    return r->resume ? STATUS_OK : train_begun_write(r->folder, &b);
 }
 
 static int name_model(struct request *r, const struct dataset *d)
@@ -207,7 +215,7 @@ static int name_model(struct request *r, const struct dataset *d)
         return cli_usage("train", "--name %s: 1 to %d letters, digits, '.', '_' and '-', not '.' or '-' first",
                          r->model, LIBRARY_NAME_MOST);
     snprintf(r->folder, sizeof r->folder, "%s/models/%s", r->paths.home, r->model);
-    const bool finished = stands(r, "model.safetensors"), begun = stands(r, LIBRARY_BEGUN);
+    const bool finished = stands(r, "model.json"), begun = stands(r, LIBRARY_BEGUN);
     if (finished && r->resume) {
         if (!r->common.quiet)
             fprintf(stderr, "wavemill train: %s is finished\n", r->model);
@@ -217,8 +225,11 @@ static int name_model(struct request *r, const struct dataset *d)
         return cli_usage("train", "there is a model %s: another --name, or `wavemill models remove %s`", r->model,
                          r->model);
     if (begun && !r->resume)
-        return cli_usage("train", "%s was begun and not finished: --resume goes on with it; another --name begins anew",
-                         r->model);
+        return cli_usage(
+            "train", "%s was begun and not finished: --resume goes on with it, `wavemill models remove %s` forgets it",
+            r->model, r->model);
+    if (!begun && stands(r, "."))
+        return cli_usage("train", "there is something else in %s: another --name", r->folder);
     if (!begun && r->resume)
         return cli_usage("train", "--resume: nothing of %s was begun", r->model);
     if (r->resume && r->changed)
@@ -332,13 +343,14 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
 {
     struct request *const r = b->context;
     struct kind_train_result m;
-    char end[LIMIT_NAME + 1];
+    char end[LIMIT_NAME + 1], seed[24]; /* JSON's numbers end at 2^53 */
     const int code = wire_decode(&kind_train_result_schema, result.data, result.bytes, &m);
     (void)path;
     if (code)
         return code;
     const int shown = show_lines(b, b->client);
     wire_copy(m.end, end, sizeof end);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)m.seed);
     if (r->common.format == OUTPUT_JSON) {
         json_t *const line = output_begin(r->folder);
         json_object_set_new(line, "model", json_string(r->model));
@@ -352,7 +364,7 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
                       "active_dimensions", (json_int_t)m.active, "kl_of_active_nats", output_number(m.kl_of_active),
                       "training_s", output_number(m.training_s), "resumed_from", output_number(m.resumed_from),
                       "parameters", (json_int_t)m.parameters, "bad_steps", (json_int_t)m.bad_steps, "seed",
-                      json_integer((json_int_t)m.seed)));
+                      json_string(seed)));
         output_json_line(line);
         return shown;
     }
@@ -409,6 +421,7 @@ static int train(struct request *r, const struct dataset *d)
     }
     int code = settle(r, d);
     code = code ? code : make_pack(r, d, pack, sizeof pack);
+    code = code ? code : keep_settings(r);
     if (code)
         return cli_failed("train", code);
     return r->detach ? run_detached(r, pack) : send(r, pack);

@@ -52,7 +52,7 @@ def trained_and_told() -> None:
         steps = [x["validation"]["step"] for x in lines if "validation" in x]
         assert steps == [15, 30, 45, 60], lines
         result = lines[-1]["results"]
-        assert result["steps"] == 60 and result["seed"] == 7 and result["parameters"] == 283792, result
+        assert result["steps"] == 60 and result["seed"] == "7" and result["parameters"] == 283792, result
         assert result["validation_loss"] > 0 and result["end"] == "all steps" and result["resumed_from"] is None, result
         assert files(h, "one") == ["begun.json", "config.json", "metrics.jsonl", "model.json", "model.safetensors",
                                    "previews/0.original.wav", "previews/0.prior.wav", "previews/0.reconstruction.wav",
@@ -178,6 +178,12 @@ def what_is_refused() -> None:
             done = h.run("train", *arguments, code=2)
             assert said in done.stderr, (arguments, done.stderr)
         assert not os.path.exists(os.path.join(h.home, "models")), "something was begun"
+        # What is not its own stays as it is.
+        os.makedirs(os.path.join(h.home, "models", "imported"))
+        with open(os.path.join(h.home, "models", "imported", "a.safetensors"), "wb") as f:
+            f.write(b"weights")
+        assert b"something else" in h.run("train", "tones", "--name", "imported", *FAST, code=2).stderr
+        assert files(h, "imported") == ["a.safetensors"]
         # Sounds that are gone: what is left is trained on; nothing left: said.
         kept = os.path.join(h.home, "datasets/tones/files")
         names = sorted(os.listdir(kept))
