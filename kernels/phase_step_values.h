@@ -28,7 +28,9 @@ static int phase_step_some(void *context, int64_t turn)
     const int64_t end = k->n - first < PHASE_STEP_VALUES ? k->n : first + PHASE_STEP_VALUES;
     const float *const before = k->before ? k->before : k->now;
     const double ahead = k->before ? k->ahead : 0;
+#ifndef __clang__ /* which knows no such pragma */
 #pragma GCC ivdep
+#endif
     for (int64_t i = first; i < end; i++) {
         const double re = k->now[2 * i] - ahead * before[2 * i], im = k->now[2 * i + 1] - ahead * before[2 * i + 1];
         const double scale = k->magnitude[i] / (sqrt(re * re + im * im) + FLT_MIN);
