@@ -19,7 +19,8 @@ static int column_sum(void *context, int64_t c)
     return STATUS_OK;
 }
 
-int column_sums_cpu(struct exec *ex, const struct maps *x, float *y)
+int column_sums_cpu(struct exec *ex, const struct maps *x,
+                    float *y) /* NOLINT(readability-non-const-parameter): the sums go there */
 {
     struct sums s = {x, y};
     return exec_parallel(ex, x->channels, column_sum, &s);

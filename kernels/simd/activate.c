@@ -93,7 +93,8 @@ INLINE vf activation(const struct activate_params *p, vf u)
     return p->kind == ACTIVATE_SILU ? u * vf_sigmoid(u) : vf_select(vf_less(vf_set(0), u), u, u * vf_set(p->slope));
 }
 
-static void forward_run(const struct activated *a, const struct run *r, float *unused)
+static void forward_run(const struct activated *a, const struct run *r,
+                        float *unused) /* NOLINT(readability-non-const-parameter): runs are of one type */
 {
     const int64_t channels = a->x->channels;
     (void)unused;

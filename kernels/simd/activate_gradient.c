@@ -13,6 +13,8 @@ INLINE vf slope(const struct activate_params *p, vf u)
 /* du in place of dx; sums NULL: that is all. */
 static void slope_run(const struct activated *a, const struct run *r, float *sums)
 {
+    if (!r->dy) /* of forward, which does not come here */
+        return;
     const int64_t channels = a->x->channels;
     const float *const mean = of_channel(a, r->item, MEAN), *const rstd = of_channel(a, r->item, RSTD);
     struct words w;
@@ -38,7 +40,8 @@ static void slope_run(const struct activated *a, const struct run *r, float *sum
 }
 
 /* dx from du. */
-static void centre_run(const struct activated *a, const struct run *r, float *unused)
+static void centre_run(const struct activated *a, const struct run *r,
+                       float *unused) /* NOLINT(readability-non-const-parameter): runs are of one type */
 {
     (void)unused;
     const int64_t channels = a->x->channels;
