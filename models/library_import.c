@@ -149,25 +149,12 @@ static int check_numbers(struct importer *im, const struct safetensors *s, const
     return STATUS_OK;
 }
 
-/* Flushes and hashes a finished file, and puts it into model.json's list. */
+/* A finished file, flushed, into model.json's list. */
 static int enter(struct importer *im, int fd, const char *name)
 {
-    struct hash blake, sha;
-    uint64_t bytes = 0;
-    char hex[2][HASH_HEX];
     if (fsync(fd))
         return fail(STATUS_IO, "library: cannot write %.80s: %s", name, strerror(errno));
-    int code = hash_file(fd, &blake, &bytes);
-    code = code ? code : hash_file_sha256(fd, &sha, NULL);
-    if (code)
-        return code;
-    hash_hex(&blake, hex[0]);
-    hash_hex(&sha, hex[1]);
-    im->bytes += bytes;
-    return json_array_append_new(im->files, json_pack("{s:s, s:I, s:s, s:s}", "name", name, "bytes", (json_int_t)bytes,
-                                                      "blake2b", hex[0], "sha256", hex[1]))
-               ? fail(STATUS_NOMEM, "library: out of memory")
-               : STATUS_OK;
+    return library_enter(fd, name, im->files, &im->bytes);
 }
 
 static int create(const struct importer *im, const char *name, int *fd)

@@ -1,4 +1,4 @@
-#include "library.h"
+#include "library_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,18 +10,13 @@
 static const char *const files[] = {"model.safetensors", "config.json", "training.json", "metrics.jsonl"};
 enum { FILES = sizeof files / sizeof *files };
 
-static int enter(const char *folder, const char *name, json_t *list, uint64_t *all)
+int library_enter(int fd, const char *name, json_t *list, uint64_t *all)
 {
-    char path[2 * PATHS_MAX], hex[2][HASH_HEX];
+    char hex[2][HASH_HEX];
     struct hash blake, sha;
     uint64_t bytes = 0;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return fail(STATUS_IO, "library: cannot read %.200s: %s", path, strerror(errno));
     int code = hash_file(fd, &blake, &bytes);
     code = code ? code : hash_file_sha256(fd, &sha, NULL);
-    close(fd);
     if (code)
         return code;
     hash_hex(&blake, hex[0]);
@@ -30,6 +25,18 @@ static int enter(const char *folder, const char *name, json_t *list, uint64_t *a
     json_t *const entry = json_pack("{s:s, s:I, s:s, s:s}", "name", name, "bytes", (json_int_t)bytes, "blake2b", hex[0],
                                     "sha256", hex[1]);
     return json_array_append_new(list, entry) ? fail(STATUS_NOMEM, "library: out of memory") : STATUS_OK;
+}
+
+static int enter(const char *folder, const char *name, json_t *list, uint64_t *all)
+{
+    char path[2 * PATHS_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return fail(STATUS_IO, "library: cannot read %.200s: %s", path, strerror(errno));
+    const int code = library_enter(fd, name, list, all);
+    close(fd);
+    return code;
 }
 
 static int write_model(const char *folder, json_t *model)
