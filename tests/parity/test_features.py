@@ -158,7 +158,7 @@ def main() -> None:
         server = subprocess.Popen([BIN, "serve"], stderr=subprocess.DEVNULL)
         try:
             out = os.path.join(home, "x.npy")
-            for path in paths[: arguments.files]:
+            for path in paths[:: -(-len(paths) // arguments.files)]:  # spread over what there is
                 try:
                     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
                 except (soundfile.LibsndfileError, ValueError):  # unreadable, or of unknown length
