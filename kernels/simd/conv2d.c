@@ -2,6 +2,7 @@
 #include "../conv2d.h"
 
 #include "../conv2d_phases.h"
+#include "conv2d_narrow.h"
 #include "product.h"
 #include "rows.h"
 #include "winograd.h"
@@ -48,6 +49,8 @@ size_t SIMD(conv2d_pack_bytes)(const struct conv2d_params *p, enum conv2d_way wa
 {
     if (SIMD(winograd_takes)(p))
         return SIMD(winograd_pack_bytes)(p, way);
+    if (way == CONV2D_DATA && SIMD(narrow_takes)(p))
+        return SIMD(narrow_pack_bytes)(p);
     return packed_bytes(panels_before(p, way, phases_of(p, way)) + layout_of(p, way, 0).length);
 }
 
@@ -126,6 +129,10 @@ int SIMD(conv2d_pack)(struct exec *ex, const struct conv2d_params *p, enum conv2
 {
     if (SIMD(winograd_takes)(p))
         return SIMD(winograd_pack)(ex, p, way, weight, bias, packed);
+    if (way == CONV2D_DATA && SIMD(narrow_takes)(p)) {
+        SIMD(narrow_pack)(p, weight, bias, packed);
+        return STATUS_OK;
+    }
     int code = STATUS_OK;
     for (int64_t a = 0; a < phases_of(p, way) && !code; a++) {
         struct packing m = {p, way, weight, bias, a, layout_of(p, way, a), packed, 0};
@@ -171,6 +178,8 @@ int SIMD(conv2d_data)(struct exec *ex, const struct conv2d_params *p, const floa
 {
     if (SIMD(winograd_takes)(p))
         return SIMD(winograd_data)(ex, p, packed, y, x);
+    if (SIMD(narrow_takes)(p))
+        return SIMD(narrow_data)(ex, p, packed, y, x);
     const int64_t taps = conv2d_taps_w(p);
     int code = STATUS_OK;
     for (int64_t a = 0; a < p->stride_h && !code; a++) {
