@@ -4,8 +4,9 @@
 A step of training of the spectral autoencoder (128 x 128, channels 32-64-128-256, 4.5 M parameters) beside the same network in
 PyTorch with AdamW, clipping and the same threads, in turns; PyTorch both as it is and channels last, of which the faster
 counts. Ours keeps a running average of the weights besides. Prints the medians of the fastest steps of each round, their ratio,
-and beside it the limit: how many times faster than PyTorch a step would be that does the network's multiplications as fast as
-PyTorch's own matrix product, and nothing else. Needs build/tests/vae_dump, and torch among the peers (tools/bootstrap --bench)."""
+and beside it two limits: how many times faster than PyTorch a step would be that does the network's multiplications as fast as
+PyTorch's own matrix product, and nothing else; and one that does the 25 of 64 that tiles of 4 x 4 outputs need
+(kernels/simd/winograd.h), for free but for them. Needs build/tests/vae_dump, and torch among the peers (tools/bootstrap --bench)."""
 import argparse
 import json
 import os
@@ -23,13 +24,13 @@ CONFIG = {"version": 1, "network": "spectral", "frames": SIDE, "mels": SIDE, "ch
                     "mean_db": 0.0, "deviation_db": 1.0}}
 
 
-def gflop(batch: int) -> float:
-    """Of a step: forward and both gradients, but for that of the input."""
+def gflop(batch: int, share: float = 1) -> float:
+    """Of a step: forward and both gradients, but for that of the input; layers between 32 channels and more do `share` of it."""
     total, before, side = 0.0, 1, SIDE
     for i, channels in enumerate(CHANNELS):
         side //= 2
         one = 2 * side * side * 16 * before * channels
-        total += one * (5 if i == 0 else 6)  # encoder and decoder
+        total += one * (5 if i == 0 else 6 * share)  # encoder and decoder
         before = channels
     flat = before * side * side
     total += 3 * 2 * flat * 3 * LATENT  # two for mean and variance, one back
@@ -132,11 +133,11 @@ def main() -> None:
                 times.setdefault(name, []).append(peer.fastest())
     medians = {name: statistics.median(t) for name, t in times.items()}
     theirs = min(medians[name] for name in peers)
-    work, rate = gflop(a.batch), product_rate()
+    work, tiled, rate = gflop(a.batch), gflop(a.batch, 25 / 64), product_rate()
     for name, t in medians.items():
         print(f"{name:16s} {1e3 * t:7.1f} ms a step  ({work / t:5.0f} GFLOP/s)   {' '.join(f'{1e3 * x:.0f}' for x in times[name])}")
     print(f"ratio {theirs / medians['ours']:.2f}   limit by matrix products ({rate:.0f} GFLOP/s, {work:.1f} GFLOP) "
-          f"{theirs / (work / rate):.2f}   batch {a.batch}, {a.threads} threads, PyTorch {torch.__version__}")
+          f"{theirs / (work / rate):.2f}, in tiles ({tiled:.1f} GFLOP) {theirs / (tiled / rate):.2f}   batch {a.batch}, {a.threads} threads, PyTorch {torch.__version__}")
 
 
 if __name__ == "__main__":

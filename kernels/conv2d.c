@@ -95,7 +95,8 @@ int conv2d_data(struct exec *ex, const struct conv2d_params *p, const float *pac
 
 size_t conv2d_work_bytes(const struct exec *ex, const struct conv2d_params *p, const struct maps *y)
 {
-    return exec_ops(ex)->conv2d_work_bytes ? exec_ops(ex)->conv2d_work_bytes(p, y) : 0;
+    const size_t threads = exec_backend(ex) == BACKEND_CPU ? (size_t)exec_threads(ex) * CONV2D_THREAD_BYTES : 0;
+    return exec_ops(ex)->conv2d_work_bytes ? threads + exec_ops(ex)->conv2d_work_bytes(p, y) : 0;
 }
 
 int conv2d_weight(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,

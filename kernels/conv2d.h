@@ -17,14 +17,18 @@
  *   limits       kernel 1 to 16, stride 1 to 16, no longer than the kernel; padding 0 to kernel - 1; channels 1 to
  *                65536. All taps of forward lie in x's rows and margins, and all positions that the data gradient
  *                takes in y's: kernel_w at most MAPS_BEFORE + 1 strides
- *   ownership    borrows all; conv2d_work_bytes() of the exec's arena, for y of the call, are taken and given back
+ *   ownership    borrows all; conv2d_work_bytes() of the exec's arena, for y of the call, are taken and given back; on
+ *                the CPU they hold CONV2D_THREAD_BYTES for each thread
  *   errors       STATUS_ARGUMENT, STATUS_SHAPE, STATUS_NOMEM, STATUS_UNSUPPORTED: a precision that the device has not
  *                (nothing written); STATUS_DEVICE (output undefined)
  *   determinism  bitwise on one backend and ISA, whatever the threads; forward and data gradient whatever the other
  *                items
  *   accuracy     relative L2 <= 2e-6 against oracle_conv2d in double, asserted in test_conv2d.c; TF32 and BF16 <= 1e-5
- *                against the oracle of rounded factors
- *   source       torch.nn.functional.conv2d, conv_transpose2d, torch.nn.grad.conv2d_weight */
+ *                against the oracle of rounded factors. The vector twins on the CPU multiply kernels of 4 x 4 with
+ *                strides of 2 and 32 channels or more in tiles of 4 x 4 outputs (simd/winograd.h): 9e-7 in place of
+ *                3e-7, and what is not finite reaches all outputs of its tiles, of its own item only
+ *   source       torch.nn.functional.conv2d, conv_transpose2d, torch.nn.grad.conv2d_weight; Lavin and Gray, Fast
+ *                Algorithms for Convolutional Neural Networks, 2016 */
 #ifndef CONV2D_H
 #define CONV2D_H
 #include "maps.h"
@@ -36,7 +40,7 @@ extern "C" {
 
 struct exec;
 
-enum { CONV2D_KERNEL_MOST = 16 };
+enum { CONV2D_KERNEL_MOST = 16, CONV2D_THREAD_BYTES = 2 << 20 };
 
 enum conv2d_way { CONV2D_FORWARD = 0, CONV2D_DATA = 1 };
 

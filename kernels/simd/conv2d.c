@@ -2,8 +2,10 @@
 #include "../conv2d.h"
 
 #include "../conv2d_phases.h"
+#include "conv2d_narrow.h"
 #include "product.h"
 #include "rows.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -45,6 +47,10 @@ static int64_t panels_before(const struct conv2d_params *p, enum conv2d_way way,
 
 size_t SIMD(conv2d_pack_bytes)(const struct conv2d_params *p, enum conv2d_way way)
 {
+    if (SIMD(winograd_takes)(p))
+        return SIMD(winograd_pack_bytes)(p, way);
+    if (way == CONV2D_DATA && SIMD(narrow_takes)(p))
+        return SIMD(narrow_pack_bytes)(p);
     return packed_bytes(panels_before(p, way, phases_of(p, way)) + layout_of(p, way, 0).length);
 }
 
@@ -121,6 +127,12 @@ static int pack_slice(void *context, int64_t i)
 int SIMD(conv2d_pack)(struct exec *ex, const struct conv2d_params *p, enum conv2d_way way, const float *weight,
                       const float *bias, float *packed)
 {
+    if (SIMD(winograd_takes)(p))
+        return SIMD(winograd_pack)(ex, p, way, weight, bias, packed);
+    if (way == CONV2D_DATA && SIMD(narrow_takes)(p)) {
+        SIMD(narrow_pack)(p, weight, bias, packed);
+        return STATUS_OK;
+    }
     int code = STATUS_OK;
     for (int64_t a = 0; a < phases_of(p, way) && !code; a++) {
         struct packing m = {p, way, weight, bias, a, layout_of(p, way, a), packed, 0};
@@ -135,6 +147,8 @@ int SIMD(conv2d_pack)(struct exec *ex, const struct conv2d_params *p, enum conv2
 int SIMD(conv2d)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *x,
                  const struct maps *y)
 {
+    if (SIMD(winograd_takes)(p))
+        return SIMD(winograd)(ex, p, packed, x, y);
     struct product m = {.x = x->data,
                         .items = x->items,
                         .height = y->height,
@@ -162,6 +176,10 @@ int SIMD(conv2d)(struct exec *ex, const struct conv2d_params *p, const float *pa
 int SIMD(conv2d_data)(struct exec *ex, const struct conv2d_params *p, const float *packed, const struct maps *y,
                       const struct maps *x)
 {
+    if (SIMD(winograd_takes)(p))
+        return SIMD(winograd_data)(ex, p, packed, y, x);
+    if (SIMD(narrow_takes)(p))
+        return SIMD(narrow_data)(ex, p, packed, y, x);
     const int64_t taps = conv2d_taps_w(p);
     int code = STATUS_OK;
     for (int64_t a = 0; a < p->stride_h && !code; a++) {

@@ -5,6 +5,7 @@
 #include "../conv2d.h"
 #include "product.h"
 #include "rows.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -43,6 +44,8 @@ static int64_t parts_of(const struct conv2d_params *p, const struct maps *y)
 
 size_t SIMD(conv2d_work_bytes)(const struct conv2d_params *p, const struct maps *y)
 {
+    if (SIMD(winograd_takes_weight)(p, y))
+        return SIMD(winograd_weight_bytes)(p, y);
     const int64_t parts = parts_of(p, y);
     return parts > 1 ? arena_round((size_t)(parts * conv2d_weights(p)) * sizeof(float)) : 0;
 }
@@ -174,6 +177,8 @@ static int join_slice(void *context, int64_t i)
 int SIMD(conv2d_weight)(struct exec *ex, const struct conv2d_params *p, const struct maps *x, const struct maps *y,
                         float *gradient) /* NOLINT(readability-non-const-parameter): the parts are joined there */
 {
+    if (SIMD(winograd_takes_weight)(p, y))
+        return SIMD(winograd_weight)(ex, p, x, y, gradient);
     struct sums s = {.p = p,
                      .x = x,
                      .y = y,

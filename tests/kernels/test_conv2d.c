@@ -33,6 +33,18 @@ static const struct conv2d_case {
     {{4096, 20, 1, 1, 1, 1, 0, 0, 0}, 3, 1, 5, 1, 5, 3, true, "a linear layer whose sum is cut into parts"},
     {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 2, 3, 2, 3, 3, true, "the same of the data gradient"},
     {{9, 4096, 1, 1, 1, 1, 0, 0, 0}, 2, 2, 3, 1, 3, 0, true, "parts one after the other: more rows in x"},
+    {{1, 16, 4, 4, 2, 2, 1, 1, 0}, 2, 37, 141, 18, 70, 3, true, "one input, more groups than a block has"},
+    {{1, 18, 3, 4, 2, 3, 2, 1, 0}, 2, 9, 12, 5, 4, 0, true, "one input, taps that some phases have not"},
+    {{2, 17, 2, 4, 1, 2, 0, 2, 0}, 2, 8, 9, 7, 5, 0, false, "two inputs, stride 1 x 2"},
+    {{32, 32, 4, 4, 2, 2, 1, 1, 0}, 2, 16, 16, 8, 8, 5, true, "whole tiles of 4 x 4 outputs"},
+    {{31, 32, 4, 4, 2, 2, 1, 1, 0}, 2, 8, 8, 4, 4, 0, true, "one channel less than tiles are taken for"},
+    {{33, 31, 4, 4, 2, 2, 1, 1, 0}, 2, 8, 8, 4, 4, 0, true, "one output less than tiles are taken for"},
+    {{48, 37, 4, 4, 2, 2, 1, 1, 0}, 3, 19, 23, 9, 11, 3, true, "cut tiles, channels that fill no vector"},
+    {{33, 50, 4, 4, 2, 2, 0, 0, 0}, 2, 18, 12, 8, 5, 0, false, "tiles without padding"},
+    {{35, 64, 4, 4, 2, 2, 3, 2, 0}, 2, 9, 7, 6, 4, 2, true, "tiles with much padding"},
+    {{32, 36, 4, 4, 2, 2, 1, 1, 0}, 2, 6, 8, 3, 4, 0, true, "lower than a tile"},
+    {{34, 36, 4, 4, 2, 2, 1, 1, 0}, 2, 21, 8, 6, 4, 0, true, "rows of x that no output takes"},
+    {{128, 160, 4, 4, 2, 2, 1, 1, 0}, 1, 16, 16, 8, 8, 0, true, "tiles, sums in several chains"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -208,6 +220,25 @@ TEST(conv2d_multiplies_in_other_precisions)
         printf("    of rounded factors, precision %d: at most %.1e, data gradient %.1e, weight gradient %.1e\n", i,
                worst[0], worst[1], worst[2]);
     }
+}
+
+/* More tiles than a thread takes at once, and than the weight gradient transforms at once. */
+TEST(conv2d_takes_many_tiles)
+{
+    struct exec *ex = subject_exec(), *three = exec_of_threads(3);
+    const struct conv2d_case c = {{32, 33, 4, 4, 2, 2, 1, 1, 0}, 2, 122, 118, 61, 59, 0, true, "many tiles"};
+    double worst[3] = {0};
+    struct pair o = pair_of(&c, 9);
+    if (subject_backend() == BACKEND_CPU && subject_isa() != ISA_SCALAR) {
+        check_way(ex, three, &c, CONV2D_FORWARD, &o, &worst[0]);
+        check_way(ex, three, &c, CONV2D_DATA, &o, &worst[1]);
+        check_weight(ex, three, &c, &o, &worst[2]);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK_AT_MOST(worst[i], 2e-6);
+    pair_free(&o);
+    exec_destroy(&three);
+    exec_destroy(&ex);
 }
 
 /* As many tiles as leave a device parts that are longer than what it places at once. */
@@ -413,6 +444,27 @@ TEST(conv2d_takes_nan_where_sums_do)
         const bool reached = b == 1 && (i == 1 || i == 2) && (j == 1 || j == 2);
         CHECK(reached ? !!isnan(*got) : compare_bits(got, before, sizeof *got));
     }
+    field_close(&was);
+    field_close(&bad);
+    pair_free(&o);
+    exec_destroy(&ex);
+}
+
+/* In tiles: what takes it is not finite, and no bit of another item changes. */
+TEST(conv2d_keeps_nan_in_its_item)
+{
+    struct exec *ex = subject_exec();
+    const struct conv2d_case c = {{32, 32, 4, 4, 2, 2, 1, 1, 0}, 3, 16, 16, 8, 8, 0, true, "a NaN"};
+    struct pair o = pair_of(&c, 3);
+    struct field was = field_open(&o.y.s, false, 0), bad = field_open(&o.y.s, false, 0);
+    CHECK_OK(run(ex, &c, CONV2D_FORWARD, &o, &was));
+    maps_row(&o.x.m, 1, 7)[8 * 32 + 1] = NAN;
+    CHECK_OK(run(ex, &c, CONV2D_FORWARD, &o, &bad));
+    for (int64_t b = 0; b < 3; b += 2)
+        CHECK(compare_bits(maps_row(&bad.m, b, 0), maps_row(&was.m, b, 0), 64 * 32 * sizeof(float)));
+    for (int64_t i = 3; i < 5; i++) /* taps 0 to 3 of 2i - 1 to 2i + 2 */
+        for (int64_t n = 3 * 32; n < 5 * 32; n++)
+            CHECK(isnan(maps_row(&bad.m, 1, i)[n]));
     field_close(&was);
     field_close(&bad);
     pair_free(&o);
