@@ -35,7 +35,8 @@ int vae_examples_open(const struct vae_config *config, const struct augment_para
                       struct vae_examples **out) MUST_USE;
 void vae_examples_close(struct vae_examples **e);
 
-/* Mean and deviation over the plain examples of the sounds to train on; from then on examples are standardised by these. */
+/* Mean and deviation over the plain examples of the sounds to train on; from then on examples are standardised by
+ * these. */
 int vae_examples_measure(struct vae_examples *e, struct vae_audio *audio) MUST_USE;
 void vae_examples_standardise(struct vae_examples *e, const struct vae_audio *audio);
 

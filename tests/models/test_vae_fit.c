@@ -230,8 +230,13 @@ TEST(hears_long_sounds_to_their_end)
         {t->x[0], EXAMPLE, false}, {longer, LONG, false}, {t->x[1], EXAMPLE + 1, false}, {t->x[2], 10, true}};
     const struct {
         int64_t index, sound, from; /* from: where it begins */
-    } cases[] = {{0, 0, 0}, {1, 1, 0},           {2, 2, 0}, {3, 1, 19 * EXAMPLE / 7},
-                 {4, 2, 1}, {5, 1, 38 * EXAMPLE / 7}, {10, 1, 19 * EXAMPLE}};
+    } cases[] = {{0, 0, 0},
+                 {1, 1, 0},
+                 {2, 2, 0},
+                 {3, 1, 19 * EXAMPLE / 7},
+                 {4, 2, 1},
+                 {5, 1, 38 * EXAMPLE / 7},
+                 {10, 1, 19 * EXAMPLE}};
     for (int i = EXAMPLE; i < LONG; i++) /* silence first, then ever higher */
         longer[i] = 0.5F * sinf(1e-4F * (float)i * (float)i);
     CHECK_OK(vae_examples_open(&t->o.config, &t->o.change, 1, sounds, 4, t->ex, &e));
