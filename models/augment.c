@@ -129,13 +129,19 @@ static int check(const struct augment_drawn *d, double rate_hz, int channels, in
     if (!(rate_hz >= 1000 && rate_hz <= 384000) || channels < 1 || channels > 2)
         return fail(STATUS_ARGUMENT, "augment: %d channels of %g Hz, allowed 1 or 2 of 1000 to 384000", channels,
                     rate_hz);
-    if (n < 0 || n > INT64_C(1) << 32)
+    if (n < 0 || taken(d, n) > INT64_C(1) << 32)
         return fail(STATUS_SHAPE, "augment: %lld samples", (long long)n);
     if ((n > 0 && !x) || (augment_samples(d, n) > 0 && !y))
         return fail(STATUS_ARGUMENT, "augment: no samples, or no buffer for the result");
-    for (int64_t i = 0; i < n * channels; i++)
-        if (!isfinite(x[i]))
-            return fail(STATUS_ARGUMENT, "augment: sample %lld is not finite", (long long)(i / channels));
+    return STATUS_OK;
+}
+
+/* Only what is taken is looked at: a signal may be hours long. */
+static int check_finite(int64_t first, int64_t count, int channels, const float *from)
+{
+    for (int64_t i = 0; i < count * channels; i++)
+        if (!isfinite(from[i]))
+            return fail(STATUS_ARGUMENT, "augment: sample %lld is not finite", (long long)(first + i / channels));
     return STATUS_OK;
 }
 
@@ -148,7 +154,11 @@ int augment(struct exec *ex, const struct augment_drawn *d, double rate_hz, int 
     const int64_t in = taken(d, n), out = stretched(d, in), samples = augment_samples(d, n);
     const int64_t held = out < samples ? out : samples;
     const size_t frame = (size_t)channels * sizeof(float);
-    const float *from = x + (int64_t)(d->crop * (double)(n - in + 1)) * channels;
+    const int64_t first = (int64_t)(d->crop * (double)(n - in + 1));
+    const float *from = x + first * channels;
+    code = check_finite(first, in, channels, from);
+    if (code)
+        return code;
     float *const work = malloc((size_t)(in + out + 1) * frame), *const longer = work ? work + in * channels : NULL;
     if (!work)
         return fail(STATUS_NOMEM, "augment: out of memory");

@@ -22,7 +22,8 @@
  *   limits       1 or 2 channels; rate 1000 to 384000 Hz; those of stretch.h for what is stretched; epoch, item < 2^32;
  *                0 <= chances <= 1; ranges rise within: pitch -24 to 24, rates 1/4 to 4, noise 0 to 120, gain -60 to
  *                60, threshold -80 to 0, ratio 1 to 20, mute 0 to 60 s; 0 to AUGMENT_MUTES spans
- *   errors       STATUS_ARGUMENT, also of a sample that is not finite; STATUS_SHAPE, STATUS_NOMEM; those of a device.
+ *   errors       STATUS_ARGUMENT, also of a sample in the crop that is not finite; STATUS_SHAPE, STATUS_NOMEM; those of a
+ *                device. Samples outside of the crop are never touched, so that hours cost no more than seconds.
  *                After an error y is undefined
  *   determinism  equal bits on one backend and ISA, whatever the threads, and in any order of items
  *   source       Giannoulis, Massberg and Reiss 2012 for the compressor */

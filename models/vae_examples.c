@@ -10,6 +10,11 @@
 
 enum { STREAM_ORDER = 8, ROWS_MOST = VAE_BATCH_MOST };
 
+/* Where a plain example begins. */
+struct place {
+    int64_t sound, from;
+};
+
 struct vae_examples {
     struct vae_config c;
     struct augment_params change;
@@ -17,6 +22,8 @@ struct vae_examples {
     const struct vae_sound *sounds;
     int64_t *train, *validation, *order; /* indexes of sounds; order: of train, in that of `epoch` */
     int64_t trains, validations;
+    struct place *places[2]; /* of plain examples: of those to train on, of those for validation */
+    int64_t place_count[2];
     uint64_t epoch;
     bool ordered;
     struct exec *ex;
@@ -59,6 +66,33 @@ static int sort_out(struct vae_examples *e, const struct vae_sound *sounds, int6
     return STATUS_OK;
 }
 
+/* Beginnings of so many places, evenly from a sound's beginning to where the last example ends with it. */
+static int64_t parts_of(const struct vae_examples *e, int64_t sound)
+{
+    const int64_t parts = (e->sounds[sound].count + e->samples - 1) / e->samples;
+    return parts < 1 ? 1 : parts < VAE_PARTS_MOST ? parts : VAE_PARTS_MOST;
+}
+
+/* All beginnings first, then what follows of those that are longer. */
+static int find_places(struct vae_examples *e, bool validation)
+{
+    const int64_t *const sounds = validation ? e->validation : e->train;
+    const int64_t n = validation ? e->validations : e->trains;
+    struct place *const p = malloc((size_t)(n * VAE_PARTS_MOST) * sizeof *p);
+    int64_t count = 0;
+    if (!p)
+        return fail(STATUS_NOMEM, "examples of %lld sounds: out of memory", (long long)n);
+    for (int64_t part = 0; part < VAE_PARTS_MOST; part++)
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t parts = parts_of(e, sounds[i]), left = e->sounds[sounds[i]].count - e->samples;
+            if (part < parts)
+                p[count++] = (struct place){sounds[i], part ? left * part / (parts - 1) : 0};
+        }
+    e->places[validation] = p;
+    e->place_count[validation] = count;
+    return STATUS_OK;
+}
+
 int vae_examples_open(const struct vae_config *config, const struct augment_params *change, uint64_t seed,
                       const struct vae_sound *sounds, int64_t count, struct exec *ex, struct vae_examples **out)
 {
@@ -90,6 +124,8 @@ int vae_examples_open(const struct vae_config *config, const struct augment_para
                    ? STATUS_OK
                    : fail(STATUS_NOMEM, "examples of %lld sounds: out of memory", (long long)count);
     code = code ? code : sort_out(e, sounds, count);
+    code = code ? code : find_places(e, false);
+    code = code ? code : find_places(e, true);
     if (code)
         vae_examples_close(&e);
     *out = e;
@@ -103,6 +139,8 @@ void vae_examples_close(struct vae_examples **e)
     free((*e)->train);
     free((*e)->validation);
     free((*e)->order);
+    free((*e)->places[0]);
+    free((*e)->places[1]);
     free((*e)->cut);
     free(*e);
     *e = NULL;
@@ -116,6 +154,11 @@ int64_t vae_examples_training(const struct vae_examples *e)
 int64_t vae_examples_validation(const struct vae_examples *e)
 {
     return e->validations;
+}
+
+int64_t vae_examples_plains(const struct vae_examples *e, bool validation)
+{
+    return e->place_count[validation];
 }
 
 void vae_examples_standardise(struct vae_examples *e, const struct vae_audio *audio)
@@ -143,25 +186,29 @@ static int transform(struct vae_examples *e, int64_t rows, float *out)
     return code;
 }
 
-/* From the sound's beginning. */
-static void take_plain(const struct vae_examples *e, int64_t sound, int64_t row)
+static int take_plain(const struct vae_examples *e, struct place p, int64_t row)
 {
-    const struct vae_sound *const s = &e->sounds[sound];
+    const struct vae_sound *const s = &e->sounds[p.sound];
     const int64_t n = s->count < e->samples ? s->count : e->samples;
     float *const to = e->cut + row * e->samples;
-    memcpy(to, s->samples, (size_t)n * sizeof *to);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(s->samples[p.from + i])) /* the floor would hide it */
+            return fail(STATUS_ARGUMENT, "sound %lld: sample %lld is not finite", (long long)p.sound,
+                        (long long)(p.from + i));
+    memcpy(to, s->samples + p.from, (size_t)n * sizeof *to);
     memset(to + n, 0, (size_t)(e->samples - n) * sizeof *to);
+    return STATUS_OK;
 }
 
 int vae_examples_plain(struct vae_examples *e, bool validation, int64_t first, int64_t count, float *out)
 {
-    const int64_t *const sounds = validation ? e->validation : e->train;
-    if (first < 0 || count < 1 || count > ROWS_MOST || first + count > (validation ? e->validations : e->trains))
+    if (first < 0 || count < 1 || count > ROWS_MOST || first + count > e->place_count[validation])
         return fail(STATUS_ARGUMENT, "examples %lld to %lld: there are not so many", (long long)first,
                     (long long)(first + count));
-    for (int64_t i = 0; i < count; i++)
-        take_plain(e, sounds[first + i], i);
-    return transform(e, count, out);
+    int code = STATUS_OK;
+    for (int64_t i = 0; i < count && !code; i++)
+        code = take_plain(e, e->places[validation][first + i], i);
+    return code ? code : transform(e, count, out);
 }
 
 int vae_examples_measure(struct vae_examples *e, struct vae_audio *audio)
@@ -174,7 +221,7 @@ int vae_examples_measure(struct vae_examples *e, struct vae_audio *audio)
     e->c.audio.mean_db = 0;
     e->c.audio.deviation_db = 1;
     int code = STATUS_OK;
-    for (int64_t i = 0; i < e->trains && !code; i++) {
+    for (int64_t i = 0; i < e->place_count[false] && !code; i++) {
         code = vae_examples_plain(e, false, i, 1, out);
         for (int64_t k = 0; k < each && !code; k++) {
             sum += (double)out[k];
@@ -184,7 +231,7 @@ int vae_examples_measure(struct vae_examples *e, struct vae_audio *audio)
     free(out);
     if (code)
         return code;
-    const double n = (double)(e->trains * each), mean = sum / n;
+    const double n = (double)(e->place_count[false] * each), mean = sum / n;
     e->c.audio.mean_db = mean;
     e->c.audio.deviation_db = fmax(sqrt(fmax(squares / n - mean * mean, 0)), 1); /* silence has none */
     audio->mean_db = e->c.audio.mean_db;

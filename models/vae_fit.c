@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STATE_VERSION = 1, STATE_BLOCKS = 5 };
+enum { STATE_VERSION = 2, STATE_BLOCKS = 5 };
 
 static const char STATE_MAGIC[8] = "WMVAEFIT";
 
@@ -172,7 +172,7 @@ static int check_state(const struct fit *f, const void *state, size_t bytes)
 /* Losses of sounds as they are, by the averaged weights; kl: sum over all of each dimension's nats, or NULL. */
 static int measure(struct fit *f, bool validation, struct vae_losses *out, double *kl)
 {
-    const int64_t all = validation ? vae_examples_validation(f->examples) : vae_examples_training(f->examples);
+    const int64_t all = vae_examples_plains(f->examples, validation);
     const int64_t batch = f->o->recipe.batch, latent = f->config.latent;
     float each[VAE_LATENT_MOST];
     int code = STATUS_OK;

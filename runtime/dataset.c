@@ -90,7 +90,7 @@ int dataset_open(const char *home, const char *name, struct dataset **out)
     code = code ? code : dataset_parse(text, bytes, &d);
     free(text);
     if (!code && strcmp(d->name, name) != 0)
-        code = fail(STATUS_DAMAGED, "dataset.json: it is that of '%s'", d->name);
+        code = fail(STATUS_DAMAGED, "dataset.json: it is that of '%s': its folder was renamed from that", d->name);
     if (code) {
         dataset_close(&d);
         return code;

@@ -25,12 +25,13 @@ _Static_assert(sizeof(struct slot) == 64, "as it lies in the file");
 static int write_all(int fd, const void *data, size_t bytes, uint64_t at)
 {
     const uint8_t *from = data;
+    const size_t all = bytes;
     while (bytes > 0) {
         const ssize_t n = pwrite(fd, from, bytes < 1 << 30 ? bytes : 1 << 30, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return fail(STATUS_IO, "a state of %zu bytes cannot be kept: %s", bytes, strerror(errno));
+            return fail(STATUS_IO, "a state of %zu bytes cannot be kept: %s", all, strerror(errno));
         from += n;
         at += (uint64_t)n;
         bytes -= (size_t)n;

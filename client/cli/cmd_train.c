@@ -408,6 +408,13 @@ static int run_detached(struct request *r, const char *pack)
     return exit_code;
 }
 
+/* A dataset, or what it has, is bad: its own code, as of all bad input; the program is not to blame. */
+static int tell_failed(int code)
+{
+    const int exit_code = cli_failed("train", code);
+    return code == STATUS_FORMAT || code == STATUS_DAMAGED ? EXIT_SOME_FAILED : exit_code;
+}
+
 static int train(struct request *r, const struct dataset *d)
 {
     char pack[PATHS_MAX + 64];
@@ -423,7 +430,7 @@ static int train(struct request *r, const struct dataset *d)
     code = code ? code : make_pack(r, d, pack, sizeof pack);
     code = code ? code : keep_settings(r);
     if (code)
-        return cli_failed("train", code);
+        return tell_failed(code);
     return r->detach ? run_detached(r, pack) : send(r, pack);
 }
 
@@ -463,7 +470,7 @@ int cmd_train(int argc, char **argv)
     code = code ? code : dataset_open(r.paths.home, r.dataset, &d);
     if (code)
         return code == STATUS_NOT_FOUND || code == STATUS_ARGUMENT ? cli_usage("train", "%s", status_message())
-                                                                   : cli_failed("train", code);
+                                                                   : tell_failed(status_context(code, "%s", r.dataset));
     const int exit_code = train(&r, d);
     dataset_close(&d);
     return exit_code;

@@ -53,9 +53,9 @@ class Home:
         return subprocess.Popen([os.path.join(self.programs, "wavemill"), *arguments], env=self.environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
-    def serve(self, *options: str) -> subprocess.Popen:
+    def serve(self, *options: str, **popen) -> subprocess.Popen:
         """`wavemill serve`, once it is ready."""
-        served = self.start("serve", *options)
+        served = self.start("serve", *options, **popen)
         while line := served.stderr.readline():
             if b": ready" in line:
                 return served

@@ -192,13 +192,10 @@ def what_is_refused() -> None:
         assert done.stderr.count(b"left out") == 1, done.stderr
         shutil.rmtree(kept)
         shutil.rmtree(os.path.join(h.home, "datasets/tones/packs"))
-        assert b"left out" in h.run("train", "tones", "--name", "nothing", *FAST, code=5).stderr
+        assert b"left out" in h.run("train", "tones", "--name", "nothing", *FAST, code=1).stderr
         make_dataset(h, "two", 2)
         small = h.run("train", "two", "--name", "big", "--preset", "medium", "--batch", "512", "--memory-limit", "1024", code=1)
         assert b"MiB are wanted" in small.stderr, small.stderr
-        # A rate that nothing survives: it steps back, says so, gives up.
-        bad = h.run("train", "two", "--name", "bad", *FAST, "--beta", "1e6", "--rate", "1", code=None)
-        assert bad.returncode in (0, 1), bad
 
 
 if __name__ == "__main__":

@@ -387,6 +387,11 @@ TEST(refused)
     CHECK_CODE(augment(ex, &d, RATE, 1, N, x, y), STATUS_ARGUMENT);
     x[N - 1] = -INFINITY;
     CHECK_CODE(augment(ex, &d, RATE, 1, N, x, y), STATUS_ARGUMENT);
+    d.samples = N - 2; /* the crop ends before it */
+    CHECK_OK(augment(ex, &d, RATE, 1, N, x, y));
+    d.crop = 0.999999; /* and here with it */
+    CHECK_CODE(augment(ex, &d, RATE, 1, N, x, y), STATUS_ARGUMENT);
+    d = nothing();
     x[N - 1] = 0;
     CHECK_OK(augment(ex, &d, RATE, 1, N, x, y));
     CHECK_OK(augment(ex, &d, RATE, 1, 0, NULL, NULL));

@@ -135,7 +135,7 @@ TEST(learns)
 TEST(stops_when_it_gets_no_better)
 {
     struct try *const t = try_open(1);
-    t->o.recipe.rate = 1e-9;
+    t->o.recipe.rate = 1e-30; /* no weight moves */
     t->o.recipe.patience = 2;
     t->o.recipe.ema_decay = 0;
     CHECK_OK(fit(t, NULL, 0));
@@ -216,6 +216,53 @@ TEST(survives_losses_that_are_not_finite)
     CHECK(code == STATUS_ARGUMENT);
     CHECK(t->said >= VAE_BAD_MOST);
     CHECK(strstr(status_message(), "not finite"));
+    try_close(t);
+}
+
+/* What is validated of a long sound: its beginning, its end, and evenly between, after the beginnings of all. */
+TEST(hears_long_sounds_to_their_end)
+{
+    enum { EXAMPLE = 7 * 128, VALUES = 8 * 16, LONG = 20 * EXAMPLE };
+    static float longer[LONG], got[VALUES], wanted[VALUES];
+    struct try *const t = try_open(1);
+    struct vae_examples *e = NULL, *one = NULL;
+    const struct vae_sound sounds[] = {
+        {t->x[0], EXAMPLE, false}, {longer, LONG, false}, {t->x[1], EXAMPLE + 1, false}, {t->x[2], 10, true}};
+    const struct {
+        int64_t index, sound, from; /* from: where it begins */
+    } cases[] = {{0, 0, 0},
+                 {1, 1, 0},
+                 {2, 2, 0},
+                 {3, 1, 19 * EXAMPLE / 7},
+                 {4, 2, 1},
+                 {5, 1, 38 * EXAMPLE / 7},
+                 {10, 1, 19 * EXAMPLE}};
+    for (int i = EXAMPLE; i < LONG; i++) /* silence first, then ever higher */
+        longer[i] = 0.5F * sinf(1e-4F * (float)i * (float)i);
+    CHECK_OK(vae_examples_open(&t->o.config, &t->o.change, 1, sounds, 4, t->ex, &e));
+    CHECK(vae_examples_training(e) == 3 && vae_examples_validation(e) == 1);
+    CHECK(vae_examples_plains(e, false) == 1 + VAE_PARTS_MOST + 2 && vae_examples_plains(e, true) == 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct vae_sound part = {sounds[cases[i].sound].samples + cases[i].from, EXAMPLE, true};
+        CHECK_OK(vae_examples_open(&t->o.config, &t->o.change, 1, &part, 1, t->ex, &one));
+        CHECK_OK(vae_examples_plain(one, true, 0, 1, wanted));
+        CHECK_OK(vae_examples_plain(e, false, cases[i].index, 1, got));
+        CHECK(compare_bits(got, wanted, sizeof got));
+        vae_examples_close(&one);
+    }
+    CHECK_CODE(vae_examples_plain(e, false, 11, 1, got), STATUS_ARGUMENT);
+    vae_examples_close(&e);
+    /* One that begins with silence: what follows is measured, not taken for none. */
+    struct vae_audio audio = t->o.config.audio;
+    CHECK_OK(vae_examples_open(&t->o.config, &t->o.change, 1, sounds + 1, 1, t->ex, &e));
+    CHECK_OK(vae_examples_measure(e, &audio));
+    CHECK(audio.deviation_db > 5 && audio.mean_db > -79);
+    vae_examples_close(&e);
+    longer[19 * EXAMPLE + 3] = INFINITY;
+    CHECK_OK(vae_examples_open(&t->o.config, &t->o.change, 1, sounds + 1, 1, t->ex, &e));
+    CHECK_CODE(vae_examples_plain(e, false, 7, 1, got), STATUS_ARGUMENT);
+    CHECK(strstr(status_message(), "sample"));
+    vae_examples_close(&e);
     try_close(t);
 }
 
