@@ -211,6 +211,7 @@ int cmd_features(int argc, char **argv);
 int cmd_separate(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_plot(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);

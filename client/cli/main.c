@@ -15,6 +15,7 @@ static const struct {
     {"separate", "take audio files apart into stems", cmd_separate},
     {"score", "measure separated stems against the true ones", cmd_score},
     {"train", "train a model on a dataset", cmd_train},
+    {"plot", "draw a training: its curves, its sounds and what became of them", cmd_plot},
     {"submit", "send a job and leave it to the scheduler", cmd_submit},
     {"watch", "print a job's outcomes as they come", cmd_watch},
     {"jobs", "list the scheduler's jobs", cmd_jobs},
