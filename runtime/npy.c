@@ -57,7 +57,9 @@ int npy_rows_header(int rank, const int64_t *shape, char out[NPY_HEADER_BYTES])
         if (shape[i] < 0 || shape[i] > NPY_SIDE_MOST) /* so that the header has room for it */
             return fail(STATUS_ARGUMENT, "npy: dimension %d is %" PRId64, i, shape[i]);
         n += snprintf(dict + n, sizeof dict - (size_t)n, "%" PRId64 "%s", shape[i],
-                      i + 1 < rank ? ", " : rank == 1 ? "," : "");
+                      i + 1 < rank ? ", "
+                      : rank == 1  ? ","
+                                   : "");
     }
     snprintf(dict + n, sizeof dict - (size_t)n, "), }");
     write_header(dict, out);

@@ -107,8 +107,8 @@ static int write_maps(const struct making *m)
     if (code)
         return code;
     code = job_write_at(fd, header, sizeof header, 0);
-    code = code ? code
-                : job_write_at(fd, m->maps, (size_t)(shape[0] * map_values(m)) * sizeof *m->maps, NPY_HEADER_BYTES);
+    code =
+        code ? code : job_write_at(fd, m->maps, (size_t)(shape[0] * map_values(m)) * sizeof *m->maps, NPY_HEADER_BYTES);
     snprintf(line, sizeof line, "train previews {\"step\":%lld,\"sounds\":%lld}", (long long)m->step,
              (long long)m->sounds);
     return end_file(m, TRAIN_MAPS, fd, code, line);

@@ -34,6 +34,7 @@ struct previews {
 int previews_look(struct previews *p, const struct vae_fit_view *v) MUST_USE;
 
 /* The last ones, into the outputs. */
-int previews_end(struct previews *p, struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c) MUST_USE;
+int previews_end(struct previews *p, struct vae_trainer *t, struct vae_examples *e,
+                 const struct vae_config *c) MUST_USE;
 
 #endif

@@ -1,6 +1,6 @@
 /* What the child hands over while its item still runs: the supervisor gives it the file's name, whole, over what stood
- * there. One write of an item is with the pool at a time; of what comes meanwhile the newest of each file waits. An item
- * ends after the last of its writes, so that none goes over what the item leaves. */
+ * there. One write of an item is with the pool at a time; of what comes meanwhile the newest of each file waits. An
+ * item ends after the last of its writes, so that none goes over what the item leaves. */
 #include "log.h"
 #include "supervisor_state.h"
 
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { HANDED_BLOCK = 1 << 16 };
-static const off_t HANDED_MOST = 64 << 20; /* of one file */
+static const off_t HANDED_MOST = 64 << 20;              /* of one file */
 static const uint64_t HANDED_TOKEN = UINT64_C(1) << 63; /* beside the file that the child itself writes */
 
 struct handed_file {

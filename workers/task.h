@@ -106,7 +106,8 @@ int task_extra(const struct task_request *request, const int fds[TASK_FDS_MOST],
 int task_send_reply(int socket, const struct task_reply *reply) MUST_USE;
 int task_send_saved(int socket, const struct task_reply *reply, int fd) MUST_USE;
 
-/* *fd gets the descriptor of TASK_SAVED or TASK_HANDED, which is then the caller's, else -1. STATUS_TIMEOUT: nothing there now. */
+/* *fd gets the descriptor of TASK_SAVED or TASK_HANDED, which is then the caller's, else -1. STATUS_TIMEOUT: nothing
+ * there now. */
 int task_receive_reply(int socket, struct task_reply *reply, int *fd) MUST_USE;
 
 #endif

@@ -13,7 +13,8 @@
 static const char help[] =
     "usage: wavemill plot [OPTION...] NAME...\n"
     "Draws the training of models that `wavemill train` has made or is making: NAME-curves (losses of training and\n"
-    "validation, reconstruction and KL against the step, the best validation marked) and NAME-sheet (log-mel pictures of\n"
+    "validation, reconstruction and KL against the step, the best validation marked) and NAME-sheet (log-mel pictures "
+    "of\n"
     "validation sounds above what the network makes of them), from metrics.jsonl and previews/ in\n"
     "WAVEMILL_HOME/models/NAME. Of a training that goes on: as far as it has come; without previews yet, curves only.\n"
     "Works without a scheduler.\n\n"
@@ -87,9 +88,9 @@ static int tell_failed(const struct request *r, const char *name, int status)
         output_plain(stderr, status_message());
         fputc('\n', stderr);
     }
-    return status == STATUS_ARGUMENT                              ? EXIT_USAGE
+    return status == STATUS_ARGUMENT                             ? EXIT_USAGE
            : status == STATUS_NOMEM || status == STATUS_INTERNAL ? EXIT_INTERNAL
-                                                                  : EXIT_SOME_FAILED;
+                                                                 : EXIT_SOME_FAILED;
 }
 
 /* ---- drawing ---- */
@@ -127,8 +128,7 @@ static int make_folder(const struct request *r)
         return STATUS_OK;
     if (mkdir(r->out, 0777) && errno != EEXIST)
         return fail(STATUS_IO, "cannot make %.200s: %s", r->out, strerror(errno));
-    return stat(r->out, &s) == 0 && S_ISDIR(s.st_mode) ? STATUS_OK
-                                                       : fail(STATUS_IO, "%.200s is not a folder", r->out);
+    return stat(r->out, &s) == 0 && S_ISDIR(s.st_mode) ? STATUS_OK : fail(STATUS_IO, "%.200s is not a folder", r->out);
 }
 
 /* ---- what is said ---- */

@@ -22,7 +22,8 @@ static const char help[] =
     "of\n"
     "their spectrograms. It goes to WAVEMILL_HOME/models/NAME: model.safetensors, config.json, training.json,\n"
     "metrics.jsonl (its curves), previews/ (sounds, what it makes of them, and what it makes of noise; maps.npy, the\n"
-    "first two as pictures). Curves and previews are there while it trains: `wavemill plot NAME` draws them. It stops when\n"
+    "first two as pictures). Curves and previews are there while it trains: `wavemill plot NAME` draws them. It stops "
+    "when\n"
     "validation does not get better. A worker that is killed, or this command, costs the\n"
     "steps since the last state, kept at validations five seconds apart or more, and nothing else: --resume and the "
     "queue\n"
@@ -43,7 +44,8 @@ static const char help[] =
     "  --patience N       validations without a better one; --validate N: steps between them\n"
     "  --no-changes       sounds as they are: by default pitch, speed, level and noise are changed a little at random\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
-    "  --preview-every N  validations between previews; 0: only at the end (default: at a better one, a minute after the\n"
+    "  --preview-every N  validations between previews; 0: only at the end (default: at a better one, a minute after "
+    "the\n"
     "                     last). The model is the same, whatever is said here\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
 

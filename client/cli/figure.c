@@ -108,8 +108,7 @@ void figure_polyline(struct figure *f, const struct figure_point *points, size_t
 {
     struct figure_point *const own = copy_of(points, count * sizeof *points);
     add(f,
-        (struct shape){
-            .kind = SHAPE_LINES, .colour = colour, .width = width, .points = own, .count = own ? count : 0},
+        (struct shape){.kind = SHAPE_LINES, .colour = colour, .width = width, .points = own, .count = own ? count : 0},
         own != NULL);
 }
 

@@ -25,8 +25,7 @@ struct plot_cell plot_sheet_cell(int64_t sound, int row)
 {
     const int64_t column = sound % PLOT_SHEET_COLUMNS, pair = sound / PLOT_SHEET_COLUMNS;
     return (struct plot_cell){LEFT + (double)column * (CELL_WIDTH + GAP_X),
-                              TOP + (double)pair * (2 * CELL_HEIGHT + GAP_Y + PAIR_GAP) +
-                                  row * (CELL_HEIGHT + GAP_Y),
+                              TOP + (double)pair * (2 * CELL_HEIGHT + GAP_Y + PAIR_GAP) + row * (CELL_HEIGHT + GAP_Y),
                               CELL_WIDTH, CELL_HEIGHT};
 }
 

@@ -46,9 +46,9 @@ static json_t *describe(const struct train_begun *b)
 {
     char seed[24]; /* JSON's numbers end at 2^53 */
     snprintf(seed, sizeof seed, "%" PRIu64, b->item->seed);
-    json_t *const all = json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset",
-                                  b->preset, "seed", seed, "no_changes", b->item->no_changes, "previews_at_end",
-                                  b->item->previews_at_end);
+    json_t *const all =
+        json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset", b->preset,
+                  "seed", seed, "no_changes", b->item->no_changes, "previews_at_end", b->item->previews_at_end);
     for (int i = 0; i < WHOLES; i++)
         if (*whole_of(b->item, i))
             json_object_set_new(all, wholes[i].name, json_integer((json_int_t)*whole_of(b->item, i)));

@@ -139,20 +139,21 @@ TEST(svg_says_the_same)
     static const struct {
         const char *what;
         int times;
-    } cases[] = {{"<rect x=\"10\" y=\"10\" width=\"20\" height=\"10\" fill=\"#112233\"/>", 1},
-                 {"<polyline points=\"50.00,10.00 50.00,40.00\" fill=\"none\" stroke=\"#ff0000\" stroke-width=\"4\"", 1},
-                 {"stroke-dasharray=\"10\"", 1},
-                 {"points=\"10.00,60.00 30.00,60.00 30.00,90.00\"", 1},
-                 {"<circle cx=\"100\" cy=\"20\" r=\"8\" fill=\"#abcdef\"/>", 1},
-                 {"<image x=\"80\" y=\"60\" width=\"40\" height=\"40\" preserveAspectRatio=\"none\"", 1},
-                 {"data:image/png;base64,iVBORw0KGgo", 1},
-                 {"<text x=\"5\" y=\"5\" font-size=\"12.5\" fill=\"#123456\" text-anchor=\"end\">a&lt;b &amp; \"c\" &gt; "
-                  "?</text>",
-                  1},
-                 {"<text x=\"0\" y=\"7\" font-size=\"9\"", 1},
-                 {" transform=\"rotate(-90 -0.00 7.00)\">up</text>", 1},
-                 {"width=\"120\" height=\"100\" viewBox=\"0 0 120 100\"", 1},
-                 {"</svg>\n", 1}};
+    } cases[] = {
+        {"<rect x=\"10\" y=\"10\" width=\"20\" height=\"10\" fill=\"#112233\"/>", 1},
+        {"<polyline points=\"50.00,10.00 50.00,40.00\" fill=\"none\" stroke=\"#ff0000\" stroke-width=\"4\"", 1},
+        {"stroke-dasharray=\"10\"", 1},
+        {"points=\"10.00,60.00 30.00,60.00 30.00,90.00\"", 1},
+        {"<circle cx=\"100\" cy=\"20\" r=\"8\" fill=\"#abcdef\"/>", 1},
+        {"<image x=\"80\" y=\"60\" width=\"40\" height=\"40\" preserveAspectRatio=\"none\"", 1},
+        {"data:image/png;base64,iVBORw0KGgo", 1},
+        {"<text x=\"5\" y=\"5\" font-size=\"12.5\" fill=\"#123456\" text-anchor=\"end\">a&lt;b &amp; \"c\" &gt; "
+         "?</text>",
+         1},
+        {"<text x=\"0\" y=\"7\" font-size=\"9\"", 1},
+        {" transform=\"rotate(-90 -0.00 7.00)\">up</text>", 1},
+        {"width=\"120\" height=\"100\" viewBox=\"0 0 120 100\"", 1},
+        {"</svg>\n", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         printf("    %s\n", cases[i].what);
         CHECK(count(svg, cases[i].what) == cases[i].times);
@@ -215,7 +216,8 @@ TEST(ticks_are_round)
     static const struct {
         double v;
         const char *text;
-    } texts[] = {{0, "0"}, {0.05, "0.05"}, {9000, "9000"}, {12000, "12k"}, {1500000, "1.5M"}, {-20, "-20"}, {2e9, "2G"}};
+    } texts[] = {{0, "0"},          {0.05, "0.05"}, {9000, "9000"}, {12000, "12k"},
+                 {1500000, "1.5M"}, {-20, "-20"},   {2e9, "2G"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[PLOT_TICK_TEXT];
         plot_tick_text(texts[i].v, text);

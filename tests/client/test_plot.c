@@ -14,10 +14,11 @@
 
 enum { FRAMES = 8, MELS = 16, SOUNDS = 2, MAP = FRAMES * MELS };
 
-static const char LINES[] = "{\"step\":10,\"train_loss\":4,\"validation_loss\":5,\"reconstruction\":3,\"kl\":1.5,\"seconds\":1}\n"
-                            "{\"step\":20,\"train_loss\":2,\"validation_loss\":1,\"reconstruction\":0.5,\"kl\":2,\"seconds\":2}\n"
-                            "{\"step\":30,\"train_loss\":null,\"validation_loss\":2,\"reconstruction\":1,\"kl\":3,\"seconds\":3}\n"
-                            "{\"step\":40,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":0.4,\"kl\":2.5,\"seconds\":4}\n";
+static const char LINES[] =
+    "{\"step\":10,\"train_loss\":4,\"validation_loss\":5,\"reconstruction\":3,\"kl\":1.5,\"seconds\":1}\n"
+    "{\"step\":20,\"train_loss\":2,\"validation_loss\":1,\"reconstruction\":0.5,\"kl\":2,\"seconds\":2}\n"
+    "{\"step\":30,\"train_loss\":null,\"validation_loss\":2,\"reconstruction\":1,\"kl\":3,\"seconds\":3}\n"
+    "{\"step\":40,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":0.4,\"kl\":2.5,\"seconds\":4}\n";
 
 static void put(const char *path, const void *data, size_t bytes)
 {
@@ -90,13 +91,13 @@ TEST(what_is_not_there)
     static const struct {
         const char *name, *said;
         enum status code;
-    } cases[] = {{"other", "there is no model other", STATUS_NOT_FOUND},
-                 {"../m", "no name", STATUS_ARGUMENT},
-                 {"", "no name", STATUS_ARGUMENT},
-                 {"imported", "not trained here", STATUS_NOT_FOUND},
-                 {"begun", "no validation has been", STATUS_NOT_FOUND},
-                 {"longer-than-any-name-of-a-model-can-be-longer-than-any-name-of-a-model-can-be", "no name",
-                  STATUS_ARGUMENT}};
+    } cases[] = {
+        {"other", "there is no model other", STATUS_NOT_FOUND},
+        {"../m", "no name", STATUS_ARGUMENT},
+        {"", "no name", STATUS_ARGUMENT},
+        {"imported", "not trained here", STATUS_NOT_FOUND},
+        {"begun", "no validation has been", STATUS_NOT_FOUND},
+        {"longer-than-any-name-of-a-model-can-be-longer-than-any-name-of-a-model-can-be", "no name", STATUS_ARGUMENT}};
     struct plot_data d;
     make_model();
     REQUIRE(mkdir("models/imported", 0777) == 0 && mkdir("models/begun", 0777) == 0);
@@ -114,14 +115,14 @@ TEST(damaged_curves)
         const char *reason, *lines, *said;
     } cases[] = {
         {"no JSON", "{\"step\":1,\n", "line 1: "},
-        {"the second line", "{\"step\":1,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\nrubbish\n",
-         "line 2: "},
+        {"the second line",
+         "{\"step\":1,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\nrubbish\n", "line 2: "},
         {"no step", "{\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", "step or a loss"},
-        {"a step that is text", "{\"step\":\"1\",\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n",
-         "step or a loss"},
+        {"a step that is text",
+         "{\"step\":\"1\",\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", "step or a loss"},
         {"no loss", "{\"step\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", "step or a loss"},
-        {"a loss that is text", "{\"step\":1,\"train_loss\":\"x\",\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n",
-         "step or a loss"},
+        {"a loss that is text",
+         "{\"step\":1,\"train_loss\":\"x\",\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", "step or a loss"},
         {"twice the same step",
          "{\"step\":1,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n"
          "{\"step\":1,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n",
@@ -143,7 +144,8 @@ TEST(damaged_curves)
     size_t n = 0;
     REQUIRE(many);
     for (int i = 1; i <= VAE_METRICS_MOST + 1; i++)
-        n += (size_t)sprintf(many + n, "{\"step\":%d,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", i);
+        n += (size_t)sprintf(many + n,
+                             "{\"step\":%d,\"train_loss\":1,\"validation_loss\":1,\"reconstruction\":1,\"kl\":1}\n", i);
     put("models/m/metrics.jsonl", many, n);
     CHECK_CODE(plot_load(".", "m", &d), STATUS_DAMAGED);
     CHECK(strstr(status_message(), "more than"));
@@ -207,7 +209,8 @@ TEST(curves_are_where_they_should_be)
             const double v = plot_curve_value(&d.metrics[i], c);
             if (!isfinite(v) || (c == PLOT_TRAIN && i == 3)) /* validation is over it */
                 continue;
-            const struct figure_point at = plot_place(c == PLOT_KL ? &divergence : &losses, (double)d.metrics[i].step, v);
+            const struct figure_point at =
+                plot_place(c == PLOT_KL ? &divergence : &losses, (double)d.metrics[i].step, v);
             CHECK(png_at(&p, (int)at.x - (i == 3), (int)at.y) == plot_curve_colour(c));
         }
     const struct figure_point a = plot_place(&divergence, 20, 2), b = plot_place(&divergence, 30, 3);

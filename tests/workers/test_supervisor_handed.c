@@ -38,8 +38,7 @@ static uint64_t grant(struct boss *b, const char *kind)
                                                  .path = wire_str(strcmp(kind, KIND_TRAIN) == 0 ? path : ""),
                                                  .params = {own.data, (uint32_t)own.bytes}},
                          &leases));
-    boss_send_grant(b, &(struct message_grant){
-                           .job = 1, .kind = wire_str(kind), .leases = wire_list_of(&leases, 1)});
+    boss_send_grant(b, &(struct message_grant){.job = 1, .kind = wire_str(kind), .leases = wire_list_of(&leases, 1)});
     wire_free(&own);
     wire_free(&leases);
     return token;
