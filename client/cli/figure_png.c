@@ -78,8 +78,9 @@ static struct area cover_dashes(struct sheet *s, const struct shape *l)
     const struct figure_point a = l->points[0], b = l->points[1];
     const double length = hypot(b.x - a.x, b.y - a.y);
     struct area all = area_of(s, a.x, a.y, a.x, a.y);
-    for (double from = 0; from < length; from += 2 * l->dash) {
-        const double to = fmin(from + l->dash, length), u = from / length, v = to / length;
+    for (int64_t i = 0; 2 * (double)i * l->dash < length; i++) {
+        const double from = 2 * (double)i * l->dash, to = fmin(from + l->dash, length);
+        const double u = from / length, v = to / length;
         all = both(all, cover_line(s, (struct figure_point){a.x + u * (b.x - a.x), a.y + u * (b.y - a.y)},
                                    (struct figure_point){a.x + v * (b.x - a.x), a.y + v * (b.y - a.y)}, l->width));
     }

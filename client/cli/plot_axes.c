@@ -38,9 +38,12 @@ static double step_of(double span, int wanted)
 static int linear_ticks(const struct plot_axis *a, int wanted, double out[PLOT_TICKS_MOST])
 {
     const double step = step_of(a->most - a->least, wanted);
+    const double first = ceil(a->least / step - 1e-9);
     int n = 0;
-    for (double k = ceil(a->least / step - 1e-9); k * step <= a->most + 1e-9 * step && n < PLOT_TICKS_MOST; k++)
-        out[n++] = k * step;
+    while (n < PLOT_TICKS_MOST && (first + n) * step <= a->most + 1e-9 * step) {
+        out[n] = (first + n) * step;
+        n++;
+    }
     return n;
 }
 
@@ -49,8 +52,9 @@ static int log_ticks(const struct plot_axis *a, double out[PLOT_TICKS_MOST])
 {
     static const double parts[] = {1, 2, 5};
     const double decades = log10(a->most / a->least);
+    const int last = (int)floor(log10(a->most));
     int n = 0;
-    for (double k = floor(log10(a->least)); k <= log10(a->most); k += decades > 16 ? 4 : 1)
+    for (int k = (int)floor(log10(a->least)); k <= last; k += decades > 16 ? 4 : 1)
         for (int i = 0; i < (decades > 4 ? 1 : 3); i++) {
             const double v = parts[i] * pow(10, k);
             if (v >= a->least && v <= a->most && n < PLOT_TICKS_MOST)
