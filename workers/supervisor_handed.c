@@ -122,31 +122,48 @@ static struct handed *waiting(struct supervisor *s, uint64_t token)
     return h;
 }
 
+static struct handed_file *make_file(const char *path, const struct task_reply *r, int fd)
+{
+    struct handed_file *const f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->path = strdup(path);
+    if (!f->path) {
+        free(f);
+        return NULL;
+    }
+    f->output = r->output;
+    f->fd = fd;
+    snprintf(f->line, sizeof f->line, "%s", r->message);
+    return f;
+}
+
+/* Behind the others; an older one of the same file, that was not begun with, goes. */
+static void append(struct handed *h, struct handed_file *f)
+{
+    struct handed_file **at = &h->files;
+    while (*at) {
+        struct handed_file *const old = *at;
+        if (old->output == f->output) {
+            *at = old->next;
+            free_file(old);
+        } else {
+            at = &old->next;
+        }
+    }
+    *at = f;
+}
+
 static int add(struct supervisor *s, const struct item *it, const struct task_reply *r, int fd)
 {
     const char *const path = training_path(it, r->output);
     if (!path)
         return fail(STATUS_FORMAT, "there is no file %u", r->output);
     struct handed *const h = waiting(s, it->token);
-    struct handed_file *const f = calloc(1, sizeof *f);
-    if (!h || !f || !(f->path = strdup(path))) {
-        free(f);
+    struct handed_file *const f = h ? make_file(path, r, fd) : NULL;
+    if (!f)
         return fail(STATUS_NOMEM, "out of memory");
-    }
-    f->output = r->output;
-    f->fd = fd;
-    snprintf(f->line, sizeof f->line, "%s", r->message);
-    struct handed_file **at = &h->files;
-    while (*at) {
-        if ((*at)->output == f->output) { /* an older one, that was not begun with */
-            struct handed_file *const old = *at;
-            *at = old->next;
-            free_file(old);
-        } else {
-            at = &(*at)->next;
-        }
-    }
-    *at = f;
+    append(h, f);
     return STATUS_OK;
 }
 

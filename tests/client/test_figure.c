@@ -247,7 +247,10 @@ TEST(axes_hold_their_values)
     }
     const struct plot_panel p = {100, 10, 300, 110, {0, 10, false}, {1, 100, true}};
     const struct figure_point middle = plot_place(&p, 5, 10);
+    const struct figure_point low = plot_place(&p, 2.5, 1), high = plot_place(&p, 10, 100);
     CHECK(fabs(middle.x - 200) < 1e-9 && fabs(middle.y - 60) < 1e-9);
+    CHECK(fabs(low.x - 150) < 1e-9 && fabs(low.y - 110) < 1e-9 && fabs(high.x - 300) < 1e-9 &&
+          fabs(high.y - 10) < 1e-9);
 }
 
 TEST(colours_grow_lighter)

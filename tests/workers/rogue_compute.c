@@ -31,14 +31,15 @@ static int hand(uint64_t id, uint32_t output, const char *line, int fd)
     return code;
 }
 
-/* Files that cannot be, and one that is replaced again and again. */
+/* A large file, which takes a while; meanwhile some that cannot be, and one that is replaced again and again. */
 static int hand_all(uint64_t id)
 {
     int ends[2];
     char text[32];
     if (pipe(ends))
         return 1;
-    int code = hand(id, UINT32_MAX, "", bytes_of("nowhere", 0));
+    int code = hand(id, TRAIN_HOW, "large", bytes_of("x", 60 << 20));
+    code = code ? code : hand(id, UINT32_MAX, "", bytes_of("nowhere", 0));
     code = code ? code : hand(id, TRAIN_FILES + 3 * 2, "", bytes_of("of a third sound", 0));
     code = code ? code : hand(id + 1000, TRAIN_METRICS, "", bytes_of("of another item", 0));
     code = code ? code : hand(id, TRAIN_METRICS, "without a file", -1);
@@ -46,7 +47,7 @@ static int hand_all(uint64_t id)
     code = code ? code : hand(id, TRAIN_MAPS, "too large", bytes_of("x", 65 << 20));
     for (int i = 0; i < 300 && !code; i++) {
         snprintf(text, sizeof text, "number %d", i);
-        code = hand(id, TRAIN_METRICS, i == 299 ? "the last" : "", bytes_of(text, 0));
+        code = hand(id, TRAIN_METRICS, i == 299 ? "the last" : "one of many", bytes_of(text, 0));
     }
     close(ends[1]);
     return code;

@@ -82,7 +82,12 @@ TEST(the_newest_stands_there)
     CHECK(strstr(o->log, "the last") && !strstr(o->log, "without a file"));
     CHECK(strstr(o->log, "warn  ") && strstr(o->log, "config.json: what was handed over") &&
           strstr(o->log, "maps.npy: what was handed over"));
-    CHECK(files_in("model") == 3 && files_in("model/previews") == 0); /* metrics, previews, states */
+    int many = 0;
+    for (const char *at = o->log; (at = strstr(at, "one of many")); at++)
+        many++;
+    CHECK(strstr(o->log, "large") && many < 299); /* what waits is replaced */
+    CHECK(stat("model/training.json", &s) == 0 && s.st_size == (60 << 20) + 1);
+    CHECK(files_in("model") == 4 && files_in("model/previews") == 0); /* training, metrics, previews, states */
     boss_stop(&b);
 }
 
