@@ -1,5 +1,5 @@
 /* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step or one batch
- * of a validation; at the beginning and at the end, for previews, it keeps the turn for seconds. */
+ * of a validation, one preview; at the beginning it keeps the turn for seconds. */
 #include "job.h"
 #include "kinds.h"
 #include "log.h"

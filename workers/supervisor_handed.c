@@ -138,20 +138,20 @@ static struct handed_file *make_file(const char *path, const struct task_reply *
     return f;
 }
 
-/* Behind the others; an older one of the same file, that was not begun with, goes. */
-static void append(struct handed *h, struct handed_file *f)
+/* The place behind the others; an older one of the same file, that was not begun with, goes. */
+static struct handed_file **place_for(struct handed *h, uint32_t output)
 {
     struct handed_file **at = &h->files;
     while (*at) {
         struct handed_file *const old = *at;
-        if (old->output == f->output) {
+        if (old->output == output) {
             *at = old->next;
             free_file(old);
         } else {
             at = &old->next;
         }
     }
-    *at = f;
+    return at;
 }
 
 static int add(struct supervisor *s, const struct item *it, const struct task_reply *r, int fd)
@@ -160,11 +160,10 @@ static int add(struct supervisor *s, const struct item *it, const struct task_re
     if (!path)
         return fail(STATUS_FORMAT, "there is no file %u", r->output);
     struct handed *const h = waiting(s, it->token);
-    struct handed_file *const f = h ? make_file(path, r, fd) : NULL;
-    if (!f)
-        return fail(STATUS_NOMEM, "out of memory");
-    append(h, f);
-    return STATUS_OK;
+    struct handed_file **const at = h ? place_for(h, r->output) : NULL;
+    if (at)
+        *at = make_file(path, r, fd);
+    return at && *at ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
 }
 
 void handed_take(struct supervisor *s, struct item *it, const struct task_reply *r, int fd)
