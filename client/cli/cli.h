@@ -211,7 +211,6 @@ int cmd_features(int argc, char **argv);
 int cmd_separate(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_train(int argc, char **argv);
-int cmd_plot(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
@@ -229,6 +228,7 @@ int cmd_worker(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_models(int argc, char **argv);
 int cmd_dataset(int argc, char **argv);
+int cmd_plot(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif

@@ -43,10 +43,9 @@ static const char help[] =
     "  --dropout X, --weight-decay X\n"
     "  --patience N       validations without a better one; --validate N: steps between them\n"
     "  --no-changes       sounds as they are: by default pitch, speed, level and noise are changed a little at random\n"
+    "  --preview-every N  validations between previews; 0: only at the end (default: at a better one,\n"
+    "                     a minute after the last). The model is the same, whatever is said here\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
-    "  --preview-every N  validations between previews; 0: only at the end (default: at a better one, a minute after "
-    "the\n"
-    "                     last). The model is the same, whatever is said here\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
 
 enum {
@@ -64,9 +63,9 @@ enum {
     WEIGHT_DECAY,
     PATIENCE,
     VALIDATE,
+    PREVIEW_EVERY,
     NO_CHANGES,
     PREVIEWS,
-    PREVIEW_EVERY,
     DETACH
 };
 
@@ -463,9 +462,9 @@ int cmd_train(int argc, char **argv)
                                             {"weight-decay", required_argument, NULL, WEIGHT_DECAY},
                                             {"patience", required_argument, NULL, PATIENCE},
                                             {"validate", required_argument, NULL, VALIDATE},
+                                            {"preview-every", required_argument, NULL, PREVIEW_EVERY},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
-                                            {"preview-every", required_argument, NULL, PREVIEW_EVERY},
                                             {"detach", no_argument, NULL, DETACH},
                                             CLI_COMMON_OPTIONS};
     struct request r = {.item = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN}};

@@ -15,7 +15,6 @@ static const struct {
     {"separate", "take audio files apart into stems", cmd_separate},
     {"score", "measure separated stems against the true ones", cmd_score},
     {"train", "train a model on a dataset", cmd_train},
-    {"plot", "draw a training: its curves, its sounds and what became of them", cmd_plot},
     {"submit", "send a job and leave it to the scheduler", cmd_submit},
     {"watch", "print a job's outcomes as they come", cmd_watch},
     {"jobs", "list the scheduler's jobs", cmd_jobs},
@@ -33,6 +32,7 @@ static const struct {
     {"store", "look at the feature store: stats, fsck", cmd_store},
     {"models", "networks and their weights: import, fetch, list, verify", cmd_models},
     {"dataset", "sounds to train with: create, summary, check, thumbnails, list, remove", cmd_dataset},
+    {"plot", "draw a training: its curves, its sounds and what became of them", cmd_plot},
     {"doctor", "say what was found on this machine, and what is missing", cmd_doctor},
 };
 
