@@ -32,58 +32,18 @@ int vae_audio_of(const struct vae_config *c, const float *spectrogram, uint64_t 
     return code;
 }
 
-static int add(const struct vae_config *c, const char *kind, int64_t number, const float *spectrogram, uint64_t seed,
-               struct exec *ex, struct vae_preview *out, int64_t *count)
-{
-    struct vae_preview p = {.kind = kind, .number = number, .count = (c->frames - 1) * c->audio.hop};
-    p.samples = malloc((size_t)p.count * sizeof *p.samples);
-    if (!p.samples)
-        return fail(STATUS_NOMEM, "previews: out of memory");
-    const int code = vae_audio_of(c, spectrogram, seed, ex, p.samples);
-    if (code)
-        free(p.samples);
-    else
-        out[(*count)++] = p;
-    return code;
-}
-
-static int make_one(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t n, uint64_t seed,
-                    struct exec *ex, float *x, float *y, struct vae_preview *out, int64_t *count)
+int vae_preview_map(struct vae_trainer *t, struct vae_examples *e, enum vae_preview kind, int64_t n, uint64_t seed,
+                    float *out)
 {
     float z[VAE_LATENT_MOST];
-    int code = vae_examples_plain(e, true, n, 1, x);
-    code = code ? code : vae_trainer_reconstruct(t, x, 1, NULL, y);
-    code = code ? code : add(c, "original", n, x, seed, ex, out, count);
-    code = code ? code : add(c, "reconstruction", n, y, seed, ex, out, count);
-    for (int64_t d = 0; d < c->latent; d++)
-        z[d] = (float)philox_normal(seed, STREAM_PRIOR, (uint64_t)n, d);
-    code = code ? code : vae_trainer_decode(t, z, 1, y);
-    return code ? code : add(c, "prior", n, y, seed, ex, out, count);
-}
-
-int vae_previews_make(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t sounds,
-                      uint64_t seed, struct exec *ex, struct vae_preview *out, int64_t *count)
-{
-    const size_t bytes = (size_t)(c->frames * c->mels) * sizeof(float);
-    const int64_t there = vae_examples_validation(e);
-    float *const x = malloc(bytes), *const y = malloc(bytes);
-    int code = x && y ? STATUS_OK : fail(STATUS_NOMEM, "previews: out of memory");
-    *count = 0;
-    for (int64_t n = 0; n < sounds && n < there && c->frames > 1 && !code; n++)
-        code = make_one(t, e, c, n, seed, ex, x, y, out, count);
-    free(x);
-    free(y);
-    if (code) {
-        vae_previews_free(out, *count);
-        *count = 0;
+    const int64_t latent = vae_trainer_config(t)->latent;
+    if (kind == VAE_PREVIEW_PRIOR) {
+        for (int64_t d = 0; d < latent; d++)
+            z[d] = (float)philox_normal(seed, STREAM_PRIOR, (uint64_t)n, d);
+        return vae_trainer_decode(t, z, 1, out);
     }
-    return code;
-}
-
-void vae_previews_free(struct vae_preview *previews, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++)
-        free(previews[i].samples);
+    const int code = vae_examples_plain(e, true, n, 1, out);
+    return code || kind == VAE_PREVIEW_ORIGINAL ? code : vae_trainer_reconstruct(t, out, 1, NULL, out);
 }
 
 /* ---- the file ---- */

@@ -11,18 +11,12 @@
 #define VAE_FILES_H
 #include "vae_fit.h"
 
-struct vae_preview {
-    const char *kind; /* "original", "reconstruction", "prior" */
-    int64_t number;
-    float *samples; /* malloc'ed */
-    int64_t count;
-};
+enum vae_preview { VAE_PREVIEW_ORIGINAL, VAE_PREVIEW_RECONSTRUCTION, VAE_PREVIEW_PRIOR, VAE_PREVIEWS };
 
-/* Of so many sounds, of which each gives three, and which fewer are there give less. out: [3*sounds]; *count of them.
- */
-int vae_previews_make(struct vae_trainer *t, struct vae_examples *e, const struct vae_config *c, int64_t sounds,
-                      uint64_t seed, struct exec *ex, struct vae_preview *out, int64_t *count) MUST_USE;
-void vae_previews_free(struct vae_preview *previews, int64_t count);
+/* Spectrogram [frames][mels] of a preview: of validation sound n, what the averaged weights make of it, or what they
+ * make of noise. */
+int vae_preview_map(struct vae_trainer *t, struct vae_examples *e, enum vae_preview kind, int64_t n, uint64_t seed,
+                    float *out) MUST_USE;
 
 /* Audio of a spectrogram [frames][mels] in standardised decibels; y: [(frames - 1)*hop]. */
 int vae_audio_of(const struct vae_config *c, const float *spectrogram, uint64_t seed, struct exec *ex,

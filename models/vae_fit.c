@@ -194,6 +194,19 @@ static int measure(struct fit *f, bool validation, struct vae_losses *out, doubl
     return code;
 }
 
+static int look(struct fit *f, bool best)
+{
+    const struct vae_fit_view v = {.trainer = f->trainer,
+                                   .examples = f->examples,
+                                   .config = &f->config,
+                                   .metrics = f->metrics,
+                                   .metric_count = f->p.metrics,
+                                   .best = best,
+                                   .step = f->p.step,
+                                   .steps = f->o->recipe.steps};
+    return f->hooks->look ? f->hooks->look(f->hooks->context, &v) : STATUS_OK;
+}
+
 static int validate(struct fit *f)
 {
     struct vae_losses l;
@@ -218,7 +231,8 @@ static int validate(struct fit *f)
     }
     if (!code && f->hooks->validated)
         code = f->hooks->validated(f->hooks->context, &m, better);
-    return code ? code : save(f);
+    code = code ? code : save(f);
+    return code ? code : look(f, better);
 }
 
 /* ---- steps ---- */

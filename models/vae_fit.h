@@ -52,12 +52,26 @@ struct vae_fit_result {
 
 #define VAE_ACTIVE_NATS 0.1
 
+/* What training has come to after a validation: the average is what it validated. */
+struct vae_fit_view {
+    struct vae_trainer *trainer;
+    struct vae_examples *examples;
+    const struct vae_config *config;
+    const struct vae_metric *metrics; /* those of earlier attempts, too */
+    int64_t metric_count;
+    bool best; /* the last is the best so far */
+    int64_t step, steps;
+};
+
 struct vae_fit_hooks {
     void *context;
     /* After each step, and with NULL after each batch that is validated. */
     int (*alive)(void *context, const struct vae_losses *l, int64_t step, int64_t steps);
     int (*validated)(void *context, const struct vae_metric *m, bool best);
     int (*save)(void *context, const void *state, size_t bytes, double progress);
+    /* After a validation is saved; or NULL. It may encode, decode and take examples, and changes nothing else: weights
+     * are those of a training without it. */
+    int (*look)(void *context, const struct vae_fit_view *view);
     void (*says)(void *context, const char *text); /* what should be known: a step back, a short set */
 };
 

@@ -241,7 +241,7 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
 
 /* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's.
- */
+ * preview_every: validations between previews (absent: a better one, a minute after the last); or only at the end. */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
@@ -257,7 +257,9 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 12, UINT, OPTIONAL, patience, 0, NULL) \
     F(S, 13, UINT, OPTIONAL, validate_steps, 0, NULL) \
     F(S, 14, BOOL, OPTIONAL, no_changes, 0, NULL) \
-    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL)
+    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL) \
+    F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
+    F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL)
 
 /* Losses are those of the best weights; absent: not finite. */
 #define TRAIN_RESULT_FIELDS(F, S) \

@@ -237,6 +237,7 @@ void clips_release(struct item *it);
 int training_open(struct item *it) MUST_USE;
 void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST]);
 int training_settle(struct item *it) MUST_USE;
+const char *training_path(const struct item *it, uint32_t output); /* of a file that the child writes; NULL: none */
 void training_release(struct item *it);
 
 /* Makes the descriptors that a task needs. Called by prepare. */

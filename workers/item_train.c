@@ -16,16 +16,16 @@
 #include <unistd.h>
 
 static const char MODEL_FILE[] = "model.safetensors", STATES_FILE[] = "states", PREVIEWS_FOLDER[] = "previews";
-static const char *const texts[TRAIN_TEXTS] = {"config.json", "training.json", "metrics.jsonl"};
+static const char *const files[TRAIN_FILES] = {"config.json", "training.json", "metrics.jsonl", "previews/maps.npy"};
 static const char *const kinds[TRAIN_PREVIEW_KINDS] = {"original", "reconstruction", "prior"};
 
 enum { LOCK_TRIES = 100, LOCK_TRY_MS = 30 };
-enum { FILES_MOST = TRAIN_TEXTS + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
+enum { FILES_MOST = TRAIN_FILES + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
 
 struct item_training {
     char *states_path;
     int states;
-    struct output_file file[FILES_MOST]; /* beside the model: texts, then the previews of each sound in turn */
+    struct output_file file[FILES_MOST]; /* beside the model: its files, then the previews of each sound in turn */
     int files;
 };
 
@@ -75,8 +75,8 @@ static int check_folder(const char *folder)
 /* Path of a file that the child writes. */
 static int name_file(const char *folder, int i, char **out)
 {
-    const int preview = i - TRAIN_TEXTS;
-    const int n = preview < 0 ? asprintf(out, "%s/%s", folder, texts[i])
+    const int preview = i - TRAIN_FILES;
+    const int n = preview < 0 ? asprintf(out, "%s/%s", folder, files[i])
                               : asprintf(out, "%s/%s/%d.%s.wav", folder, PREVIEWS_FOLDER, preview / TRAIN_PREVIEW_KINDS,
                                          kinds[preview % TRAIN_PREVIEW_KINDS]);
     if (n >= 0)
@@ -89,7 +89,7 @@ static int open_files(struct item_training *t, const char *folder, uint64_t prev
 {
     char sounds[LIMIT_PATH + 16];
     snprintf(sounds, sizeof sounds, "%s/%s", folder, PREVIEWS_FOLDER);
-    const int wanted = TRAIN_TEXTS + TRAIN_PREVIEW_KINDS * (int)(previews ? previews : TRAIN_PREVIEWS);
+    const int wanted = TRAIN_FILES + TRAIN_PREVIEW_KINDS * (int)(previews ? previews : TRAIN_PREVIEWS);
     int code = make_folder(sounds);
     for (; t->files < wanted && !code; t->files += !code) {
         code = name_file(folder, t->files, &t->file[t->files].path);
@@ -163,6 +163,11 @@ static int enter_library(const struct item *it)
     snprintf(folder, sizeof folder, "%s", it->array.path);
     *strrchr(folder, '/') = '\0';
     return code ? code : library_add_trained(folder, "spectral", r.parameters);
+}
+
+const char *training_path(const struct item *it, uint32_t output)
+{
+    return it->training && output < (uint32_t)it->training->files ? it->training->file[output].path : NULL;
 }
 
 /* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the

@@ -50,6 +50,13 @@ int job_save(struct job *j, const void *data, size_t bytes, double progress)
     return code;
 }
 
+int job_hand(struct job *j, int output, int fd, const char *line)
+{
+    struct task_reply r = {.magic = TASK_MAGIC, .event = TASK_HANDED, .id = j->request->id, .output = (uint32_t)output};
+    snprintf(r.message, sizeof r.message, "%s", line);
+    return task_send_saved(j->socket, &r, fd);
+}
+
 size_t job_resume_bytes(const struct job *j)
 {
     struct stat s;

@@ -41,6 +41,10 @@ void job_beat(struct job *j, double progress);
  * has reached the scheduler counts. */
 int job_save(struct job *j, const void *data, size_t bytes, double progress) MUST_USE;
 
+/* Gives the supervisor what the kind's file `output` is to hold for now: `fd`, a memfd that is not touched again and
+ * stays the caller's to close. The newest counts. line: for the item's log when it is there, "" for none. */
+int job_hand(struct job *j, int output, int fd, const char *line) MUST_USE;
+
 /* What an earlier attempt saved: false when there is nothing, or not exactly so many bytes. */
 bool job_resume(const struct job *j, void *data, size_t bytes);
 size_t job_resume_bytes(const struct job *j); /* 0: nothing was saved */

@@ -1,11 +1,11 @@
 /* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step or one batch
- * of a validation; at the beginning and at the end, for previews, it keeps the turn for seconds. */
-#include "audio_write.h"
+ * of a validation, one preview; at the beginning it keeps the turn for seconds. */
 #include "job.h"
 #include "kinds.h"
 #include "log.h"
 #include "networks.h"
 #include "pack.h"
+#include "previews.h"
 #include "slots.h"
 #include "vae_files.h"
 
@@ -23,7 +23,7 @@ struct training {
     struct job *job;
     struct vae_fit_options o;
     char preset[LIMIT_FEATURE_NAME + 1];
-    int64_t previews;
+    struct previews previews;
     struct pack *pack;
     struct vae_sound *sounds;
     int64_t count;
@@ -79,7 +79,12 @@ static int read_options(struct training *t)
     t->o.validate_steps = or_preset(m.validate_steps, t->o.validate_steps);
     for (int k = 0; k < AUGMENT_KINDS && m.no_changes; k++)
         t->o.change.chance[k] = 0;
-    t->previews = or_preset(m.previews, TRAIN_PREVIEWS);
+    t->previews = (struct previews){.job = t->job,
+                                    .ex = networks_exec(t->job->networks),
+                                    .sounds = or_preset(m.previews, TRAIN_PREVIEWS),
+                                    .seed = m.seed,
+                                    .every = or_preset(m.preview_every, 0),
+                                    .at_end = m.previews_at_end};
     return STATUS_OK;
 }
 
@@ -159,6 +164,12 @@ static int save(void *context, const void *state, size_t bytes, double progress)
     return STATUS_OK;
 }
 
+static int look(void *context, const struct vae_fit_view *v)
+{
+    struct training *const t = context;
+    return previews_look(&t->previews, v);
+}
+
 static void says(void *context, const char *text)
 {
     (void)context;
@@ -167,7 +178,7 @@ static void says(void *context, const char *text)
 
 static int fit(struct training *t)
 {
-    const struct vae_fit_hooks hooks = {t, alive, validated, save, says};
+    const struct vae_fit_hooks hooks = {t, alive, validated, save, look, says};
     void *state = NULL;
     size_t bytes = 0;
     int code = slots_read(t->slots, &state, &bytes);
@@ -204,30 +215,11 @@ static int write_text(const struct training *t, int n, const char *text)
     return STATUS_OK;
 }
 
-static int write_wav(const struct training *t, int n, const struct vae_preview *p)
-{
-    const struct audio_format format = {.sample = AUDIO_INT16};
-    struct audio_writer *w = NULL;
-    audio_clip(AUDIO_CLIP_RESCALE, audio_clip_divisor(AUDIO_CLIP_RESCALE, audio_peak(0, p->samples, (size_t)p->count)),
-               p->samples, (size_t)p->count);
-    int code = audio_write_open(output_of(t, n), &format, (int)t->o.config.audio.rate_hz, 1, p->count, &w);
-    code = code ? code : audio_write(w, p->samples, p->count);
-    const int closed = w ? audio_write_close(&w) : STATUS_OK;
-    return code ? code : closed;
-}
-
-/* Three of each sound, in the order of the outputs. */
 static int write_previews(struct training *t)
 {
-    struct vae_preview previews[TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS];
     struct vae_examples *e = NULL;
-    int64_t count = 0;
     int code = vae_examples_open(&t->result.config, &t->o.change, t->o.seed, t->sounds, t->count, t->ex, &e);
-    code = code ? code
-                : vae_previews_make(t->trainer, e, &t->result.config, t->previews, t->o.seed, t->ex, previews, &count);
-    for (int64_t i = 0; i < count && !code; i++)
-        code = write_wav(t, TRAIN_TEXTS + (int)i, &previews[i]);
-    vae_previews_free(previews, count);
+    code = code ? code : previews_end(&t->previews, t->trainer, e, &t->result.config);
     vae_examples_close(&e);
     return code;
 }
@@ -238,9 +230,9 @@ static int write_model(struct training *t)
     char *const training = vae_training_text(t->preset, &t->o, &t->result);
     char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
     int code = vae_config_text(&t->result.config, &config);
-    code = code ? code : write_text(t, 0, config);
-    code = code ? code : write_text(t, 1, training);
-    code = code ? code : write_text(t, 2, metrics);
+    code = code ? code : write_text(t, TRAIN_CONFIG, config);
+    code = code ? code : write_text(t, TRAIN_HOW, training);
+    code = code ? code : write_text(t, TRAIN_METRICS, metrics);
     code = code ? code : write_previews(t);
     code =
         code ? code : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);

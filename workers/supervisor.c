@@ -205,6 +205,10 @@ static void take_finished(struct supervisor *s)
             saving_hashed(w);
             continue;
         }
+        if (handed_is_work(w)) {
+            handed_written(s, w);
+            continue;
+        }
         if (w == &s->sweep)
             continue;
         if (w->run == lease_commit) {
@@ -345,6 +349,7 @@ static void shut(struct supervisor *s)
     s->places.closing = true; /* hashing what waits could take minutes */
     pool_destroy(&s->pool);
     transfers_end(s);
+    handed_end(s);
     child_end(&s->child, NULL, 0);
     while (s->leases) {
         struct lease *l = s->leases;

@@ -140,6 +140,8 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
     if (it && r->event == TASK_SAVED && fd >= 0 && !it->aborted) {
         keep_checkpoint(it, fd, r->progress);
         saving_begin(s, it, fd, r->progress);
+    } else if (it && r->event == TASK_HANDED && fd >= 0 && !it->aborted) {
+        handed_take(s, it, r, fd);
     } else if (fd >= 0)
         close(fd);
     if (!it)
@@ -150,6 +152,8 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
         it->started_ms = it->sign_ms;
         return;
     }
+    if (r->event == TASK_HANDED)
+        return;
     if (r->event == TASK_PROGRESS || r->event == TASK_SAVED) {
         it->progress = it->separation && it->separation->to_objects ? STEMS_MADE * r->progress : r->progress;
         if (it->separation && r->event == TASK_SAVED)
@@ -175,7 +179,8 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
     }
     it->stage = STAGE_FINISHING;
     it->work.run = item_finish;
-    supervisor_submit(s, it);
+    if (!handed_is_under_way(s, it)) /* else when that is done */
+        supervisor_submit(s, it);
 }
 
 void child_side_receive(struct supervisor *s)

@@ -28,6 +28,7 @@ struct pending_report {
 
 struct transfer; /* supervisor_objects.c */
 struct saving;
+struct handed; /* supervisor_handed.c */
 
 struct supervisor {
     const struct supervisor_options *options;
@@ -48,6 +49,7 @@ struct supervisor {
     struct pending_report *reports;
     struct transfer *transfers;
     struct saving *savings;
+    struct handed *handed;
     struct pool_work sweep; /* of objects that were fetched */
     int64_t next_sweep_ms;
 
@@ -92,6 +94,13 @@ bool transfers_refused(struct supervisor *s, uint32_t seq, enum wire_error error
 void transfers_work(struct supervisor *s);
 void transfers_end(struct supervisor *s);
 void fetched_sweep(const char *folder); /* what was fetched and not used for a day */
+
+/* Files that the child hands over on the way. */
+void handed_take(struct supervisor *s, struct item *it, const struct task_reply *r, int fd); /* owns fd */
+bool handed_is_under_way(const struct supervisor *s, const struct item *it);
+bool handed_is_work(const struct pool_work *w);
+void handed_written(struct supervisor *s, struct pool_work *w);
+void handed_end(struct supervisor *s);
 
 /* How much of an item whose stems become objects is done when they are made. */
 #define STEMS_MADE 0.95

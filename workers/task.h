@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-    TASK_MAGIC = 0x574d5402,
+    TASK_MAGIC = 0x574d5403,
     TASK_PARAMS_MAX = 80 << 10,
     TASK_FDS = 4,     /* enum task_fd */
     TASK_EXTRA = 216, /* with roles, behind those: 32 clips with 5 stems each, and some; Linux passes 253 */
@@ -51,8 +51,9 @@ enum task_role {
     TASK_ROLE_SLOTS = 7      /* train: where its states are kept, see slots.h */
 };
 
-/* Outputs of a training beside the model: its configuration, how it was trained, its curves; of each sound previews. */
-enum { TRAIN_TEXTS = 3, TRAIN_PREVIEW_KINDS = 3 };
+/* Outputs of a training beside the model: its configuration, how it was trained, its curves, pictures of its sounds;
+ * then previews of each sound. */
+enum { TRAIN_CONFIG, TRAIN_HOW, TRAIN_METRICS, TRAIN_MAPS, TRAIN_FILES, TRAIN_PREVIEW_KINDS = 3 };
 
 struct task_request {
     uint32_t magic, kind, flags;
@@ -68,6 +69,8 @@ enum task_event {
     TASK_PROGRESS = 2, /* `progress` 0 to 1, or only a sign of life */
     TASK_DONE = 3,     /* result_bytes of result map are in the memfd */
     TASK_SAVED = 5,    /* with a descriptor: another attempt can go on from its bytes, which are of `progress` */
+    TASK_HANDED = 6,   /* with a descriptor: what the file `output` is to hold for now; once it does, `message` is a
+                          line of the item's log */
     TASK_FAILED = 4    /* code, message; with STATUS_DEVICE the child ends right after it */
 };
 
@@ -81,6 +84,7 @@ struct task_reply {
     uint32_t wants_ffmpeg; /* not a bool: of those a child that was taken over could send one that is neither */
     uint32_t result_bytes;
     uint32_t dtype, bins; /* of the array */
+    uint32_t output;      /* of the files with TASK_ROLE_OUTPUT */
     uint64_t frames;
     double progress, seconds; /* seconds: of the whole task */
     char message[TASK_MESSAGE];
@@ -102,7 +106,8 @@ int task_extra(const struct task_request *request, const int fds[TASK_FDS_MOST],
 int task_send_reply(int socket, const struct task_reply *reply) MUST_USE;
 int task_send_saved(int socket, const struct task_reply *reply, int fd) MUST_USE;
 
-/* *fd gets the descriptor of TASK_SAVED, which is then the caller's, else -1. STATUS_TIMEOUT: nothing there now. */
+/* *fd gets the descriptor of TASK_SAVED or TASK_HANDED, which is then the caller's, else -1. STATUS_TIMEOUT: nothing
+ * there now. */
 int task_receive_reply(int socket, struct task_reply *reply, int *fd) MUST_USE;
 
 #endif

@@ -229,6 +229,7 @@ int cmd_worker(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_models(int argc, char **argv);
 int cmd_dataset(int argc, char **argv);
+int cmd_plot(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 #endif

@@ -4,6 +4,7 @@
 #include "paths.h"
 #include "train_begun.h"
 #include "train_pack.h"
+#include "train_show.h"
 #include "vae_fit.h"
 
 #include <errno.h>
@@ -20,7 +21,9 @@ static const char help[] =
     "Trains a model on the sounds of `wavemill dataset create DATASET ...`: a convolutional variational autoencoder "
     "of\n"
     "their spectrograms. It goes to WAVEMILL_HOME/models/NAME: model.safetensors, config.json, training.json,\n"
-    "metrics.jsonl (its curves), previews/ (sounds, what it makes of them, and what it makes of noise). It stops when\n"
+    "metrics.jsonl (its curves), previews/ (sounds, what it makes of them, and what it makes of noise; maps.npy, the\n"
+    "first two as pictures). Curves and previews are there while it trains: `wavemill plot NAME` draws them. It stops "
+    "when\n"
     "validation does not get better. A worker that is killed, or this command, costs the\n"
     "steps since the last state, kept at validations five seconds apart or more, and nothing else: --resume and the "
     "queue\n"
@@ -40,6 +43,8 @@ static const char help[] =
     "  --dropout X, --weight-decay X\n"
     "  --patience N       validations without a better one; --validate N: steps between them\n"
     "  --no-changes       sounds as they are: by default pitch, speed, level and noise are changed a little at random\n"
+    "  --preview-every N  validations between previews; 0: only at the end (default: at a better one,\n"
+    "                     a minute after the last). The model is the same, whatever is said here\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
 
@@ -58,6 +63,7 @@ enum {
     WEIGHT_DECAY,
     PATIENCE,
     VALIDATE,
+    PREVIEW_EVERY,
     NO_CHANGES,
     PREVIEWS,
     DETACH
@@ -95,6 +101,15 @@ static int set_whole(struct request *r, const char *name, double most, uint64_t 
     return code;
 }
 
+static int set_preview_every(struct request *r)
+{
+    double number = 0;
+    const int code = set_number(r, "--preview-every", 0, 1e6, true, &number);
+    r->item.preview_every = (uint64_t)number;
+    r->item.previews_at_end = number == 0;
+    return code;
+}
+
 static int set_trained(struct request *r, int option)
 {
     struct kind_train_item *const i = &r->item;
@@ -111,6 +126,8 @@ static int set_trained(struct request *r, int option)
         return set_whole(r, "--validate", 1e6, &i->validate_steps);
     case PREVIEWS:
         return set_whole(r, "--previews", LIMIT_PREVIEWS, &i->previews);
+    case PREVIEW_EVERY:
+        return set_preview_every(r);
     case RATE:
         return set_number(r, "--rate", 1e-9, 1, false, &i->rate);
     case BETA:
@@ -317,7 +334,7 @@ static void show_validation(const struct request *r, const char *text)
 /* What the worker has said since the last time. */
 static int show_lines(struct batch *b, struct client *c)
 {
-    static const char mark[] = "train {", warning[] = " warn  ";
+    static const char mark[] = "train {", previews[] = "train previews {", warning[] = " warn  ";
     struct request *const r = b->context;
     struct message_lines m;
     struct message_line line;
@@ -327,9 +344,11 @@ static int show_lines(struct batch *b, struct client *c)
     while (wire_next(&m.lines, &line_schema, &line)) {
         char text[LIMIT_LOG + 1];
         wire_copy(line.text, text, sizeof text);
-        const char *const at = strstr(text, mark);
+        const char *const at = strstr(text, mark), *const heard = strstr(text, previews);
         if (at)
             show_validation(r, at + sizeof mark - 2);
+        else if (heard)
+            train_show_previews(&r->common, r->model, r->folder, heard + sizeof previews - 2);
         else if (strstr(text, warning)) {
             output_plain(stderr, text);
             fputc('\n', stderr);
@@ -450,6 +469,7 @@ int cmd_train(int argc, char **argv)
                                             {"weight-decay", required_argument, NULL, WEIGHT_DECAY},
                                             {"patience", required_argument, NULL, PATIENCE},
                                             {"validate", required_argument, NULL, VALIDATE},
+                                            {"preview-every", required_argument, NULL, PREVIEW_EVERY},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
                                             {"detach", no_argument, NULL, DETACH},

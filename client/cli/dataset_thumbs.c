@@ -1,4 +1,5 @@
 /* dataset thumbnails: a job draws each sound, this puts them onto one sheet. */
+#include "colour_map.h"
 #include "dataset_verbs.h"
 #include "letters.h"
 #include "png_write.h"
@@ -40,18 +41,10 @@ static int by_label(const void *a, const void *b)
     return order ? order : strcmp(x->file->name, y->file->name);
 }
 
-/* From night blue over violet and orange to pale yellow, each step lighter than the last. */
 static void make_colours(uint8_t colours[256][3])
 {
-    static const double stops[][3] = {{8, 8, 32},    {64, 20, 96},   {150, 40, 96},
-                                      {220, 90, 50}, {250, 170, 60}, {255, 248, 200}};
-    enum { STOPS = sizeof stops / sizeof *stops };
-    for (int i = 0; i <= LOUDEST; i++) {
-        const double at = (double)i * (STOPS - 1) / LOUDEST;
-        const int from = at < STOPS - 2 ? (int)at : STOPS - 2;
-        for (int k = 0; k < 3; k++)
-            colours[i][k] = (uint8_t)lrint(stops[from][k] + (at - from) * (stops[from + 1][k] - stops[from][k]));
-    }
+    for (int i = 0; i <= LOUDEST; i++)
+        colour_map((double)i / LOUDEST, colours[i]);
     memset(colours[PAPER], 250, 3);
     memset(colours[INK], 20, 3);
     memset(colours[ABSENT], 190, 3);

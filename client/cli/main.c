@@ -32,6 +32,7 @@ static const struct {
     {"store", "look at the feature store: stats, fsck", cmd_store},
     {"models", "networks and their weights: import, fetch, list, verify", cmd_models},
     {"dataset", "sounds to train with: create, summary, check, thumbnails, list, remove", cmd_dataset},
+    {"plot", "draw a training: its curves, its sounds and what became of them", cmd_plot},
     {"doctor", "say what was found on this machine, and what is missing", cmd_doctor},
 };
 

@@ -23,7 +23,8 @@ static const struct whole {
               {"batch", offsetof(struct kind_train_item, batch)},
               {"patience", offsetof(struct kind_train_item, patience)},
               {"validate_steps", offsetof(struct kind_train_item, validate_steps)},
-              {"previews", offsetof(struct kind_train_item, previews)}};
+              {"previews", offsetof(struct kind_train_item, previews)},
+              {"preview_every", offsetof(struct kind_train_item, preview_every)}};
 static const struct whole reals[] = {{"rate", offsetof(struct kind_train_item, rate)},
                                      {"beta", offsetof(struct kind_train_item, beta)},
                                      {"free_nats", offsetof(struct kind_train_item, free_nats)},
@@ -45,8 +46,9 @@ static json_t *describe(const struct train_begun *b)
 {
     char seed[24]; /* JSON's numbers end at 2^53 */
     snprintf(seed, sizeof seed, "%" PRIu64, b->item->seed);
-    json_t *const all = json_pack("{s:i, s:s, s:s, s:s, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset",
-                                  b->preset, "seed", seed, "no_changes", b->item->no_changes);
+    json_t *const all =
+        json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset", b->preset,
+                  "seed", seed, "no_changes", b->item->no_changes, "previews_at_end", b->item->previews_at_end);
     for (int i = 0; i < WHOLES; i++)
         if (*whole_of(b->item, i))
             json_object_set_new(all, wholes[i].name, json_integer((json_int_t)*whole_of(b->item, i)));
@@ -101,6 +103,7 @@ static int read_fields(const json_t *all, const char *path, struct train_begun *
         return fail(STATUS_ARGUMENT, "it was begun with dataset %.80s", dataset);
     snprintf(b->preset, LIMIT_FEATURE_NAME + 1, "%s", preset);
     b->item->no_changes = json_is_true(json_object_get(all, "no_changes"));
+    b->item->previews_at_end = json_is_true(json_object_get(all, "previews_at_end"));
     for (int i = 0; i < WHOLES; i++)
         *whole_of(b->item, i) = (uint64_t)json_integer_value(json_object_get(all, wholes[i].name));
     for (int i = 0; i < REALS; i++) {

@@ -22,7 +22,7 @@ KINDS = {"stft": (1025, np.complex64), "mel": (128, np.float32), "logmel": (128,
          "poly": (2, np.float32)}
 
 COMMANDS = ["analyze", "features", "separate", "score", "train", "submit", "watch", "jobs", "show", "logs", "dead", "retry", "cancel", "pause", "resume", "priority",
-            "queue", "serve", "worker", "store", "models", "dataset", "doctor"]
+            "queue", "serve", "worker", "store", "models", "dataset", "plot", "doctor"]
 
 
 def installed_and_moved() -> None:

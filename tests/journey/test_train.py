@@ -56,7 +56,7 @@ def trained_and_told() -> None:
         assert result["validation_loss"] > 0 and result["end"] == "all steps" and result["resumed_from"] is None, result
         assert files(h, "one") == ["begun.json", "config.json", "metrics.jsonl", "model.json", "model.safetensors",
                                    "previews/0.original.wav", "previews/0.prior.wav", "previews/0.reconstruction.wav",
-                                   "training.json"], files(h, "one")
+                                   "previews/maps.npy", "training.json"], files(h, "one")
         folder = os.path.join(h.home, "models", "one")
         with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as f:
             metrics = [json.loads(line) for line in f]
@@ -137,12 +137,13 @@ def interrupted_and_gone_on_with() -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
         assert running.returncode == 130 and b"--resume goes on" in said, (running.returncode, said)
-        assert files(h, "m") == ["begun.json", "states"], files(h, "m")
+        assert files(h, "m") == ["begun.json", "config.json", "metrics.jsonl", "states"], files(h, "m")
         assert b"no other settings" in h.run("train", "tones", "--name", "m", "--resume", "--steps", "10", code=2).stderr
-        # Altered bytes: it says so, and begins anew.
+        # Altered bytes, in both places of the states: it says so, and begins anew.
         with open(os.path.join(h.home, "models/m/states"), "r+b") as f:
+            end = f.seek(0, os.SEEK_END)
             f.seek(5000)
-            f.write(b"\xff" * 4000)
+            f.write(b"\xff" * (end - 5000))
         with open(os.path.join(h.home, "models/m/begun.json"), encoding="utf-8") as f:
             begun = json.load(f)
         assert begun["steps"] == 4000 and begun["seed"] == "3" and begun["dataset"] == "tones", begun
@@ -174,7 +175,8 @@ def what_is_refused() -> None:
                                 (("tones", "--name", "../x"), b"letters"), (("tones", "--steps", "0"), b"--steps"),
                                 (("tones", "--rate", "nan"), b"--rate"), (("tones", "--resume"), b"nothing of tones-tiny was begun"),
                                 (("tones", "other"), b"one dataset"), (("tones", "--seed", "x"), b"--seed"),
-                                (("tones", "--csv"), b"--json")):
+                                (("tones", "--csv"), b"--json"), (("tones", "--preview-every", "1.5"), b"whole number"),
+                                (("tones", "--preview-every", "-1"), b"--preview-every")):
             done = h.run("train", *arguments, code=2)
             assert said in done.stderr, (arguments, done.stderr)
         assert not os.path.exists(os.path.join(h.home, "models")), "something was begun"

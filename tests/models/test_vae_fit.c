@@ -4,7 +4,7 @@
 #include "exec.h"
 #include "ops.h"
 #include "test.h"
-#include "vae_fit.h"
+#include "vae_files.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,6 +29,8 @@ try {
     size_t state_bytes[STATES];
     int states, stop_after; /* stop_after: saves, as a kill would */
     int said;
+    bool looks;
+    int looked, best_looked;
 };
 
 static int alive(void *context, const struct vae_losses *l, int64_t step, int64_t steps)
@@ -50,6 +52,24 @@ static int save(void *context, const void *state, size_t bytes, double progress)
     }
     t->states++;
     return t->states == t->stop_after ? fail(STATUS_CANCELLED, "killed here") : STATUS_OK;
+}
+
+/* Makes of each preview a spectrogram, as a worker does. */
+static int look(void *context, const struct vae_fit_view *v)
+{
+    struct try *const t = context;
+    float map[8 * 16];
+    const struct vae_metric *const last = &v->metrics[v->metric_count - 1];
+    CHECK(v->metric_count >= 1 && last->step == v->step && v->step % 10 == 0 && v->steps == t->o.recipe.steps);
+    CHECK(v->config->audio.deviation_db > 1 && v->metrics == t->metric);
+    for (int kind = 0; kind < VAE_PREVIEWS; kind++) {
+        CHECK_OK(vae_preview_map(v->trainer, v->examples, (enum vae_preview)kind, 0, t->o.seed, map));
+        for (int i = 0; i < 8 * 16; i++)
+            CHECK(isfinite(map[i]));
+    }
+    t->looked++;
+    t->best_looked += v->best;
+    return STATUS_OK;
 }
 
 static void says(void *context, const char *text)
@@ -103,7 +123,8 @@ static void try_close(struct try *t)
 
 static int fit(struct try *t, const void *state, size_t bytes)
 {
-    const struct vae_fit_hooks hooks = {.context = t, .alive = alive, .save = save, .says = says};
+    const struct vae_fit_hooks hooks = {
+        .context = t, .alive = alive, .save = save, .look = t->looks ? look : NULL, .says = says};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
@@ -171,6 +192,27 @@ TEST(goes_on_bit_by_bit)
     try_close(next);
     try_close(part);
     try_close(whole);
+}
+
+/* Whoever looks changes nothing, and sees the curve from its beginning, also of what was taken up. */
+TEST(looks_change_nothing)
+{
+    struct try *const plain = try_open(1), *const seen = try_open(1), *const rest = try_open(1);
+    CHECK_OK(fit(plain, NULL, 0));
+    seen->looks = rest->looks = true;
+    CHECK_OK(fit(seen, NULL, 0));
+    CHECK(seen->looked == 6 && seen->best_looked >= 1);
+    CHECK(compare_bits(seen->weights, plain->weights, (size_t)plain->parameters * sizeof(float)));
+    CHECK(seen->states == plain->states);
+    CHECK_OK(fit(rest, seen->state[4], seen->state_bytes[4]));
+    CHECK(rest->looked == 2 && rest->metrics == 6);
+    CHECK(compare_bits(rest->weights, plain->weights, (size_t)plain->parameters * sizeof(float)));
+    for (int i = 0; i < 6; i++) /* but for the seconds */
+        CHECK(rest->metric[i].step == plain->metric[i].step && rest->metric[i].kl == plain->metric[i].kl &&
+              rest->metric[i].train_loss == plain->metric[i].train_loss);
+    try_close(rest);
+    try_close(seen);
+    try_close(plain);
 }
 
 #define EXPECT(code, change) \

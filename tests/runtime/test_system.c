@@ -159,6 +159,65 @@ TEST(npy_headers)
     CHECK(strcmp(npy_dtype_name(DTYPE_C64), "complex64") == 0 && strcmp(npy_dtype_name(DTYPE_I16), "unknown") == 0);
 }
 
+TEST(npy_rows_are_read_back)
+{
+    static const struct {
+        int rank;
+        int64_t shape[NPY_RANK_MOST];
+        const char *dict;
+    } cases[] = {{1, {7}, "{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }"},
+                 {3, {8, 64, 128}, "{'descr': '<f4', 'fortran_order': False, 'shape': (8, 64, 128), }"},
+                 {4, {INT64_C(1) << 32, INT64_C(1) << 32, INT64_C(1) << 32, INT64_C(1) << 32}, "{'descr': '<f4'"}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char head[NPY_HEADER_BYTES];
+        int64_t shape[NPY_RANK_MOST] = {0};
+        size_t at = 0;
+        CHECK_OK(npy_rows_header(cases[c].rank, cases[c].shape, head));
+        CHECK(memcmp(head + 10, cases[c].dict, strlen(cases[c].dict)) == 0 && head[NPY_HEADER_BYTES - 1] == '\n');
+        CHECK_OK(npy_rows_read(head, sizeof head, cases[c].rank, shape, &at));
+        CHECK(at == NPY_HEADER_BYTES && memcmp(shape, cases[c].shape, sizeof shape) == 0);
+        CHECK_CODE(npy_rows_read(head, sizeof head, cases[c].rank % NPY_RANK_MOST + 1, shape, &at), STATUS_FORMAT);
+        CHECK_CODE(npy_rows_read(head, sizeof head - 1, cases[c].rank, shape, &at), STATUS_FORMAT);
+    }
+    char head[NPY_HEADER_BYTES];
+    CHECK_CODE(npy_rows_header(0, cases[0].shape, head), STATUS_ARGUMENT);
+    CHECK_CODE(npy_rows_header(5, cases[0].shape, head), STATUS_ARGUMENT);
+    CHECK_CODE(npy_rows_header(1, &(int64_t){-1}, head), STATUS_ARGUMENT);
+    CHECK_CODE(npy_rows_header(1, &(int64_t){INT64_MAX}, head), STATUS_ARGUMENT);
+}
+
+/* What another program may have written there. */
+TEST(npy_rows_of_others)
+{
+    static const struct {
+        const char *reason, *dict;
+        enum status code;
+    } cases[] = {{"spaces as Python may print them", "{ 'shape':(2,3) , 'fortran_order' :False, 'descr': '<f4'}", 0},
+                 {"doubles", "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }", STATUS_FORMAT},
+                 {"columns first", "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", STATUS_FORMAT},
+                 {"no shape", "{'descr': '<f4', 'fortran_order': False}", STATUS_FORMAT},
+                 {"negative", "{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 3), }", STATUS_FORMAT},
+                 {"beyond a number", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 3), }",
+                  STATUS_FORMAT},
+                 {"five", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1), }", STATUS_FORMAT},
+                 {"a shape without end", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3", STATUS_FORMAT},
+                 {"nothing", "", STATUS_FORMAT}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char file[256] = "\x93NUMPY\x01\x00";
+        int64_t shape[2];
+        size_t at = 0;
+        const size_t n = strlen(cases[c].dict);
+        file[8] = (char)n;
+        memcpy(file + 10, cases[c].dict, n);
+        printf("    %s\n", cases[c].reason);
+        CHECK_CODE(npy_rows_read(file, 10 + n, 2, shape, &at), cases[c].code);
+        CHECK(cases[c].code || (shape[0] == 2 && shape[1] == 3 && at == 10 + n));
+        file[3] = 'x';
+        CHECK_CODE(npy_rows_read(file, 10 + n, 2, shape, &at), STATUS_FORMAT);
+    }
+    CHECK_CODE(npy_rows_read("", 0, 2, (int64_t[2]){0}, &(size_t){0}), STATUS_FORMAT);
+}
+
 static void folders(char *here, size_t capacity)
 {
     CHECK(getcwd(here, capacity) != NULL);

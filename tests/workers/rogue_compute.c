@@ -2,14 +2,56 @@
 #include "task.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { TASK_SOCKET = 3 };
 
 static _Alignas(16) char buffer[sizeof(struct task_request) + TASK_PARAMS_MAX];
+
+static int bytes_of(const char *text, long more)
+{
+    const int fd = memfd_create("handed", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || ftruncate(fd, (long)strlen(text) + more))
+        return -1;
+    return fd;
+}
+
+static int hand(uint64_t id, uint32_t output, const char *line, int fd)
+{
+    struct task_reply r = {.magic = TASK_MAGIC, .event = TASK_HANDED, .id = id, .output = output};
+    snprintf(r.message, sizeof r.message, "%s", line);
+    const int code = fd < 0 ? task_send_reply(TASK_SOCKET, &r) : task_send_saved(TASK_SOCKET, &r, fd);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+/* A large file, which takes a while; meanwhile some that cannot be, and one that is replaced again and again. */
+static int hand_all(uint64_t id)
+{
+    int ends[2];
+    char text[32];
+    if (pipe(ends))
+        return 1;
+    int code = hand(id, TRAIN_HOW, "large", bytes_of("x", 60 << 20));
+    code = code ? code : hand(id, UINT32_MAX, "", bytes_of("nowhere", 0));
+    code = code ? code : hand(id, TRAIN_FILES + 3 * 2, "", bytes_of("of a third sound", 0));
+    code = code ? code : hand(id + 1000, TRAIN_METRICS, "", bytes_of("of another item", 0));
+    code = code ? code : hand(id, TRAIN_METRICS, "without a file", -1);
+    code = code ? code : hand(id, TRAIN_CONFIG, "a pipe", ends[0]);
+    code = code ? code : hand(id, TRAIN_MAPS, "too large", bytes_of("x", 65 << 20));
+    for (int i = 0; i < 300 && !code; i++) {
+        snprintf(text, sizeof text, "number %d", i);
+        code = hand(id, TRAIN_METRICS, i == 299 ? "the last" : "one of many", bytes_of(text, 0));
+    }
+    close(ends[1]);
+    return code;
+}
 
 int main(void)
 {
@@ -38,6 +80,14 @@ int main(void)
             reply.event = TASK_DONE;
             reply.id = r->id + 1000;
             code = task_send_reply(TASK_SOCKET, &reply);
+        }
+        if (strcmp(how, "hands") == 0) {
+            reply.event = TASK_FAILED;
+            reply.code = STATUS_ARGUMENT;
+            snprintf(reply.message, sizeof reply.message, "that was all");
+            if (code || hand_all(r->id) || task_send_reply(TASK_SOCKET, &reply))
+                return 1;
+            continue;
         }
         reply.event = TASK_DONE;
         reply.id = r->id;
