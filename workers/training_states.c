@@ -8,6 +8,10 @@
 
 enum { KEEP_MS = 5000 };
 
+/* What the queue gets of a state that is in its folder: that there is one, so that this attempt has brought something.
+ */
+static const char in_folder[] = "train: its states are in its folder\n";
+
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -56,7 +60,9 @@ int training_states_keep(struct training_states *s, const void *state, size_t by
                     "train it without --upload, on the scheduler's machine",
                     bytes >> 20, STATE_CHECKPOINT_MOST >> 20);
     s->kept_ms = now;
-    const int code = s->slots >= 0 ? slots_write(s->slots, state, bytes) : job_save(s->job, state, bytes, progress);
+    int code = s->slots >= 0 ? slots_write(s->slots, state, bytes) : job_save(s->job, state, bytes, progress);
+    if (!code && s->slots >= 0 && progress > 0)
+        code = job_save(s->job, in_folder, sizeof in_folder - 1, progress);
     if (code)
         log_warn("%s; training goes on, and %s", status_message(),
                  progress > 0 ? "would go on from the state before" : "would begin anew");

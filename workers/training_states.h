@@ -3,6 +3,8 @@
  *
  *   how often    at most every 5 s; a checkpoint not before so many seconds as it has MiB, since it goes over the
  *                network and onto the scheduler's disk. The first state, before the first step, always
+ *   attempts     a state in a folder is told to the queue too, by a checkpoint of some bytes: an attempt that got
+ *                further than all before is counted as the first (PROTOCOL.md section 4)
  *   sizes        20 bytes for each parameter: 6 MB of preset tiny, 90 of small, 340 of medium. As a checkpoint at most
  *                STATE_CHECKPOINT_MOST, since three of them are in memory at times
  *   errors       read: those of slots.h; keep: STATUS_ARGUMENT for one that is too large. Any other that cannot be kept
