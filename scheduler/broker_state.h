@@ -142,7 +142,7 @@ int objects_start(struct broker *b) MUST_USE;
 void objects_stop(struct broker *b);
 void objects_put(struct broker *b, bool to_worker, const struct packet *p, const struct message_put *m);
 void objects_get(struct broker *b, bool to_worker, const struct packet *p, const struct message_get *m);
-void objects_work(struct broker *b);             /* once a turn, for at most some milliseconds */
+void objects_work(struct broker *b); /* once a turn, for at most some milliseconds */
 /* Another checkpoint may have taken its place: if nobody names it a while later, it goes. */
 void objects_followed(struct broker *b, const struct hash *name);
 int64_t objects_next_ms(const struct broker *b); /* when objects_work has something to do; INT64_MAX: never */

@@ -22,7 +22,7 @@ enum {
     BLAMED_KEPT = 3,      /* items that crash on one worker alone until it is quarantined */
     CONTENT_BYTES = 16,
     SAVED_BYTES = LIMIT_OBJECT + 16, /* of a checkpoint: object, progress, the most of any before it too */
-    PROGRESS_ONE = 10000            /* progress 1.0 */
+    PROGRESS_ONE = 10000             /* progress 1.0 */
 };
 
 enum timer_type { TIMER_LEASE, TIMER_WORKER, TIMER_JOB, TIMER_WAIT };

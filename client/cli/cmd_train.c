@@ -50,7 +50,8 @@ static const char help[] =
     "model,\n"
     "                     also after --detach; the scheduler forgets a job an hour after its end. `wavemill cancel "
     "JOB`\n"
-    "                     ends it, and its states with it. Networks of up to 1 GiB of states (53 million weights)\n\n";
+    "                     ends it, and its states with it. Networks of up to 1 GiB of states (53 million weights).\n"
+    "                     Sounds are decoded by a worker of this machine\n\n";
 
 enum {
     PRESET = 1,

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { WAIT_MS = 500 };
+/* ATTEMPTS: that bring nothing, one after the other; with the waits between them about two minutes. */
+enum { WAIT_MS = 500, ATTEMPTS = 10 };
 
 int train_upload_key(char key[LIMIT_KEY + 1])
 {
@@ -27,6 +28,7 @@ static int submit(struct batch *b, const struct train_upload *u, const uint8_t o
     struct wire_buffer params = {0};
     const struct client_job job = {.kind = KIND_TRAIN_OBJECTS,
                                    .name = u->model,
+                                   .max_attempts = ATTEMPTS,
                                    .key = {(const uint8_t *)u->begun->upload, (uint32_t)strlen(u->begun->upload)}};
     int code = wire_encode(&kind_train_item_schema, u->begun->item, &params);
     const struct client_item item = {

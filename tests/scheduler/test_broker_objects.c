@@ -388,10 +388,9 @@ TEST(a_large_checkpoint_that_was_followed_goes)
     struct message_lease lease;
     struct hash name[CASES];
     char path[CASES][256];
-    server_start(&s, (struct broker_options){.objects = "objects",
-                                             .object_keep_ms = KEEP_MS,
-                                             .lease_ms = 300000,
-                                             .session_timeout_ms = 300000});
+    server_start(
+        &s, (struct broker_options){
+                .objects = "objects", .object_keep_ms = KEEP_MS, .lease_ms = 300000, .session_timeout_ms = 300000});
     open_client(&p);
     CHECK(peer_submit(&p, "saves", 1, true) > 0);
     REQUIRE(peer_open(&w, "run", "worker") && peer_ready(&w, "w", "saves", NULL) &&
