@@ -16,6 +16,7 @@
 #define KIND_TRAIN "train"
 #define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
 #define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
+#define KIND_TRAIN_OBJECTS "train_objects"       /* train, pack, states and model being objects: by any worker */
 
 enum {
     LIMIT_FEATURE_NAME = 32,
@@ -30,6 +31,8 @@ enum {
     LIMIT_SHIFTS = 64,
     LIMIT_CLIPS = 32, /* of one item */
     LIMIT_PREVIEWS = 16,
+    LIMIT_TRAINED_FILES = 512,
+    LIMIT_TRAINED_NAME = 128,
     TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
     LIMIT_PICTURE_COLUMNS = 512,
     LIMIT_PICTURE_BANDS = 128,
@@ -240,10 +243,11 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 22, STR, OPTIONAL, bss, LIMIT_NAME, NULL) \
     F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
 
-/* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's.
- * preview_every: validations between previews (absent: a better one, a minute after the last); or only at the end. */
+/* One training; its path, or its object, is a pack of sounds. `out`: the folder of the model; none: its files become
+ * objects. What else is absent is the preset's. preview_every: validations between previews (absent: a better one, a
+ * minute after the last); or only at the end. */
 #define TRAIN_ITEM_FIELDS(F, S) \
-    F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
+    F(S, 1, BIN, OPTIONAL, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
     F(S, 3, UINT, REQUIRED, seed, 0, NULL) \
     F(S, 4, F64, OPTIONAL, rate, 0, NULL) \
@@ -261,7 +265,13 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
     F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL)
 
-/* Losses are those of the best weights; absent: not finite. */
+/* A file of a model that was trained, by its place in the model's folder. */
+#define TRAINED_FILE_FIELDS(F, S) \
+    F(S, 1, STR, REQUIRED, name, LIMIT_TRAINED_NAME, NULL) \
+    F(S, 2, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
+    F(S, 3, UINT, OPTIONAL, bytes, 0, NULL)
+
+/* Losses are those of the best weights; absent: not finite. `files`: where they are objects. */
 #define TRAIN_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \
     F(S, 20, UINT, OPTIONAL, steps, 0, NULL) \
@@ -277,7 +287,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 30, F64, OPTIONAL, resumed_from, 0, NULL) \
     F(S, 31, UINT, OPTIONAL, parameters, 0, NULL) \
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
-    F(S, 33, UINT, OPTIONAL, seed, 0, NULL)
+    F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
+    F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema)
 
 /* `columns` and `bands`: also a picture of so many; 0: none. */
 #define INSPECT_PARAMS_FIELDS(F, S) \
@@ -338,6 +349,7 @@ enum noop_action {
     X(clip, CLIP_FIELDS) \
     X(clips_item, CLIPS_ITEM_FIELDS) \
     X(train_item, TRAIN_ITEM_FIELDS) \
+    X(trained_file, TRAINED_FILE_FIELDS) \
     X(train_result, TRAIN_RESULT_FIELDS) \
     X(clip_result, CLIP_RESULT_FIELDS) \
     X(clips_result, CLIPS_RESULT_FIELDS) \

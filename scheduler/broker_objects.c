@@ -383,6 +383,12 @@ void objects_work(struct broker *b)
     sweep_work(o->sweep, b);
 }
 
+void objects_followed(struct broker *b, const struct hash *name)
+{
+    if (b->objects)
+        sweep_followed(b->objects->sweep, name, b->now_ms);
+}
+
 int64_t objects_next_ms(const struct broker *b)
 {
     const struct object_service *o = b->objects;

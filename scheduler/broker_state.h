@@ -142,7 +142,9 @@ int objects_start(struct broker *b) MUST_USE;
 void objects_stop(struct broker *b);
 void objects_put(struct broker *b, bool to_worker, const struct packet *p, const struct message_put *m);
 void objects_get(struct broker *b, bool to_worker, const struct packet *p, const struct message_get *m);
-void objects_work(struct broker *b);             /* once a turn, for at most some milliseconds */
+void objects_work(struct broker *b); /* once a turn, for at most some milliseconds */
+/* Another checkpoint may have taken its place: if nobody names it a while later, it goes. */
+void objects_followed(struct broker *b, const struct hash *name);
 int64_t objects_next_ms(const struct broker *b); /* when objects_work has something to do; INT64_MAX: never */
 /* The bytes of a CHUNK, valid until the next call; STATUS_NOT_FOUND. */
 int objects_read(struct broker *b, const struct reply *r, struct message_chunk *out) MUST_USE;
@@ -153,6 +155,7 @@ struct sweep *sweep_create(const char *folder, int64_t keep_ms);
 void sweep_destroy(struct sweep **s);
 void sweep_work(struct sweep *s, const struct broker *b); /* some of it */
 int64_t sweep_next_ms(const struct sweep *s);
+void sweep_followed(struct sweep *s, const struct hash *name, int64_t now_ms);
 
 /* broker_tcp.c: the worker socket on tcp, and workers whose connection has ended. */
 int tcp_open(struct broker *b) MUST_USE;

@@ -1,7 +1,10 @@
 /* Removes objects that no job names: some folders a turn, by the times of their files. An object is touched when it is
  * put, when it is first read, and when a sweep finds it named; one that has not been for `keep` is looked for among the
  * jobs, and goes when it has not been for twice as long. So it stays for at least `keep` after the last job that named
- * it, and for at most twice that and the time between sweeps after its last use. */
+ * it, and for at most twice that and the time between sweeps after its last use.
+ *
+ * A large checkpoint in whose place another came would fill the disk by then, since trainings save one after the other:
+ * it is looked for after FOLLOWED_MS, and goes unless somebody has named or used it since. */
 #include "broker_state.h"
 #include "log.h"
 #include "objects.h"
@@ -17,6 +20,7 @@
 #include <unistd.h>
 
 enum { FOLDERS = 256, FOUND_MOST = 65536, PAUSE_MS = 3600 * 1000, ACTIONS_TURN = 256 };
+enum { FOLLOWED_MOST = 256, FOLLOWED_MS = 60000, FOLLOWED_BYTES = 1 << 20 };
 
 struct found {
     struct hash name;
@@ -29,6 +33,13 @@ struct sweep {
     int at; /* folder to look at next */
     struct found *found;
     uint32_t count, capacity, done;
+    struct followed { /* a ring; what does not fit stays for its day */
+        struct hash name;
+        struct timespec since;
+        int64_t due_ms;
+    } followed[FOLLOWED_MOST];
+    uint32_t first, waiting;
+    int64_t followed_ms;
 };
 
 struct sweep *sweep_create(const char *folder, int64_t keep_ms)
@@ -38,6 +49,7 @@ struct sweep *sweep_create(const char *folder, int64_t keep_ms)
         return NULL;
     snprintf(s->folder, sizeof s->folder, "%s", folder);
     s->keep_ms = keep_ms;
+    s->followed_ms = keep_ms / 8 < FOLLOWED_MS ? keep_ms / 8 : FOLLOWED_MS;
     s->pause_ms = keep_ms / 4 < PAUSE_MS ? keep_ms / 4 + 1 : PAUSE_MS;
     return s;
 }
@@ -52,7 +64,17 @@ void sweep_destroy(struct sweep **s)
 
 int64_t sweep_next_ms(const struct sweep *s)
 {
-    return s->next_ms;
+    const int64_t due_ms = s->waiting ? s->followed[s->first].due_ms : INT64_MAX;
+    return due_ms < s->next_ms ? due_ms : s->next_ms;
+}
+
+void sweep_followed(struct sweep *s, const struct hash *name, int64_t now_ms)
+{
+    if (s->waiting == FOLLOWED_MOST)
+        return;
+    struct followed *const f = &s->followed[(s->first + s->waiting++) % FOLLOWED_MOST];
+    *f = (struct followed){.name = *name, .due_ms = now_ms + s->followed_ms};
+    clock_gettime(CLOCK_REALTIME, &f->since);
 }
 
 static void note(struct sweep *s, const struct hash *name, bool is_old)
@@ -133,8 +155,32 @@ static void settle(struct sweep *s, const struct broker *b)
         settle_one(s, &s->found[s->done++]);
 }
 
+static void mark_followed(void *context, const uint8_t hash[32])
+{
+    struct found *const f = context;
+    f->is_named |= memcmp(f->name.bytes, hash, HASH_BYTES) == 0;
+}
+
+static void settle_followed(struct sweep *s, const struct broker *b)
+{
+    const struct followed *const w = &s->followed[s->first];
+    struct found f = {.name = w->name};
+    char path[PATHS_MAX + 128];
+    struct stat now;
+    objects_path(s->folder, &f.name, path, sizeof path);
+    s->first = (s->first + 1) % FOLLOWED_MOST;
+    s->waiting--;
+    if (stat(path, &now) || now.st_size < FOLLOWED_BYTES || now.st_mtim.tv_sec > w->since.tv_sec)
+        return;
+    queue_each_object(b->queue, mark_followed, &f);
+    if (!f.is_named)
+        unlink(path);
+}
+
 void sweep_work(struct sweep *s, const struct broker *b)
 {
+    if (s->waiting && b->now_ms >= s->followed[s->first].due_ms)
+        settle_followed(s, b);
     if (b->now_ms < s->next_ms)
         return;
     if (s->at < FOLDERS) {

@@ -1,6 +1,8 @@
 /* What workers say. READY binds a connection to a worker of the queue; everything else needs one. */
 #include "broker_state.h"
 
+#include <string.h>
+
 union body {
     struct message_empty empty;
     struct message_ready ready;
@@ -92,9 +94,25 @@ static void on_report(struct request *r)
     apply(r, (struct queue_event){.type = QUEUE_REPORT, .report = &r->body.report});
 }
 
+/* The checkpoint of whoever holds this token. */
+static bool find_checkpoint(const struct request *r, uint64_t token, struct hash *out)
+{
+    uint64_t job;
+    uint32_t index, attempt;
+    struct message_lease l;
+    if (!queue_token(r->b->queue, token, &job, &index, &attempt) || queue_item(r->b->queue, job, index, &l) ||
+        l.checkpoint.bytes != HASH_BYTES)
+        return false;
+    memcpy(out->bytes, l.checkpoint.data, HASH_BYTES);
+    return true;
+}
+
 static void on_checkpoint(struct request *r)
 {
-    apply(r, (struct queue_event){.type = QUEUE_CHECKPOINT, .checkpoint = &r->body.checkpoint});
+    struct hash before;
+    const bool had = find_checkpoint(r, r->body.checkpoint.token, &before);
+    if (apply(r, (struct queue_event){.type = QUEUE_CHECKPOINT, .checkpoint = &r->body.checkpoint}) && had)
+        objects_followed(r->b, &before);
 }
 
 static void on_return(struct request *r)

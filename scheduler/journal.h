@@ -16,12 +16,13 @@
 enum { JOURNAL_VERSION = 3 };
 
 enum journal_type {
-    JOURNAL_JOB = 1,        /* a job was submitted; its first items follow */
-    JOURNAL_ITEM = 2,       /* an item was added; indexes of a job come in order, without gaps */
-    JOURNAL_SEALED = 3,     /* no item will follow */
-    JOURNAL_GRANTED = 4,    /* an item was leased under a token; may be lost without harm (the item is queued again) */
-    JOURNAL_QUEUED = 5,     /* a leased or dead item is queued again, with the count of attempts it now has */
-    JOURNAL_OUTCOME = 6,    /* an item is done or dead; outcomes of a job are numbered from 0 in this order */
+    JOURNAL_JOB = 1,     /* a job was submitted; its first items follow */
+    JOURNAL_ITEM = 2,    /* an item was added; indexes of a job come in order, without gaps */
+    JOURNAL_SEALED = 3,  /* no item will follow */
+    JOURNAL_GRANTED = 4, /* an item was leased under a token; may be lost without harm (the item is queued again). Once
+                          * more for the same token: its attempts are counted anew */
+    JOURNAL_QUEUED = 5,  /* a leased or dead item is queued again, with the count of attempts it now has */
+    JOURNAL_OUTCOME = 6, /* an item is done or dead; outcomes of a job are numbered from 0 in this order */
     JOURNAL_CANCELLED = 7,  /* the job was cancelled, and all its items that had no outcome */
     JOURNAL_FINISHED = 8,   /* the job is done or cancelled */
     JOURNAL_REMOVED = 9,    /* the job's time of keeping is over; all its records may go */

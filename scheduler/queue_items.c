@@ -77,13 +77,23 @@ void item_outcome(const struct item *item, struct journal_outcome *out)
 /* A later checkpoint takes the place of an earlier one. */
 int item_save(struct queue *q, struct job *j, struct item *item, const struct journal_checkpoint *c)
 {
+    const double before = item_saved_most(item), most = c->progress > before ? c->progress : before;
     if (!item->saved)
         item->saved = blocks_take(&j->blocks, &q->memory, SAVED_BYTES);
     if (!item->saved)
         return fail(STATUS_NOMEM, "checkpoint");
     memcpy(item->saved, c->object.data, LIMIT_OBJECT);
     memcpy(item->saved + LIMIT_OBJECT, &c->progress, sizeof c->progress);
+    memcpy(item->saved + LIMIT_OBJECT + sizeof most, &most, sizeof most);
     return STATUS_OK;
+}
+
+double item_saved_most(const struct item *item)
+{
+    double most = 0;
+    if (item->saved)
+        memcpy(&most, item->saved + LIMIT_OBJECT + sizeof most, sizeof most);
+    return most;
 }
 
 /* ---- adding ---- */

@@ -175,6 +175,20 @@ int report_outcomes(struct queue *q, const struct queue_event *e)
     return STATUS_OK;
 }
 
+/* An attempt that got further than any before is the first of what is left: however often a long item is interrupted,
+ * only attempts that bring nothing use it up. */
+static void count_anew(struct queue *q, struct job *j, uint32_t index)
+{
+    struct item *const item = &j->items[index];
+    if (item->attempts < 2)
+        return;
+    j->attempts -= item->attempts - 1u;
+    item->attempts = 1;
+    memset(item->crashed, 0, sizeof item->crashed);
+    queue_record(q, &(struct journal_record){
+                        .type = JOURNAL_GRANTED, .job = j->id, .index = index, .attempts = 1, .token = item->token});
+}
+
 int report_checkpoint(struct queue *q, const struct queue_event *e)
 {
     const struct message_checkpoint *m = e->checkpoint;
@@ -189,7 +203,9 @@ int report_checkpoint(struct queue *q, const struct queue_event *e)
     struct lease *l = lease_of(q, m->token);
     if (l && l->worker == w) {
         const struct journal_checkpoint c = {m->object, isnan(m->progress) ? 0 : m->progress};
-        code = item_save(q, l->job, &l->job->items[l->index], &c);
+        struct item *const item = &l->job->items[l->index];
+        const double most = item_saved_most(item);
+        code = item_save(q, l->job, item, &c);
         if (code)
             return code;
         note_progress(q, l, m->progress);
@@ -198,6 +214,8 @@ int report_checkpoint(struct queue *q, const struct queue_event *e)
             q,
             &(struct journal_record){
                 .type = JOURNAL_CHECKPOINT, .job = l->job->id, .index = l->index, .token = m->token, .checkpoint = c});
+        if (c.progress > most)
+            count_anew(q, l->job, l->index);
     } else {
         l = NULL;
     }

@@ -21,8 +21,8 @@ enum {
     RECHECK_MS = 60000,   /* wall time is looked at so often by who waits for it: clocks are set */
     BLAMED_KEPT = 3,      /* items that crash on one worker alone until it is quarantined */
     CONTENT_BYTES = 16,
-    SAVED_BYTES = LIMIT_OBJECT + 8, /* of a checkpoint: object, progress */
-    PROGRESS_ONE = 10000            /* progress 1.0 */
+    SAVED_BYTES = LIMIT_OBJECT + 16, /* of a checkpoint: object, progress, the most of any before it too */
+    PROGRESS_ONE = 10000             /* progress 1.0 */
 };
 
 enum timer_type { TIMER_LEASE, TIMER_WORKER, TIMER_JOB, TIMER_WAIT };
@@ -273,6 +273,8 @@ int item_append_one(struct queue *q, struct job *j, const struct message_item *m
 void item_chain(struct job *j, uint32_t index); /* a queued one below `fresh`, to wait for the next grant */
 int item_keep(struct queue *q, struct job *j, struct item *item, const struct journal_outcome *o) MUST_USE;
 int item_save(struct queue *q, struct job *j, struct item *item, const struct journal_checkpoint *c) MUST_USE;
+/* The most progress of any checkpoint of it; 0: none. */
+double item_saved_most(const struct item *item);
 void item_spec(const struct item *item, struct message_item *out);
 void item_outcome(const struct item *item, struct journal_outcome *out); /* its slices */
 int item_state(const struct job *j, const struct item *item);

@@ -56,6 +56,8 @@ void item_release(struct item *it)
     track_release(it);
     clips_release(it);
     training_release(it);
+    free(it->puts.list);
+    it->puts = (struct item_puts){0};
     item_close(&it->checkpoint_fd);
     item_close(&it->save_fd);
     const int ignored = ffmpeg_end(&it->ffmpeg, false);
@@ -65,6 +67,14 @@ void item_release(struct item *it)
 bool item_same_work(const struct item *a, const struct item *b)
 {
     return a->lease->feature && a->has_key && b->has_key && memcmp(&a->key, &b->key, sizeof a->key) == 0;
+}
+
+void item_begins_anew(struct item *it)
+{
+    snprintf(it->anew, sizeof it->anew, "begun anew: its checkpoint: %s", status_message());
+    item_make_utf8(it->anew);
+    log_warn("an item is %s", it->anew);
+    it->has_checkpoint = false;
 }
 
 /* ---- prepare ---- */
@@ -313,8 +323,7 @@ void item_prepare(struct pool_work *w)
     if (!code && it->has_checkpoint && it->checkpoint_fd < 0)
         code = item_open_object(it, &it->checkpoint, &it->checkpoint_fd, &bytes);
     if (code && code != STATUS_BUSY && it->has_checkpoint && !l->code && !l->places->closing) {
-        log_warn("an item begins anew: its checkpoint: %s", status_message());
-        it->has_checkpoint = false;
+        item_begins_anew(it);
         code = STATUS_OK;
     }
     if (!code)

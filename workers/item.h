@@ -27,7 +27,7 @@ enum stage {
     STAGE_WAITING,  /* for the child, or for an equal file that is being computed */
     STAGE_RUNNING,  /* with the child */
     STAGE_FINISHING,
-    STAGE_PUTTING, /* its stems go to the scheduler's objects */
+    STAGE_PUTTING, /* what it made goes to the scheduler's objects */
     STAGE_OVER
 };
 
@@ -61,15 +61,33 @@ struct item_separation {
     char track[LIMIT_TRACK + 1];
     struct hash model; /* its checksum */
     bool has_model;
-    bool to_objects; /* the stems have no place in a folder: object[] is what they are called, once they are made */
-    struct hash object[BAG_STEMS_MOST];
-    uint64_t bytes[BAG_STEMS_MOST];
-    int put;                   /* so many are there */
+    bool to_objects;           /* the stems have no place in a folder */
     struct stem_folder folder; /* where stems become objects: that of what is not done */
     bool saved;                /* the child has saved what another attempt can go on from */
     char *spool_path;
     int spool;
     int weights[BAG_NETWORKS_MOST];
+};
+
+/* Files that become objects of the scheduler, once they are made; see supervisor_stems.c. */
+struct item_puts {
+    struct item_put {
+        struct hash name;
+        uint64_t bytes;
+        int fd; /* borrowed */
+    } * list;
+    int count, done; /* done: so many are there */
+    bool wanted;     /* that is where what this item makes goes */
+};
+
+/* What an item of kind `train` has besides; see item_train.c. */
+enum { TRAIN_FILES_MOST = TRAIN_FILES + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
+struct item_training {
+    char *states_path;
+    int states; /* -1: states are checkpoints of the queue */
+    struct output_file
+        file[TRAIN_FILES_MOST]; /* beside the model: its files, then the previews of each sound in turn */
+    int files;
 };
 
 /* What an item of kind `score` has besides: the files of its stems, reference and estimate in turn; see item_score.c.
@@ -114,12 +132,14 @@ struct item {
     uint32_t params_bytes;
     struct hash object, checkpoint, missing;
     bool has_object, has_checkpoint;
-    double resumed; /* progress of the checkpoint */
+    double resumed;          /* progress of the checkpoint */
+    char anew[TASK_MESSAGE]; /* why it does not go on from its checkpoint; goes to the log when it is sent */
     struct item_separation *separation;
     struct item_track *track;
     struct item_clips *clips;       /* item_clips.c */
     struct item_training *training; /* item_train.c */
     struct output_file array;       /* features, train: what the child writes */
+    struct item_puts puts;
 
     enum stage stage;
     bool with_pool;  /* a thread may be at it: nobody else touches it */
@@ -175,8 +195,13 @@ void item_fail(struct item *it, int code);
 /* Closes and removes what the item still holds but its result. */
 void item_release(struct item *it);
 
+/* Its checkpoint is of no use; the thread's message says why. Costs time, nothing else. */
+void item_begins_anew(struct item *it);
+
 /* Adds a line; the oldest go. */
 void item_log_add(struct item_log *l, const char *line, size_t bytes);
+/* The same, as a warning of this process. */
+void item_log_warn(struct item_log *l, const char *text);
 
 /* What was not sent yet, if the budget allows it: it counts as sent then. */
 struct wire_slice item_log_unsent(struct item_log *l, size_t *budget);
@@ -212,7 +237,7 @@ void separation_release(struct item *it);
  * name: gives them the names that they have there, and tells the result; describe: what the supervisor knows of it. */
 int stems_plan(struct item *it, struct item_separation *s, const struct separate_settings *settings,
                struct method_model *model) MUST_USE;
-int stems_folder(const struct item *it, struct item_separation *s) MUST_USE;
+int stems_folder(struct item *it, struct item_separation *s) MUST_USE;
 int stems_name(struct item *it) MUST_USE;
 void stems_describe(const struct item *it, struct kind_separate_result *out);
 
@@ -233,12 +258,20 @@ int clips_check_unchanged(const struct item *it) MUST_USE;
 int clips_settle(struct item *it) MUST_USE;
 void clips_release(struct item *it);
 
-/* Of kind `train`, likewise. */
+/* Room for so many that go to the scheduler; whoever has them fills it. */
+int item_puts_begin(struct item *it, int count) MUST_USE;
+
+/* Of kind `train`, likewise. The last four in item_train_remote.c, for one whose files become objects: name: they get
+ * the names that they have there, and the result tells them. */
 int training_open(struct item *it) MUST_USE;
 void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST]);
 int training_settle(struct item *it) MUST_USE;
 const char *training_path(const struct item *it, uint32_t output); /* of a file that the child writes; NULL: none */
 void training_release(struct item *it);
+void training_file_name(int i, char out[LIMIT_TRAINED_NAME]); /* of file[i], in the model's folder */
+bool training_is_remote(const struct item *it, const struct kind_train_item *m);
+int training_open_remote(struct item *it, const struct kind_train_item *m) MUST_USE;
+int training_name(struct item *it) MUST_USE;
 
 /* Makes the descriptors that a task needs. Called by prepare. */
 int item_open_outputs(struct item *it) MUST_USE;

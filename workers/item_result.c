@@ -278,7 +278,7 @@ void item_finish(struct pool_work *w)
         if (it->lease->feature && it->has_key && (code == STATUS_FORMAT || code == STATUS_UNSUPPORTED))
             remember_refusal(it);
     }
-    const bool puts = !code && it->separation && it->separation->to_objects;
+    const bool puts = !code && it->puts.wanted;
     it->stage = puts ? STAGE_PUTTING : STAGE_OVER;
     if (!puts)
         item_release(it);

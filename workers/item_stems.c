@@ -34,9 +34,9 @@ int stems_plan(struct item *it, struct item_separation *s, const struct separate
     return code;
 }
 
-int stems_folder(const struct item *it, struct item_separation *s)
+int stems_folder(struct item *it, struct item_separation *s)
 {
-    s->to_objects = true;
+    s->to_objects = it->puts.wanted = true;
     if (asprintf(&s->folder.path, "%s/separated", it->lease->places->objects) < 0) {
         s->folder.path = NULL;
         return fail(STATUS_NOMEM, "out of memory");
@@ -55,7 +55,7 @@ void stems_describe(const struct item *it, struct kind_separate_result *out)
 /* The result once more, with what the objects are called. */
 static int tell(struct item *it)
 {
-    struct item_separation *const s = it->separation;
+    const struct item_separation *const s = it->separation;
     struct kind_separate_result r;
     struct kind_stem stem;
     struct wire_buffer stems = {0}, whole = {0};
@@ -66,8 +66,8 @@ static int tell(struct item *it)
     if ((int)list.count != s->plan.outputs)
         return fail(STATUS_INTERNAL, "the compute child tells of %u stems, not %d", list.count, s->plan.outputs);
     for (int o = 0; !code && wire_next(&list, &kind_stem_schema, &stem); o++) {
-        stem.object = (struct wire_slice){s->object[o].bytes, HASH_BYTES};
-        stem.bytes = s->bytes[o];
+        stem.object = (struct wire_slice){it->puts.list[o].name.bytes, HASH_BYTES};
+        stem.bytes = it->puts.list[o].bytes;
         code = wire_encode(&kind_stem_schema, &stem, &stems);
     }
     r.stems = wire_list_of(&stems, (uint32_t)s->plan.outputs);
@@ -82,11 +82,21 @@ static int tell(struct item *it)
     return STATUS_OK;
 }
 
+int item_puts_begin(struct item *it, int count)
+{
+    it->puts.list = calloc((size_t)count + 1, sizeof *it->puts.list);
+    it->puts.count = it->puts.list ? count : 0;
+    return it->puts.list ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
+}
+
 int stems_name(struct item *it)
 {
-    struct item_separation *const s = it->separation;
-    int code = STATUS_OK;
-    for (int o = 0; o < s->plan.outputs && !code; o++)
-        code = hash_file(s->folder.output[o].fd, &s->object[o], &s->bytes[o]);
+    const struct item_separation *const s = it->separation;
+    int code = item_puts_begin(it, s->plan.outputs);
+    for (int o = 0; o < s->plan.outputs && !code; o++) {
+        struct item_put *const p = &it->puts.list[o];
+        p->fd = s->folder.output[o].fd;
+        code = hash_file(p->fd, &p->name, &p->bytes);
+    }
     return code ? code : tell(it);
 }

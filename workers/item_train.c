@@ -20,14 +20,16 @@ static const char *const files[TRAIN_FILES] = {"config.json", "training.json", "
 static const char *const kinds[TRAIN_PREVIEW_KINDS] = {"original", "reconstruction", "prior"};
 
 enum { LOCK_TRIES = 100, LOCK_TRY_MS = 30 };
-enum { FILES_MOST = TRAIN_FILES + TRAIN_PREVIEW_KINDS * LIMIT_PREVIEWS };
 
-struct item_training {
-    char *states_path;
-    int states;
-    struct output_file file[FILES_MOST]; /* beside the model: its files, then the previews of each sound in turn */
-    int files;
-};
+void training_file_name(int i, char out[LIMIT_TRAINED_NAME])
+{
+    const int preview = i - TRAIN_FILES;
+    if (preview < 0)
+        snprintf(out, LIMIT_TRAINED_NAME, "%s", files[i]);
+    else
+        snprintf(out, LIMIT_TRAINED_NAME, "%s/%d.%s.wav", PREVIEWS_FOLDER, preview / TRAIN_PREVIEW_KINDS,
+                 kinds[preview % TRAIN_PREVIEW_KINDS]);
+}
 
 static int make_folder(const char *path)
 {
@@ -75,11 +77,9 @@ static int check_folder(const char *folder)
 /* Path of a file that the child writes. */
 static int name_file(const char *folder, int i, char **out)
 {
-    const int preview = i - TRAIN_FILES;
-    const int n = preview < 0 ? asprintf(out, "%s/%s", folder, files[i])
-                              : asprintf(out, "%s/%s/%d.%s.wav", folder, PREVIEWS_FOLDER, preview / TRAIN_PREVIEW_KINDS,
-                                         kinds[preview % TRAIN_PREVIEW_KINDS]);
-    if (n >= 0)
+    char name[LIMIT_TRAINED_NAME];
+    training_file_name(i, name);
+    if (asprintf(out, "%s/%s", folder, name) >= 0)
         return STATUS_OK;
     *out = NULL;
     return fail(STATUS_NOMEM, "out of memory");
@@ -106,15 +106,17 @@ int training_open(struct item *it)
     if (code)
         return code;
     wire_copy(m.out, folder, sizeof folder);
-    if (memchr(m.out.data, 0, m.out.bytes) || folder[0] != '/')
+    if (!training_is_remote(it, &m) && (memchr(m.out.data, 0, m.out.bytes) || folder[0] != '/'))
         return fail(STATUS_ARGUMENT, "train: '%.80s' is no folder that a model can be put in", folder);
     struct item_training *const t = calloc(1, sizeof *t);
     if (!t)
         return fail(STATUS_NOMEM, "out of memory");
     t->states = -1;
-    for (int i = 0; i < FILES_MOST; i++)
+    for (int i = 0; i < TRAIN_FILES_MOST; i++)
         t->file[i].fd = -1;
     it->training = t;
+    if (training_is_remote(it, &m))
+        return training_open_remote(it, &m);
     if (asprintf(&t->states_path, "%s/%s", folder, STATES_FILE) < 0) {
         t->states_path = NULL;
         return fail(STATUS_NOMEM, "out of memory");
@@ -139,8 +141,10 @@ static void begin_file(int fd)
 
 void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST])
 {
-    fds[TASK_FDS + r->extra] = it->training->states;
-    r->role[r->extra++] = TASK_ROLE_SLOTS;
+    if (it->training->states >= 0) {
+        fds[TASK_FDS + r->extra] = it->training->states;
+        r->role[r->extra++] = TASK_ROLE_SLOTS;
+    }
     begin_file(it->array.fd);
     for (int i = 0; i < it->training->files; i++) {
         begin_file(it->training->file[i].fd);
@@ -167,7 +171,8 @@ static int enter_library(const struct item *it)
 
 const char *training_path(const struct item *it, uint32_t output)
 {
-    return it->training && output < (uint32_t)it->training->files ? it->training->file[output].path : NULL;
+    const struct item_training *const t = it->training;
+    return t && !it->puts.wanted && output < (uint32_t)t->files ? t->file[output].path : NULL;
 }
 
 /* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the
@@ -176,6 +181,8 @@ int training_settle(struct item *it)
 {
     struct item_training *const t = it->training;
     int code = STATUS_OK;
+    if (it->puts.wanted)
+        return training_name(it);
     for (int i = 0; i < t->files && !code; i++) {
         struct stat s;
         if (fstat(t->file[i].fd, &s))
@@ -195,7 +202,7 @@ void training_release(struct item *it)
     if (!it->training)
         return;
     item_close(&it->training->states);
-    for (int i = 0; i < FILES_MOST; i++) {
+    for (int i = 0; i < TRAIN_FILES_MOST; i++) {
         output_file_drop(&it->training->file[i]);
         free(it->training->file[i].path);
     }

@@ -6,7 +6,7 @@
 #include "networks.h"
 #include "pack.h"
 #include "previews.h"
-#include "slots.h"
+#include "training_states.h"
 #include "vae_files.h"
 
 #include <errno.h>
@@ -14,10 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-enum { SAVE_MS = 5000 };
 
 struct training {
     struct job *job;
@@ -27,21 +24,14 @@ struct training {
     struct pack *pack;
     struct vae_sound *sounds;
     int64_t count;
-    int slots; /* where states are kept */
+    struct training_states states;
     struct exec *ex;
-    int64_t saved_ms;
+    bool moves; /* it has got beyond the state that it was to go on from */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
     int64_t metric_count;
     struct vae_trainer *trainer;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- what to do ---- */
 
@@ -84,7 +74,8 @@ static int read_options(struct training *t)
                                     .sounds = or_preset(m.previews, TRAIN_PREVIEWS),
                                     .seed = m.seed,
                                     .every = or_preset(m.preview_every, 0),
-                                    .at_end = m.previews_at_end};
+                                    .at_end = m.previews_at_end,
+                                    .nowhere = t->states.slots < 0};
     return STATUS_OK;
 }
 
@@ -135,6 +126,7 @@ static int alive(void *context, const struct vae_losses *l, int64_t step, int64_
 {
     struct training *const t = context;
     (void)l;
+    t->moves = true;
     job_beat(t->job, (double)step / (double)steps);
     networks_end_turn(t->job->networks); /* somebody else's */
     networks_begin_turn(t->job->networks);
@@ -151,17 +143,10 @@ static int validated(void *context, const struct vae_metric *m, bool best)
     return STATUS_OK;
 }
 
-/* One that cannot be kept costs time if this process dies, never the training. */
 static int save(void *context, const void *state, size_t bytes, double progress)
 {
     struct training *const t = context;
-    const int64_t now = now_ms();
-    if (progress > 0 && now - t->saved_ms < SAVE_MS)
-        return STATUS_OK;
-    t->saved_ms = now;
-    if (slots_write(t->slots, state, bytes))
-        log_warn("%s", status_message());
-    return STATUS_OK;
+    return training_states_keep(&t->states, state, bytes, progress);
 }
 
 static int look(void *context, const struct vae_fit_view *v)
@@ -181,14 +166,14 @@ static int fit(struct training *t)
     const struct vae_fit_hooks hooks = {t, alive, validated, save, look, says};
     void *state = NULL;
     size_t bytes = 0;
-    int code = slots_read(t->slots, &state, &bytes);
+    int code = training_states_read(&t->states, &state, &bytes);
     if (code == STATUS_DAMAGED)
         log_warn("begun anew: states: %s", status_message());
     else if (code && code != STATUS_NOT_FOUND)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
-    if (state && !t->trainer && (code == STATUS_FORMAT || code == STATUS_VERSION)) {
+    if (state && !t->moves && training_states_begins_anew(&t->states, code)) {
         log_warn("begun anew: %s", status_message());
         code = vae_fit(&t->o, t->sounds, t->count, t->ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics,
                        &t->metric_count, &t->trainer);
@@ -277,9 +262,8 @@ int job_train(struct job *j)
     if (!t)
         return fail(STATUS_NOMEM, "train: out of memory");
     t->job = j;
-    t->slots = task_extra(j->request, j->fds, TASK_ROLE_SLOTS, 0);
-    int code = t->slots < 0 || j->fds[TASK_FD_ARRAY] < 0 ? fail(STATUS_INTERNAL, "train: a descriptor is missing")
-                                                         : read_options(t);
+    t->states = training_states_of(j);
+    int code = j->fds[TASK_FD_ARRAY] < 0 ? fail(STATUS_INTERNAL, "train: a descriptor is missing") : read_options(t);
     code = code ? code : check_memory(t);
     code = code ? code : open_sounds(t);
     if (!code) {

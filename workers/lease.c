@@ -87,7 +87,8 @@ static int read_params(struct lease *l, struct wire_slice kind)
         l->result_schema = &kind_score_result_schema;
         return params_score(l->params, l->params_bytes, &p);
     }
-    if (strcmp(name, KIND_TRAIN) == 0) {
+    if (strcmp(name, KIND_TRAIN) == 0 || strcmp(name, KIND_TRAIN_OBJECTS) == 0) {
+        l->to_objects = strcmp(name, KIND_TRAIN) != 0;
         l->task = TASK_TRAIN;
         l->result_schema = &kind_train_result_schema;
         return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have")

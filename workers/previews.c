@@ -189,6 +189,8 @@ static int hand_curves(struct previews *p, const struct vae_fit_view *v)
 
 int previews_look(struct previews *p, const struct vae_fit_view *v)
 {
+    if (p->nowhere)
+        return STATUS_OK;
     int code = hand_curves(p, v);
     if (code)
         log_warn("the curves are not kept on the way: %s", status_message());

@@ -24,6 +24,7 @@ struct previews {
     uint64_t seed;
     int64_t every; /* validations */
     bool at_end;   /* only */
+    bool nowhere;  /* the files have no place before the end: nothing goes up */
 
     /* their own, from zeros on */
     int64_t validations, last_ms;

@@ -80,6 +80,9 @@ static bool dispatch_one(struct supervisor *s)
         return false;
     } else {
         it->stage = STAGE_RUNNING;
+        if (it->anew[0])
+            item_log_warn(&it->log, it->anew);
+        it->anew[0] = '\0';
         it->started = false;
         it->started_ms = it->sign_ms = supervisor_now_ms();
         s->running++;
@@ -155,7 +158,7 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
     if (r->event == TASK_HANDED)
         return;
     if (r->event == TASK_PROGRESS || r->event == TASK_SAVED) {
-        it->progress = it->separation && it->separation->to_objects ? STEMS_MADE * r->progress : r->progress;
+        it->progress = it->puts.wanted ? STEMS_MADE * r->progress : r->progress;
         if (it->separation && r->event == TASK_SAVED)
             it->separation->saved = true;
         if (it->training &&

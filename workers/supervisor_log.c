@@ -37,6 +37,13 @@ void item_log_add(struct item_log *l, const char *line, size_t bytes)
     l->bytes += n + 1;
 }
 
+void item_log_warn(struct item_log *l, const char *text)
+{
+    char line[TASK_MESSAGE + 32];
+    const int n = snprintf(line, sizeof line, " warn  wavemill-worker: %s", text);
+    item_log_add(l, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
 /* The item of a tag; without one the first that runs. */
 static struct item *belongs_to(struct supervisor *s, uint64_t token)
 {

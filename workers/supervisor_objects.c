@@ -87,10 +87,8 @@ static void fetched(struct supervisor *s, const struct hash *name, int code)
         const bool is_input = it->has_object && memcmp(&it->object, name, sizeof *name) == 0;
         const bool is_checkpoint = it->has_checkpoint && memcmp(&it->checkpoint, name, sizeof *name) == 0;
         if (!code || (is_checkpoint && !is_input)) {
-            if (code) {
-                log_warn("an item begins anew: its checkpoint: %s", why);
-                it->has_checkpoint = false;
-            }
+            if (code)
+                item_begins_anew(it);
             prepare_again(s, it);
             continue;
         }
@@ -301,6 +299,20 @@ static void drive_saving(struct supervisor *s, struct saving *v, int64_t now)
 
 /* ---- both ---- */
 
+/* Once for each: the item goes on, and another attempt would go on from the checkpoint before. */
+static void say_unsaved(struct supervisor *s, struct saving *v, const char *why)
+{
+    char text[TASK_MESSAGE];
+    struct item *const it = supervisor_find(s, v->token);
+    if (v->told)
+        return;
+    v->told = true;
+    snprintf(text, sizeof text, "a checkpoint is not saved: the scheduler: %.200s", why);
+    log_warn("%s", text);
+    if (it)
+        item_log_warn(&it->log, text);
+}
+
 /* An ERROR for a question of ours. */
 bool transfers_refused(struct supervisor *s, uint32_t seq, enum wire_error error, const char *text)
 {
@@ -313,10 +325,12 @@ bool transfers_refused(struct supervisor *s, uint32_t seq, enum wire_error error
     if (t && t->stems && stems_refused(s, t, error, text))
         return true;
     if (v || (t->saving && error != ERROR_BUSY && error != ERROR_STATE)) {
-        log_warn("a checkpoint is not saved: the scheduler: %s", text);
+        say_unsaved(s, v ? v : t->saving, text);
         end_saving(s, v ? v : t->saving);
         return true;
     }
+    if (t->saving && error == ERROR_BUSY)
+        say_unsaved(s, t->saving, text);
     t->seq = 0;
     if (t->fd >= 0 || error == ERROR_BUSY) { /* from where the scheduler says, a moment later */
         t->next_ms = supervisor_now_ms() + BUSY_AGAIN_MS;

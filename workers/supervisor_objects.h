@@ -31,6 +31,7 @@ struct saving {
     int code;     /* of hashing */
     bool hashed;  /* back from the pool */
     bool put;     /* the object is there: CHECKPOINT is what is left */
+    bool told;    /* that the scheduler does not take it */
     uint32_t seq; /* of CHECKPOINT */
     int64_t next_ms;
     struct saving *next;

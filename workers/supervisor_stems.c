@@ -1,4 +1,5 @@
-/* Stems go to the scheduler as objects: of each item one after the other, and the item is over with its last. */
+/* Stems, and the files of a model that was trained, go to the scheduler as objects: of each item one after the other,
+ * and the item is over with its last. */
 #include "supervisor_objects.h"
 
 #include <stdio.h>
@@ -25,13 +26,13 @@ static struct transfer *transfer_of(const struct supervisor *s, const struct ite
 
 static void begin_next(struct supervisor *s, struct item *it)
 {
-    const struct item_separation *const p = it->separation;
-    struct transfer *const t = transfer_begin(s, &p->object[p->put]);
+    const struct item_put *const p = &it->puts.list[it->puts.done];
+    struct transfer *const t = transfer_begin(s, &p->name);
     if (!t)
         return;
     t->stems = it;
-    t->fd = p->folder.output[p->put].fd;
-    t->size = p->bytes[p->put];
+    t->fd = p->fd;
+    t->size = p->bytes;
     t->moved_ms = supervisor_now_ms();
 }
 
@@ -46,8 +47,10 @@ void stems_work(struct supervisor *s)
         struct transfer *const t = transfer_of(s, it);
         if (it->aborted && t)
             transfer_end(s, t);
-        it->separation->folder.whole = it->separation->put == it->separation->plan.outputs;
-        if (it->aborted || it->separation->folder.whole)
+        const bool whole = it->puts.done == it->puts.count;
+        if (it->separation)
+            it->separation->folder.whole = whole;
+        if (it->aborted || whole)
             end(s, it);
         else if (!t && running < UPLOADS_MOST) {
             begin_next(s, it);
@@ -59,13 +62,13 @@ void stems_work(struct supervisor *s)
 void stems_stored(struct supervisor *s, struct transfer *t, bool whole)
 {
     struct item *const it = t->stems;
-    struct item_separation *const p = it->separation;
+    struct item_puts *const p = &it->puts;
     const double part = whole || t->size == 0 ? 1 : (double)t->offset / (double)t->size;
-    it->progress = STEMS_MADE + (1 - STEMS_MADE) * (p->put + part) / p->plan.outputs;
+    it->progress = STEMS_MADE + (1 - STEMS_MADE) * (p->done + part) / p->count;
     t->moved_ms = supervisor_now_ms();
     if (!whole)
         return;
-    p->put++;
+    p->done++;
     transfer_end(s, t);
 }
 
@@ -75,7 +78,8 @@ bool stems_refused(struct supervisor *s, struct transfer *t, enum wire_error err
     if ((error == ERROR_BUSY || error == ERROR_STATE) && supervisor_now_ms() - t->moved_ms < PATIENCE_MS)
         return false;
     transfer_end(s, t);
-    item_fail(it, fail(STATUS_IO, "the scheduler does not take a stem: %s", text));
+    item_fail(it, fail(STATUS_IO, "the scheduler does not take %s: %s", it->training ? "a file of the model" : "a stem",
+                       text));
     end(s, it);
     return true;
 }

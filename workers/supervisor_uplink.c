@@ -39,11 +39,12 @@ void uplink_ready(struct supervisor *s)
     gethostname(host, sizeof host - 1);
     const char *device = s->options->device ? s->options->device : "cpu";
     snprintf(name, sizeof name, "%.30s/%s/%ld", host, device, s->options->place);
-    uint32_t kind_count = 4;
+    uint32_t kind_count = 5;
     int code = wire_append_str(&kinds, KIND_ANALYZE);
     code = code ? code : wire_append_str(&kinds, KIND_NOOP);
     code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_OBJECTS);
     code = code ? code : wire_append_str(&kinds, KIND_SCORE_OBJECTS);
+    code = code ? code : wire_append_str(&kinds, KIND_TRAIN_OBJECTS);
     if (!code && !s->places.is_remote) { /* what they write, look at or compare has paths of the scheduler's machine */
         code = wire_append_str(&kinds, KIND_FEATURES);
         code = code ? code : wire_append_str(&kinds, KIND_INSPECT);

@@ -2,9 +2,9 @@
 #include "cli.h"
 #include "dataset.h"
 #include "paths.h"
-#include "train_begun.h"
 #include "train_pack.h"
 #include "train_show.h"
+#include "train_upload.h"
 #include "vae_fit.h"
 
 #include <errno.h>
@@ -46,7 +46,17 @@ static const char help[] =
     "  --preview-every N  validations between previews; 0: only at the end (default: at a better one,\n"
     "                     a minute after the last). The model is the same, whatever is said here\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
-    "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
+    "  --detach           leave it to `wavemill serve`, print the job and go\n"
+    "  --upload           by any worker of the farm, also without this machine's disk: sounds, states and the model\n"
+    "                     travel as objects of the scheduler. The job is the scheduler's: when a worker is killed "
+    "another\n"
+    "                     goes on, to the same bytes on the same kind of processor (on another it begins anew); when\n"
+    "                     this command ends, by Ctrl-C too, the job stays. --resume waits for it and fetches the "
+    "model,\n"
+    "                     also after --detach; the scheduler forgets a job an hour after its end. `wavemill cancel "
+    "JOB`\n"
+    "                     ends it, and its states with it. Networks of up to 1 GiB of states (53 million weights).\n"
+    "                     Sounds are decoded by a worker of this machine\n\n";
 
 enum {
     PRESET = 1,
@@ -66,14 +76,16 @@ enum {
     PREVIEW_EVERY,
     NO_CHANGES,
     PREVIEWS,
-    DETACH
+    DETACH,
+    UPLOAD
 };
 
 struct request {
     struct common common;
     struct kind_train_item item;
     const char *preset, *name, *dataset;
-    bool has_seed, resume, detach, changed; /* changed: something that a training is begun with was given */
+    bool has_seed, resume, detach, upload, changed; /* changed: something that a training is begun with was given */
+    struct train_begun begun;
     /* made of these */
     struct paths paths;
     char model[2 * DATASET_NAME_MOST + 16], folder[PATHS_MAX + 80];
@@ -163,8 +175,11 @@ static int set_option(struct request *r, int option)
     case DETACH:
         r->detach = true;
         return -1;
+    case UPLOAD:
+        r->upload = true;
+        return -1;
     default:
-        return option <= DETACH ? set_trained(r, option) : cli_common(option, &r->common, "train", help);
+        return option <= UPLOAD ? set_trained(r, option) : cli_common(option, &r->common, "train", help);
     }
 }
 
@@ -204,18 +219,24 @@ static bool stands(const struct request *r, const char *file)
 /* The settings of one that is gone on with, or those of a new one. */
 static int settle(struct request *r, const struct dataset *d)
 {
-    struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
-    if (r->resume)
-        return train_begun_read(r->folder, &b);
+    r->begun = (struct train_begun){.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
+    if (r->resume) {
+        const int code = train_begun_read(r->folder, &r->begun);
+        if (!code && r->upload && !r->begun.upload[0])
+            return fail(STATUS_ARGUMENT, "%s was begun without --upload: its states are in its folder", r->model);
+        return code;
+    }
+    const int code = r->upload ? train_upload_key(r->begun.upload) : STATUS_OK;
+    if (code)
+        return code;
     snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : preset_for(d));
     return r->has_seed ? STATUS_OK : draw_seed(&r->item.seed);
 }
 
 /* Once nothing but the training itself is left to do. */
-static int keep_settings(struct request *r)
+static int keep_settings(const struct request *r)
 {
-    const struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
-    return r->resume ? STATUS_OK : train_begun_write(r->folder, &b);
+    return r->resume ? STATUS_OK : train_begun_write(r->folder, &r->begun);
 }
 
 static int name_model(struct request *r, const struct dataset *d)
@@ -396,6 +417,14 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
     return shown;
 }
 
+static int upload(struct request *r, struct batch *b)
+{
+    r->item.out = wire_str(NULL);
+    return train_upload_run(
+        b, &(struct train_upload){
+               .model = r->model, .folder = r->folder, .begun = &r->begun, .detach = r->detach, .resume = r->resume});
+}
+
 static int send(struct request *r, const char *pack)
 {
     struct wire_buffer params = {0};
@@ -413,7 +442,7 @@ static int send(struct request *r, const char *pack)
                       .during = show_lines,
                       .stays = "--resume goes on with it",
                       .context = r};
-    const int exit_code = code ? cli_failed("train", code) : batch_run(&b);
+    const int exit_code = code ? cli_failed("train", code) : r->begun.upload[0] ? upload(r, &b) : batch_run(&b);
     wire_free(&params);
     return exit_code;
 }
@@ -450,7 +479,7 @@ static int train(struct request *r, const struct dataset *d)
     code = code ? code : keep_settings(r);
     if (code)
         return tell_failed(code);
-    return r->detach ? run_detached(r, pack) : send(r, pack);
+    return r->detach && !r->begun.upload[0] ? run_detached(r, pack) : send(r, pack);
 }
 
 int cmd_train(int argc, char **argv)
@@ -473,6 +502,7 @@ int cmd_train(int argc, char **argv)
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
                                             {"detach", no_argument, NULL, DETACH},
+                                            {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};
     struct request r = {.item = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN}};
     struct dataset *d = NULL;

@@ -49,6 +49,8 @@ static json_t *describe(const struct train_begun *b)
     json_t *const all =
         json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset", b->preset,
                   "seed", seed, "no_changes", b->item->no_changes, "previews_at_end", b->item->previews_at_end);
+    if (b->upload[0])
+        json_object_set_new(all, "upload_key", json_string(b->upload));
     for (int i = 0; i < WHOLES; i++)
         if (*whole_of(b->item, i))
             json_object_set_new(all, wholes[i].name, json_integer((json_int_t)*whole_of(b->item, i)));
@@ -102,6 +104,8 @@ static int read_fields(const json_t *all, const char *path, struct train_begun *
     if (strcmp(dataset, b->dataset) != 0)
         return fail(STATUS_ARGUMENT, "it was begun with dataset %.80s", dataset);
     snprintf(b->preset, LIMIT_FEATURE_NAME + 1, "%s", preset);
+    const char *const upload = json_string_value(json_object_get(all, "upload_key"));
+    snprintf(b->upload, sizeof b->upload, "%s", upload ? upload : "");
     b->item->no_changes = json_is_true(json_object_get(all, "no_changes"));
     b->item->previews_at_end = json_is_true(json_object_get(all, "previews_at_end"));
     for (int i = 0; i < WHOLES; i++)

@@ -10,7 +10,8 @@
 struct train_begun {
     struct kind_train_item *item; /* but for out and preset */
     const char *dataset;
-    char *preset; /* [LIMIT_FEATURE_NAME + 1] */
+    char *preset;               /* [LIMIT_FEATURE_NAME + 1] */
+    char upload[LIMIT_KEY + 1]; /* the key of its job, by any worker; "": it is trained in its folder */
 };
 
 /* Makes the folder. */

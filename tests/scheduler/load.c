@@ -101,7 +101,7 @@ static void change(struct load *l)
     else if (what < 4)
         rig_control(&l->rig, what == 2 ? QUEUE_PAUSE : QUEUE_RESUME, l->job);
     else if (l->held_count)
-        rig_checkpoint(&l->rig, l->worker, l->held[draw(l, l->held_count)], (uint8_t)draw(l, 256), 0.5);
+        rig_checkpoint(&l->rig, l->worker, l->held[draw(l, l->held_count)], (uint8_t)draw(l, 256), draw(l, 10) / 10.0);
 }
 
 void load_hour(struct load *l)

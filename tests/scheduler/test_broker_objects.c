@@ -355,6 +355,67 @@ TEST(what_no_job_names_goes)
     server_stop(&s);
 }
 
+/* Takes one item under the name; false when none comes. */
+static bool take_one(struct peer_end *w, struct message_lease *out, int wait_ms)
+{
+    struct message_grant g;
+    return peer_send(w, MESSAGE_TAKE, &take_schema, &(struct message_take){1}) &&
+           peer_receive(w, wait_ms) == MESSAGE_GRANT && peer_decode(w, &grant_schema, &g) &&
+           wire_next(&g.leases, &lease_schema, out);
+}
+
+static bool save_one(struct peer_end *w, uint64_t token, const struct hash *name, double progress)
+{
+    struct message_verdict v;
+    return peer_send(w, MESSAGE_CHECKPOINT, &checkpoint_schema,
+                     &(struct message_checkpoint){token, {name->bytes, HASH_BYTES}, progress}) &&
+           peer_receive(w, PEER_PATIENCE_MS) == MESSAGE_SAVED && peer_decode(w, &verdict_schema, &v) &&
+           v.verdict == COMMIT_COMMITTED;
+}
+
+/* A large checkpoint in whose place another came does not wait for its day; a small one, one that another job names,
+ * and the last one do. */
+TEST(a_large_checkpoint_that_was_followed_goes)
+{
+    enum { KEEP_MS = 40000, LARGE = 1500000 };
+    static const struct {
+        size_t bytes;
+        bool named, goes;
+    } cases[] = {{LARGE, false, true}, {1000, false, false}, {LARGE, true, false}, {LARGE, false, false}};
+    enum { CASES = sizeof cases / sizeof *cases };
+    struct server s;
+    struct peer_end p, w;
+    struct message_lease lease;
+    struct hash name[CASES];
+    char path[CASES][256];
+    server_start(
+        &s, (struct broker_options){
+                .objects = "objects", .object_keep_ms = KEEP_MS, .lease_ms = 300000, .session_timeout_ms = 300000});
+    open_client(&p);
+    CHECK(peer_submit(&p, "saves", 1, true) > 0);
+    REQUIRE(peer_open(&w, "run", "worker") && peer_ready(&w, "w", "saves", NULL) &&
+            take_one(&w, &lease, PEER_PATIENCE_MS));
+    const uint64_t token = lease.token;
+    const int64_t began = peer_clock_ms();
+    for (int i = 0; i < CASES; i++) {
+        uint8_t *const data = noise(cases[i].bytes, 40 + (uint64_t)i, &name[i]);
+        CHECK(put_all(&p, &name[i], data, cases[i].bytes));
+        free(data);
+        CHECK(!cases[i].named || submit_object(&p, &name[i]) > 0);
+        CHECK(save_one(&w, token, &name[i], 0.1 * (i + 1)));
+        path_of(&name[i], path[i]);
+    }
+    while (access(path[0], F_OK) == 0 && peer_clock_ms() - began < PEER_PATIENCE_MS)
+        usleep(20000);
+    CHECK(peer_clock_ms() - began >= KEEP_MS / 8);
+    usleep(1000000);
+    for (int i = 0; i < CASES; i++)
+        CHECK((access(path[i], F_OK) != 0) == cases[i].goes);
+    peer_close(&w);
+    peer_close(&p);
+    server_stop(&s);
+}
+
 /* ---- tcp, and connections that end ---- */
 
 TEST(addresses_that_others_reach_are_refused)
@@ -378,15 +439,6 @@ TEST(addresses_that_others_reach_are_refused)
             CHECK(b == NULL && strstr(status_message(), "--listen"));
         broker_destroy(&b);
     }
-}
-
-/* Takes one item under the name; false when none comes. */
-static bool take_one(struct peer_end *w, struct message_lease *out, int wait_ms)
-{
-    struct message_grant g;
-    return peer_send(w, MESSAGE_TAKE, &take_schema, &(struct message_take){1}) &&
-           peer_receive(w, wait_ms) == MESSAGE_GRANT && peer_decode(w, &grant_schema, &g) &&
-           wire_next(&g.leases, &lease_schema, out);
 }
 
 /* A worker goes without a word: another gets its item long before the lease is over, the attempt counted. */

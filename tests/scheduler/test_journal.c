@@ -325,7 +325,7 @@ static void random_event(struct rig *r, uint64_t *random, uint64_t *w, uint64_t 
     else if (dice < 22 && *jobs)
         rig_priority(r, 1 + test_random(random) % *jobs, (int)at - 2);
     else if (dice < 26)
-        rig_checkpoint(r, *w, tokens[at], (uint8_t)dice, 0.5);
+        rig_checkpoint(r, *w, tokens[at], (uint8_t)dice, (double)(test_random(random) % 10) / 10);
     else if (dice < 50)
         tokens[at] = rig_take_one(r, *w);
     else if (dice < 85)

@@ -404,6 +404,45 @@ TEST(checkpoints_go_to_the_next_attempt)
     rig_close(&r);
 }
 
+/* What each attempt saves before it crashes, and the number that the next one has; 0: dead. With two attempts. */
+TEST(only_attempts_that_bring_nothing_use_an_item_up)
+{
+    static const struct {
+        double saved[6]; /* negative: nothing */
+        uint32_t attempt[6];
+        const char *why;
+    } cases[] = {
+        {{-1, -1}, {2, 0}, "no checkpoints: as ever"},
+        {{0.1, 0.2, 0.3, 0.4, -1}, {2, 2, 2, 2, 0}, "each further than all before"},
+        {{0.5, 0.5}, {2, 0}, "as far as before is no progress"},
+        {{0.5, 0.4}, {2, 0}, "less far than before"},
+        {{0.5, 0, 0.4}, {2, 0}, "begun anew: what counts is the furthest of all, not the last"},
+        {{0, -1}, {2, 0}, "a checkpoint of nothing"},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct rig r;
+        rig_open(&r, NULL);
+        const uint64_t w = rig_ready(&r, 0, "w", 1, "noop", NULL, 0);
+        const uint64_t job = rig_submit(&r, (struct rig_job){.items = 1, .max_attempts = 2});
+        bool good = true, alive = true;
+        for (int i = 0; alive; i++) {
+            const uint64_t token = rig_take_one(&r, w);
+            const struct queue_action *const grant = rig_action(&r, QUEUE_GRANT);
+            const uint32_t number = grant ? rig_entry(&r, grant, 0)->attempt : 0;
+            good = good && token && number == (i ? cases[c].attempt[i - 1] : 1);
+            if (cases[c].saved[i] >= 0)
+                good = good && rig_checkpoint(&r, w, token, 7, cases[c].saved[i]) == COMMIT_COMMITTED;
+            good = good && rig_report(&r, w, token, FAILURE_CRASH, 0) == COMMIT_COMMITTED;
+            alive = cases[c].attempt[i] != 0;
+            good = good && rig_show(&r, job).dead == !alive;
+            alive = alive && good;
+        }
+        if (!good)
+            test_report(false, __FILE__, __LINE__, "%s", cases[c].why);
+        rig_close(&r);
+    }
+}
+
 TEST(sessions_with_a_key_are_told_of)
 {
     struct rig r;

@@ -122,8 +122,9 @@ static void replace(struct kept **place, struct kept *k)
 static void settle_lease(struct disk_item *item, struct kept *k)
 {
     const bool granted = k->r.type == JOURNAL_GRANTED;
-    if (granted ? item->state != ITEM_QUEUED : item->state != ITEM_LEASED && item->state != ITEM_DEAD)
-        broken(k, "only what is queued is granted, and only what is leased or dead is queued again");
+    const bool again = granted && item->state == ITEM_LEASED && item->lease && item->lease->r.token == k->r.token;
+    if (granted ? item->state != ITEM_QUEUED && !again : item->state != ITEM_LEASED && item->state != ITEM_DEAD)
+        broken(k, "only what is queued is granted, or counted anew, and only what is leased or dead is queued again");
     item->state = granted ? ITEM_LEASED : ITEM_QUEUED;
     replace(&item->lease, k);
 }

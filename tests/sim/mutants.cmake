@@ -98,6 +98,9 @@ mutant(sim ready_halfway queue_workers.c "    code = code ? code : device_use(q,
     "    code = code ? code : w ? kinds_change(q, w, m->kinds) : worker_create(q, m->kinds, &w);\n    code = code ? code : device_use(q, m, &room);")
 mutant(sim checkpoint_unrecorded queue_reports.c "        queue_record(\n            q,\n            &(struct journal_record){\n                .type = JOURNAL_CHECKPOINT"
     "        if (q->counter % 5) queue_record(\n            q,\n            &(struct journal_record){\n                .type = JOURNAL_CHECKPOINT")
+mutant(sim progress_counts_no_less queue_reports.c "        if (c.progress > most)\n" "        if (most > 2)\n")
+mutant(sim no_progress_counts_anew queue_reports.c "        if (c.progress > most)\n" "")
+mutant(sim anew_unrecorded queue_reports.c "    queue_record(q, &(struct journal_record){\n                        .type = JOURNAL_GRANTED" "    if (!q)\n        queue_record(q, &(struct journal_record){\n                        .type = JOURNAL_GRANTED")
 mutant(sim checkpoint_of_another queue_reports.c "    if (l && l->worker == w) {\n        const struct journal_checkpoint"
     "    if (l) {\n        const struct journal_checkpoint")
 mutant(sim checkpoint_lost queue_restore.c "    return item_save(s->queue, s->job, item, &r->checkpoint);" "    return STATUS_OK;")

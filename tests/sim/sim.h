@@ -50,6 +50,8 @@ struct shadow_item {
     bool settled;                        /* the newest token ended by a report */
     int64_t begun_ms, moved_ms;          /* of the lease: when its progress last grew */
     int progress;                        /* in percent */
+    double saved_most;                   /* the most progress of its checkpoints */
+    bool gained;                         /* the last of them was further than all before */
     int64_t not_before_ms, not_after_ms; /* when its backoff ends; 0: it has none */
     uint64_t failed_in;                  /* event in which the backoff began */
     bool told;                           /* while loading: it was granted or queued after its outcomes */

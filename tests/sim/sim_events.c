@@ -200,6 +200,8 @@ static int on_checkpoint(struct sim *s, const struct sim_message *m, struct queu
     if (code)
         return code;
     shadow_moved(&s->shadow, m->tokens[0], e.worker, m->values[0]);
+    EXPECT(wanted != COMMIT_COMMITTED || !item->gained || item->attempts == 1,
+           "an attempt that got further than all before counts %u", item->attempts);
     const struct queue_action *a = &s->actions.list[first];
     EXPECT(a->type == QUEUE_REFUSED || (a->type == QUEUE_SAVED && s->actions.entries[a->first].verdict == wanted),
            "a checkpoint of %llx is not answered with %d", (unsigned long long)m->tokens[0], wanted);

@@ -167,6 +167,14 @@ static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_it
         told(s, j, item, r);
         return;
     }
+    if (item->state == ITEM_LEASED && r->token == item->token) { /* counted anew */
+        EXPECT(s->event == QUEUE_CHECKPOINT && item->gained && item->attempts > 1 && r->attempts == 1,
+               "attempts %u become %u", item->attempts, r->attempts);
+        j->attempts -= item->attempts - 1;
+        item->attempts = 1;
+        memset(item->crashed, 0, sizeof item->crashed);
+        return;
+    }
     EXPECT(item->state == ITEM_QUEUED && j->state <= JOB_ACTIVE, "granted an item that is not queued");
     EXPECT(r->index < shadow_wave_end(j), "item %u of job %d is granted, and earlier waves of %d are not over",
            r->index, (int)j->id, (int)j->wave);
@@ -298,6 +306,7 @@ static void put_outcome(struct shadow *s, struct shadow_job *j, struct shadow_it
     EXPECT((r->outcome.state == ITEM_DONE) == (r->outcome.failure == FAILURE_NONE), "done, but failed");
     item->state = (int)r->outcome.state;
     item->failure = (int)r->outcome.failure;
+    item->saved_most = 0;
     item->result = 0;
     if (r->outcome.result.bytes >= 2 * sizeof item->result) /* content, token, and more */
         memcpy(&item->result, r->outcome.result.data + sizeof item->result, sizeof item->result);
@@ -365,11 +374,14 @@ static void put_control(struct shadow *s, struct shadow_job *j, const struct jou
     shadow_look(s, j);
 }
 
-static void put_checkpoint(const struct shadow *s, const struct shadow_item *item, const struct journal_record *r)
+static void put_checkpoint(const struct shadow *s, struct shadow_item *item, const struct journal_record *r)
 {
     EXPECT(s->loading || (s->event == QUEUE_CHECKPOINT && item->state == ITEM_LEASED && item->token == r->token &&
                           item->owner == s->from),
            "a checkpoint of another worker's item");
+    item->gained = r->checkpoint.progress > item->saved_most;
+    if (item->gained)
+        item->saved_most = r->checkpoint.progress;
 }
 
 static void put_of_item(struct shadow *s, struct shadow_job *j, const struct journal_record *r)

@@ -223,7 +223,7 @@ TEST(stems_become_objects)
         REQUIRE(it->stage == STAGE_WAITING && it->separation && it->separation->to_objects);
         CHECK(entries("objects/separated") == 1); /* the spool */
         answer(it);
-        REQUIRE(it->stage == STAGE_PUTTING && !it->code && it->separation && it->separation->put == 0);
+        REQUIRE(it->stage == STAGE_PUTTING && !it->code && it->separation && it->puts.done == 0);
         struct kind_separate_result r;
         struct kind_stem stem;
         struct hash want;
@@ -234,7 +234,7 @@ TEST(stems_become_objects)
             hash_bytes(it->separation->plan.output[o].name, 4, &want); /* what the child has written */
             CHECK(stem.bytes == 4 && stem.object.bytes == HASH_BYTES && stem.peak == 0.5 && isnan(stem.si_sdr_db));
             CHECK(memcmp(stem.object.data, want.bytes, HASH_BYTES) == 0 &&
-                  memcmp(it->separation->object[o].bytes, want.bytes, HASH_BYTES) == 0);
+                  memcmp(it->puts.list[o].name.bytes, want.bytes, HASH_BYTES) == 0);
         }
         it->separation->saved = i == 1; /* the worker ends before they are there: another attempt has its spool */
         lease_destroy(&l);

@@ -1,0 +1,75 @@
+#include "training_states.h"
+
+#include "log.h"
+#include "slots.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { KEEP_MS = 5000 };
+
+/* What the queue gets of a state that is in its folder: that there is one, so that this attempt has brought something.
+ */
+static const char in_folder[] = "train: its states are in its folder\n";
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct training_states training_states_of(struct job *j)
+{
+    return (struct training_states){.job = j, .slots = task_extra(j->request, j->fds, TASK_ROLE_SLOTS, 0)};
+}
+
+int training_states_read(const struct training_states *s, void **state, size_t *bytes)
+{
+    if (s->slots >= 0)
+        return slots_read(s->slots, state, bytes);
+    const size_t there = job_resume_bytes(s->job);
+    if (there == 0)
+        return fail(STATUS_NOT_FOUND, "there is no state");
+    void *const read = there <= STATE_CHECKPOINT_MOST ? malloc(there) : NULL;
+    if (!read)
+        return fail(STATUS_NOMEM, "a state of %zu bytes", there);
+    if (!job_resume(s->job, read, there)) {
+        free(read);
+        return fail(STATUS_DAMAGED, "the checkpoint cannot be read");
+    }
+    *state = read;
+    *bytes = there;
+    return STATUS_OK;
+}
+
+static int64_t pause_ms(const struct training_states *s, size_t bytes)
+{
+    const int64_t by_size = s->slots >= 0 ? 0 : (int64_t)(bytes >> 20) * 1000;
+    return by_size > KEEP_MS ? by_size : KEEP_MS;
+}
+
+int training_states_keep(struct training_states *s, const void *state, size_t bytes, double progress)
+{
+    const int64_t now = now_ms();
+    if (progress > 0 && now - s->kept_ms < pause_ms(s, bytes))
+        return STATUS_OK;
+    if (s->slots < 0 && bytes > STATE_CHECKPOINT_MOST)
+        return fail(STATUS_ARGUMENT,
+                    "train: a state of this network has %zu MiB, as a checkpoint of the queue it may have %zu: "
+                    "train it without --upload, on the scheduler's machine",
+                    bytes >> 20, STATE_CHECKPOINT_MOST >> 20);
+    s->kept_ms = now;
+    int code = s->slots >= 0 ? slots_write(s->slots, state, bytes) : job_save(s->job, state, bytes, progress);
+    if (!code && s->slots >= 0 && progress > 0)
+        code = job_save(s->job, in_folder, sizeof in_folder - 1, progress);
+    if (code)
+        log_warn("%s; training goes on, and %s", status_message(),
+                 progress > 0 ? "would go on from the state before" : "would begin anew");
+    return STATUS_OK;
+}
+
+bool training_states_begins_anew(const struct training_states *s, int code)
+{
+    return code == STATUS_FORMAT || code == STATUS_VERSION || (s->slots < 0 && code == STATUS_ARGUMENT);
+}
