@@ -7,8 +7,8 @@ DIR has a MANIFEST.tsv with columns `file` and `labels`. For each set: preset, s
 clock and of the processor (all of the worker's processes, decoding included), mean squared error of the validation
 sounds' reconstructions in parts of the variance of all values, active dimensions and the divergence of each, validation
 over training loss (as trained: the mean since the validation before; plain: the training sounds as they are), and the
-share of reconstructions that lie nearest to a sound of their own class, by squared distance of spectrograms, beside that of
-the sounds themselves, each without itself.
+share of reconstructions that lie nearest to a sound of their own class, by squared distance of spectrograms of their
+beginnings, beside that of the sounds themselves, each without itself.
 
 The spectrograms are librosa's and the network is PyTorch's, of the weights and the configuration that training has left;
 where their mean squared error is not the one that training said, that is an error. Needs both among the peers
@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SETS = {"drums": ("uzu_drumkit/", "", "class"), "samples": ("sonic_pi/", "", "class"), "digits": ("fsdd/", "take=5", "digit"),
         "dogs": ("esc10/001", "", ""), "piano": ("tonejs_audio/", "", ""), "all digits": ("fsdd/", "", "digit"),
         "all esc10": ("esc10/", "", "class")}
+PARTS_MOST = 8
 SLOW = ("all digits", "all esc10")
 
 
@@ -79,16 +80,24 @@ def read_pack(path: str):
 
 
 def spectrogram(c: dict, samples):
-    """As models/vae.md has it, by librosa."""
+    """As models/vae.md has it, by librosa: of all samples, as many as an example has."""
     import librosa
     import numpy as np
 
-    a, wanted = c["audio"], (c["frames"] - 1) * c["audio"]["hop"]
-    cut = np.zeros(wanted, np.float32)
-    cut[:min(wanted, len(samples))] = samples[:wanted]
+    a = c["audio"]
+    cut = np.zeros((c["frames"] - 1) * a["hop"], np.float32)
+    cut[:len(samples)] = samples
     power = librosa.feature.melspectrogram(y=cut, sr=a["rate_hz"], n_fft=a["n_fft"], hop_length=a["hop"], pad_mode="constant",
                                            n_mels=c["mels"], fmin=a["low_hz"], fmax=a["high_hz"])
     return (np.maximum(10 * np.log10(np.maximum(power.T, 1e-10)), a["floor_db"]) - a["mean_db"]) / a["deviation_db"]
+
+
+def examples(c: dict, samples) -> list:
+    """What is validated of a sound (models/vae_examples.h); its beginning first."""
+    wanted = (c["frames"] - 1) * c["audio"]["hop"]
+    parts = max(1, min(PARTS_MOST, -(-len(samples) // wanted)))
+    places = [(len(samples) - wanted) * k // (parts - 1) if k else 0 for k in range(parts)]
+    return [spectrogram(c, samples[at:at + wanted]) for at in places]
 
 
 def reconstruct(c: dict, p: dict, x):
@@ -141,11 +150,15 @@ def nearest(model: str, pack: str, said: float) -> tuple[float | None, float | N
     with open(os.path.join(model, "config.json"), encoding="utf-8") as f:
         c = json.load(f)
     _, parts, labels, samples = zip(*read_pack(pack))
-    x = np.stack([spectrogram(c, s) for s in samples]).astype(np.float32)
-    with torch.no_grad():
-        y = reconstruct(c, tensors(os.path.join(model, "model.safetensors")), torch.tensor(x)).numpy()
-    chosen = [i for i, part in enumerate(parts) if part == 1] or range(len(parts))
-    error = float(np.mean([(y[i] - x[i])**2 for i in chosen]))
+    weights, chosen = tensors(os.path.join(model, "model.safetensors")), 1 if 1 in parts else 0
+
+    def heard(x) -> np.ndarray:
+        with torch.no_grad():
+            return reconstruct(c, weights, torch.tensor(x)).numpy()
+
+    validated = np.stack([e for s, part in zip(samples, parts) if part == chosen for e in examples(c, s)]).astype(np.float32)
+    x = np.stack([examples(c, s)[0] for s in samples]).astype(np.float32)
+    y, error = heard(x), float(np.mean((heard(validated) - validated)**2))
     if not abs(error - said) <= 0.01 * said:
         raise SystemExit(f"{model}: the mean squared error is {error:.5f} here, training said {said:.5f}")
     if len(set(labels)) == 1:

@@ -188,10 +188,10 @@ def too_little_memory() -> None:
 
 
 def wait_for_line(running, text: bytes) -> bytes:
-    said = b""
+    said, end = b"", time.monotonic() + 60
     while text not in said:
         line = running.stderr.readline()
-        assert line, said
+        assert line and time.monotonic() < end, said[-2000:]
         said += line
     return said
 
