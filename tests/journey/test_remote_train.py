@@ -144,6 +144,18 @@ def interrupted_and_cancelled() -> None:
                 h.run("train", "tones", "--name", "d", "--resume")
             assert model(h, "d") == model(h, "whole")
             assert len([j for j in h.lines("jobs") if j["name"] == "d"]) == 2
+            # one that failed is tried again, as the same job
+            running = h.start("train", "tones", "--name", "f", *FAST, "--upload")
+            fake, lease = fake_attempt(h, None)
+            fake.ask(REPORT, {1: [{1: lease[2], 2: 1, 3: "as the test wants it"}]}, COMMITS)
+            said = running.communicate(timeout=60)[1].decode()
+            fake.send(LEAVE, {})
+            fake.close()
+            assert running.returncode == 1 and "as the test wants it" in said and files(h, "f") == ["begun.json"], said
+            with far(h, address):
+                said = h.run("train", "tones", "--name", "f", "--resume").stderr.decode()
+            assert "is tried again" in said and "as the test" not in said and model(h, "f") == model(h, "whole"), said
+            assert len([j for j in h.lines("jobs") if j["name"] == "f"]) == 1
             # one that is trained in its folder has its states there
             here = h.start("train", "tones", "--name", "here", *FAST)
             wait_for(lambda: os.path.exists(os.path.join(h.home, "models/here/begun.json")))
