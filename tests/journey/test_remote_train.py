@@ -115,6 +115,8 @@ def the_job_stays() -> None:
                 os.kill(int(pid), signal.SIGKILL)
             with far(h, address, "second"):
                 wait_for(lambda: h.run("resume", job, code=None).returncode == 0)
+                with open(os.path.join(h.home, "models/kept/.config.json.part"), "wb") as f:  # of a command that was killed
+                    f.write(b"half a file" * 1000)
                 done = h.run("train", "tones", "--name", "kept", "--resume")
                 assert b"begun anew" not in done.stderr and b"resumed" not in done.stderr, done.stderr
                 assert model(h, "kept") == model(h, "whole")
@@ -274,6 +276,17 @@ def results_that_are_no_model() -> None:
             assert running.returncode and "model.safetensors" in err and files(h, "part") == ["begun.json"], (err, files(h, "part"))
 
 
+def nobody_decodes() -> None:
+    """Sounds are decoded on the scheduler's machine; where nobody is there who does it is said, and nothing is begun."""
+    with Home() as h:
+        make_dataset(h)
+        with service(h, "--no-workers") as (_, address), far(h, address):
+            running = h.start("train", "tones", "--name", "m", *FAST, "--upload")
+            wait_for(lambda: b"wait to be decoded" in running.stderr.readline())
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) != 0 and not os.path.exists(os.path.join(h.home, "models/m"))
+
+
 if __name__ == "__main__":
     journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, states_that_are_of_no_use,
-                  results_that_are_no_model])
+                  results_that_are_no_model, nobody_decodes])
