@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,8 +89,7 @@ static int fetch_one(struct client *c, const char *folder, const struct kind_tra
     }
     const char *const slash = strrchr(out->path, '/');
     int code = make_folders(out->path, strlen(folder) + 1);
-    if (asprintf(&out->temporary, "%.*s/.%s.%ld.part", (int)(slash - out->path), out->path, slash + 1, (long)getpid()) <
-        0) {
+    if (asprintf(&out->temporary, "%.*s/.%s.part", (int)(slash - out->path), out->path, slash + 1) < 0) {
         out->temporary = NULL;
         return fail(STATUS_NOMEM, "out of memory");
     }
@@ -106,13 +106,11 @@ static int fetch_one(struct client *c, const char *folder, const struct kind_tra
     return code;
 }
 
-int train_fetch(struct client *c, const char *folder, const struct kind_train_result *r)
+static int fetch_all(struct client *c, const char *folder, const struct kind_train_result *r)
 {
     struct wire_list list = r->files;
     struct kind_trained_file f;
-    int code = check_names(r), count = 0;
-    if (code)
-        return code;
+    int code = STATUS_OK, count = 0;
     struct fetched *const files = calloc(list.count + 1, sizeof *files);
     if (!files)
         return fail(STATUS_NOMEM, "out of memory");
@@ -129,4 +127,20 @@ int train_fetch(struct client *c, const char *folder, const struct kind_train_re
     }
     free(files);
     return code ? code : library_add_trained(folder, "spectral", r->parameters);
+}
+
+/* One at a time: files on their way have fixed names, so that what a killed one left is written over. */
+int train_fetch(struct client *c, const char *folder, const struct kind_train_result *r)
+{
+    int code = check_names(r);
+    if (code)
+        return code;
+    const int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_EX))
+        code = errno == EINTR ? fail(STATUS_CANCELLED, "interrupted")
+                              : fail(STATUS_IO, "cannot lock %.200s: %s", folder, strerror(errno));
+    code = code ? code : fetch_all(c, folder, r);
+    if (lock >= 0)
+        close(lock);
+    return code;
 }

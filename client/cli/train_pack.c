@@ -18,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 500, CHUNK = 1024, FOLDER_MOST = PATHS_MAX - 64 };
+/* IDLE_MOST: waits in which nobody takes anything, before that is said. */
+enum { WAIT_MS = 500, IDLE_MOST = 10, CHUNK = 1024, FOLDER_MOST = PATHS_MAX - 64 };
 
 /* One file on its way. */
 struct wanted {
@@ -246,7 +247,7 @@ static int watch(struct making *m, uint64_t job)
 {
     uint64_t cursor = 0;
     bool over = false;
-    int code = STATUS_OK;
+    int code = STATUS_OK, idle = 0;
     while (!code && !over) {
         struct client_page page;
         struct message_outcome o;
@@ -258,6 +259,10 @@ static int watch(struct making *m, uint64_t job)
         over = page.over;
         if (!code && over && page.job.state == JOB_CANCELLED)
             code = fail(STATUS_CANCELLED, "the job was cancelled");
+        idle = page.job.leased || page.job.done || page.job.dead ? IDLE_MOST : idle + 1;
+        if (!code && !over && idle == IDLE_MOST - 1)
+            log_warn("the sounds wait to be decoded: that takes a worker of the scheduler's machine, which is busy or "
+                     "not there");
         if (m->t->progress)
             progress_show(m->t->progress, page.job.done + page.job.dead, m->missing_count);
         client_page_release(&page);

@@ -57,7 +57,11 @@ static int take_up(struct batch *b, const struct train_upload *u, const uint8_t 
         code = code ? code : train_begun_write(u->folder, u->begun);
         return code ? code : submit(b, u, object, a);
     }
-    return m.dead ? client_retry(b->client, a->job, NULL, 0, &m) : STATUS_OK;
+    if (!m.dead)
+        return STATUS_OK;
+    fprintf(stderr, "wavemill train: job %llu failed: %s is tried again, from its beginning\n",
+            (unsigned long long)a->job, u->model);
+    return client_retry(b->client, a->job, NULL, 0, &m);
 }
 
 static int send(struct batch *b, const struct train_upload *u)

@@ -3,8 +3,9 @@
  *
  * The job is the scheduler's, not this command's: it goes on when this ends, and whoever sends the same under the same
  * key gets the same job again. So the key stands in LIBRARY_BEGUN before anything is sent, and there is no moment in
- * which a training could be lost or begun twice. One with dead items is tried again, from its last checkpoint; one that
- * was cancelled, or that the scheduler has forgotten, is begun anew, which is said. */
+ * which a training could be lost or begun twice. One that failed for good is tried again from its beginning, since the
+ * queue keeps no checkpoint of what is dead; one that was cancelled, or that the scheduler has forgotten, is begun
+ * anew. All of that is said. */
 #ifndef TRAIN_UPLOAD_H
 #define TRAIN_UPLOAD_H
 #include "cli.h"

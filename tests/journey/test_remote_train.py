@@ -115,6 +115,8 @@ def the_job_stays() -> None:
                 os.kill(int(pid), signal.SIGKILL)
             with far(h, address, "second"):
                 wait_for(lambda: h.run("resume", job, code=None).returncode == 0)
+                with open(os.path.join(h.home, "models/kept/.config.json.part"), "wb") as f:  # of a command that was killed
+                    f.write(b"half a file" * 1000)
                 done = h.run("train", "tones", "--name", "kept", "--resume")
                 assert b"begun anew" not in done.stderr and b"resumed" not in done.stderr, done.stderr
                 assert model(h, "kept") == model(h, "whole")
@@ -144,6 +146,18 @@ def interrupted_and_cancelled() -> None:
                 h.run("train", "tones", "--name", "d", "--resume")
             assert model(h, "d") == model(h, "whole")
             assert len([j for j in h.lines("jobs") if j["name"] == "d"]) == 2
+            # one that failed is tried again, as the same job
+            running = h.start("train", "tones", "--name", "f", *FAST, "--upload")
+            fake, lease = fake_attempt(h, None)
+            fake.ask(REPORT, {1: [{1: lease[2], 2: 1, 3: "as the test wants it"}]}, COMMITS)
+            said = running.communicate(timeout=60)[1].decode()
+            fake.send(LEAVE, {})
+            fake.close()
+            assert running.returncode == 1 and "as the test wants it" in said and files(h, "f") == ["begun.json"], said
+            with far(h, address):
+                said = h.run("train", "tones", "--name", "f", "--resume").stderr.decode()
+            assert "is tried again" in said and "as the test" not in said and model(h, "f") == model(h, "whole"), said
+            assert len([j for j in h.lines("jobs") if j["name"] == "f"]) == 1
             # one that is trained in its folder has its states there
             here = h.start("train", "tones", "--name", "here", *FAST)
             wait_for(lambda: os.path.exists(os.path.join(h.home, "models/here/begun.json")))
@@ -262,6 +276,17 @@ def results_that_are_no_model() -> None:
             assert running.returncode and "model.safetensors" in err and files(h, "part") == ["begun.json"], (err, files(h, "part"))
 
 
+def nobody_decodes() -> None:
+    """Sounds are decoded on the scheduler's machine; where nobody is there who does it is said, and nothing is begun."""
+    with Home() as h:
+        make_dataset(h)
+        with service(h, "--no-workers") as (_, address), far(h, address):
+            running = h.start("train", "tones", "--name", "m", *FAST, "--upload")
+            wait_for(lambda: b"wait to be decoded" in running.stderr.readline())
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) != 0 and not os.path.exists(os.path.join(h.home, "models/m"))
+
+
 if __name__ == "__main__":
     journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, states_that_are_of_no_use,
-                  results_that_are_no_model])
+                  results_that_are_no_model, nobody_decodes])

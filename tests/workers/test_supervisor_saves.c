@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SLEEP_MS = 120000, CHECKPOINT_MS = 100, STEPS = 12, SLEEPERS = 2 };
@@ -68,4 +69,26 @@ TEST(a_neighbour_is_cancelled_and_this_one_goes_on)
 TEST(after_a_crash_the_suspects_go_on)
 {
     goes_on(true);
+}
+
+/* The scheduler's disk is full: the item goes on, its lines say so, and when there is room again it is saved. */
+TEST(no_room_for_a_checkpoint_is_said)
+{
+    struct boss b;
+    const struct boss_item item = {.action = NOOP_SUCCEED};
+    boss_init(&b);
+    b.busy = 1 << 30;
+    boss_start(&b);
+    const uint64_t t =
+        boss_grant(&b, KIND_NOOP, &kind_noop_params_schema,
+                   &(struct kind_noop_params){.sleep_ms = SLEEP_MS, .checkpoint_ms = CHECKPOINT_MS}, &item, 1);
+    const int64_t end = boss_clock_ms() + BOSS_PATIENCE_MS;
+    while (!strstr(b.log, " warn  wavemill-worker: a checkpoint is not saved: the scheduler") && boss_clock_ms() < end)
+        boss_wait(&b, MESSAGE_BEAT, 100);
+    CHECK(strstr(b.log, " warn  wavemill-worker: a checkpoint is not saved: the scheduler"));
+    CHECK(b.checkpoints == 0 && b.outcome_count == 0);
+    b.busy = 0;
+    CHECK(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS) && b.checkpoint.token == t);
+    boss_abort(&b, t);
+    boss_stop(&b);
 }
