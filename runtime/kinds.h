@@ -257,7 +257,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 12, UINT, OPTIONAL, patience, 0, NULL) \
     F(S, 13, UINT, OPTIONAL, validate_steps, 0, NULL) \
     F(S, 14, BOOL, OPTIONAL, no_changes, 0, NULL) \
-    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL)
+    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL) \
+    F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL)
 
 /* Losses are those of the best weights; absent: not finite. */
 #define TRAIN_RESULT_FIELDS(F, S) \
@@ -275,7 +276,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 30, F64, OPTIONAL, resumed_from, 0, NULL) \
     F(S, 31, UINT, OPTIONAL, parameters, 0, NULL) \
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
-    F(S, 33, UINT, OPTIONAL, seed, 0, NULL)
+    F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
+    F(S, 40, UINT, OPTIONAL, moves, 0, NULL)
 
 /* `columns` and `bands`: also a picture of so many; 0: none. */
 #define INSPECT_PARAMS_FIELDS(F, S) \

@@ -24,7 +24,7 @@ static const char help[] =
     "validation does not get better. A worker that is killed, or this command, costs the\n"
     "steps since the last state, kept at validations five seconds apart or more, and nothing else: --resume and the "
     "queue\n"
-    "go on to the same bytes.\n\n"
+    "go on to the same bytes on the same device; on another one they go on too, say so, and the bytes are others.\n\n"
     "  --preset P         tiny, small or medium (default: by the number of sounds and their length)\n"
     "  --name NAME        of the model (default: DATASET-PRESET)\n"
     "  --seed N           of weights, noise, order and changes: the same seed, the same model on the same kind of\n"
@@ -41,6 +41,8 @@ static const char help[] =
     "  --patience N       validations without a better one; --validate N: steps between them\n"
     "  --no-changes       sounds as they are: by default pitch, speed, level and noise are changed a little at random\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
+    "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; weights, sums and the\n"
+    "                     cpu are fp32\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
 
 enum {
@@ -60,6 +62,7 @@ enum {
     VALIDATE,
     NO_CHANGES,
     PREVIEWS,
+    PRECISION,
     DETACH
 };
 
@@ -71,7 +74,7 @@ struct request {
     /* made of these */
     struct paths paths;
     char model[2 * DATASET_NAME_MOST + 16], folder[PATHS_MAX + 80];
-    char preset_text[LIMIT_FEATURE_NAME + 1];
+    char preset_text[LIMIT_FEATURE_NAME + 1], precision[LIMIT_FEATURE_NAME + 1];
     uint64_t cursor; /* of the log lines */
 };
 
@@ -124,6 +127,16 @@ static int set_trained(struct request *r, int option)
     }
 }
 
+static int set_precision(struct request *r)
+{
+    enum precision precision;
+    r->changed = true;
+    if (precision_parse(optarg, &precision))
+        return cli_usage("train", "--precision: %s", status_message());
+    snprintf(r->precision, sizeof r->precision, "%s", precision_name(precision));
+    return -1;
+}
+
 static int set_option(struct request *r, int option)
 {
     switch (option) {
@@ -140,6 +153,8 @@ static int set_option(struct request *r, int option)
     case RESUME:
         r->resume = true;
         return -1;
+    case PRECISION:
+        return set_precision(r);
     case NO_CHANGES:
         r->item.no_changes = r->changed = true;
         return -1;
@@ -187,7 +202,7 @@ static bool stands(const struct request *r, const char *file)
 /* The settings of one that is gone on with, or those of a new one. */
 static int settle(struct request *r, const struct dataset *d)
 {
-    struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
+    struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
     if (r->resume)
         return train_begun_read(r->folder, &b);
     snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : preset_for(d));
@@ -197,7 +212,7 @@ static int settle(struct request *r, const struct dataset *d)
 /* Once nothing but the training itself is left to do. */
 static int keep_settings(struct request *r)
 {
-    const struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
+    const struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
     return r->resume ? STATUS_OK : train_begun_write(r->folder, &b);
 }
 
@@ -383,6 +398,8 @@ static int send(struct request *r, const char *pack)
     struct walk files = {.paths = (char *[]){(char *)pack}, .count = 1};
     r->item.out = wire_str(r->folder);
     r->item.preset = wire_str(r->preset_text);
+    if (r->precision[0])
+        r->item.precision = wire_str(r->precision);
     const int code = wire_encode(&kind_train_item_schema, &r->item, &params);
     struct wire_slice item = {params.data, (uint32_t)params.bytes};
     struct batch b = {.common = &r->common,
@@ -390,6 +407,7 @@ static int send(struct request *r, const char *pack)
                       .kind = KIND_TRAIN,
                       .files = &files,
                       .item_params = &item,
+                      .device_bytes = train_begun_device_bytes(&r->item, r->preset_text),
                       .show = show_result,
                       .during = show_lines,
                       .stays = "--resume goes on with it",
@@ -445,6 +463,7 @@ int cmd_train(int argc, char **argv)
                                             {"validate", required_argument, NULL, VALIDATE},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
+                                            {"precision", required_argument, NULL, PRECISION},
                                             {"detach", no_argument, NULL, DETACH},
                                             CLI_COMMON_OPTIONS};
     struct request r = {.item = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN}};

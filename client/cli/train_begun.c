@@ -2,6 +2,7 @@
 
 #include "cli.h"
 #include "paths.h"
+#include "vae_fit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -47,6 +48,8 @@ static json_t *describe(const struct train_begun *b)
     snprintf(seed, sizeof seed, "%" PRIu64, b->item->seed);
     json_t *const all = json_pack("{s:i, s:s, s:s, s:s, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset",
                                   b->preset, "seed", seed, "no_changes", b->item->no_changes);
+    if (b->precision[0])
+        json_object_set_new(all, "precision", json_string(b->precision));
     for (int i = 0; i < WHOLES; i++)
         if (*whole_of(b->item, i))
             json_object_set_new(all, wholes[i].name, json_integer((json_int_t)*whole_of(b->item, i)));
@@ -100,6 +103,8 @@ static int read_fields(const json_t *all, const char *path, struct train_begun *
     if (strcmp(dataset, b->dataset) != 0)
         return fail(STATUS_ARGUMENT, "it was begun with dataset %.80s", dataset);
     snprintf(b->preset, LIMIT_FEATURE_NAME + 1, "%s", preset);
+    const char *const precision = json_string_value(json_object_get(all, "precision"));
+    snprintf(b->precision, LIMIT_FEATURE_NAME + 1, "%s", precision ? precision : "");
     b->item->no_changes = json_is_true(json_object_get(all, "no_changes"));
     for (int i = 0; i < WHOLES; i++)
         *whole_of(b->item, i) = (uint64_t)json_integer_value(json_object_get(all, wholes[i].name));
@@ -121,4 +126,15 @@ int train_begun_read(const char *folder, struct train_begun *b)
     const int code = read_fields(all, path, b);
     json_decref(all);
     return code;
+}
+
+uint64_t train_begun_device_bytes(const struct kind_train_item *item, const char *preset)
+{
+    struct vae_fit_options o;
+    size_t network, host;
+    if (vae_fit_preset(preset, &o))
+        return 0;
+    o.recipe.batch = item->batch ? (int64_t)item->batch : o.recipe.batch;
+    o.config.latent = item->latent ? (int64_t)item->latent : o.config.latent;
+    return vae_fit_needs(&o, NULL, &network, &host) ? 0 : network + EXEC_ARENA_BYTES;
 }

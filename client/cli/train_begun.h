@@ -8,14 +8,18 @@
 #include "library.h"
 
 struct train_begun {
-    struct kind_train_item *item; /* but for out and preset */
+    struct kind_train_item *item; /* but for out, preset and precision */
     const char *dataset;
-    char *preset; /* [LIMIT_FEATURE_NAME + 1] */
+    char *preset;    /* [LIMIT_FEATURE_NAME + 1] */
+    char *precision; /* likewise; "": the default */
 };
 
 /* Makes the folder. */
 int train_begun_write(const char *folder, const struct train_begun *b) MUST_USE;
 /* STATUS_ARGUMENT: it was begun with another dataset than b->dataset. */
 int train_begun_read(const char *folder, struct train_begun *b) MUST_USE;
+
+/* What it wants of a device's memory; 0 of what cannot be: the worker says what is wrong with it. */
+uint64_t train_begun_device_bytes(const struct kind_train_item *item, const char *preset);
 
 #endif
