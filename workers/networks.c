@@ -35,6 +35,20 @@ static struct networks *make(size_t limit)
     return n;
 }
 
+static void look_at_device(struct networks *n, int device)
+{
+    const struct device_api *const api = exec_device_api(n->exec);
+    struct device_counters c;
+    struct device_info info = {.memory_bytes = UINT64_MAX, .major = TENSOR_CORES_MAJOR};
+    const int unknown = api->describe(device, &info);
+    if (!unknown)
+        snprintf(n->name, sizeof n->name, "%.63s", info.name);
+    n->rounds = unknown || info.major >= TENSOR_CORES_MAJOR;
+    api->counters(exec_device(n->exec), &c);
+    const uint64_t most = info.memory_bytes < n->limit ? info.memory_bytes : n->limit;
+    n->work_limit = most > c.bytes_used ? (size_t)(most - c.bytes_used) : 0;
+}
+
 /* Without memory for it networks run on the CPU, as when there is no device. */
 static int create_on_device(const struct exec_options *device, struct networks **out)
 {
@@ -48,16 +62,8 @@ static int create_on_device(const struct exec_options *device, struct networks *
     n->options = o;
     o.device_arena_bytes = LOADER_BYTES;
     code = code ? code : exec_create(&o, &n->loader);
-    struct device_info info;
-    n->work_limit = n->limit;
-    if (!code && exec_device_api(n->exec)->describe(o.device, &info)) {
-        n->rounds = true;
-    } else if (!code) {
-        n->rounds = info.major >= TENSOR_CORES_MAJOR;
-        n->work_limit = info.memory_bytes < n->limit ? (size_t)info.memory_bytes : n->limit;
-        snprintf(n->name, sizeof n->name, "%.63s", info.name);
-    }
     if (!code) {
+        look_at_device(n, o.device);
         *out = n;
         return STATUS_OK;
     }

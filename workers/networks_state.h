@@ -34,7 +34,7 @@ struct networks {
     bool rounds;          /* a device with tensor cores */
     char name[64];        /* of a device, */
     struct exec_options options; /* and what it was opened with */
-    size_t work_limit;    /* what other work may have of it, all together */
+    size_t work_limit;           /* what other work may have, all together */
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t less;  /* somebody has given a network back */
     struct held held[HELD_MOST];

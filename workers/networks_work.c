@@ -13,7 +13,7 @@ const struct exec *networks_device(const struct networks *n)
 static int refuse(const struct networks *n, const char *name, size_t bytes)
 {
     if (n->loader)
-        return fail(STATUS_NOMEM, "%s: %zu MiB of the device's memory are wanted, there are %zu (--gpu-mem-limit)",
+        return fail(STATUS_NOMEM, "%s: %zu MiB of the device's memory are wanted, %zu are left (--gpu-mem-limit)",
                     name, bytes >> 20, n->work_limit >> 20);
     return fail(STATUS_NOMEM,
                 "%s: %zu MiB are wanted, three quarters of what networks may have are %zu: a smaller --batch, or more "

@@ -372,14 +372,14 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
         output_provenance(line, (const struct kind_provenance *)&m);
         json_object_set_new(
             line, "results",
-            json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:o}", "steps",
+            json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "steps",
                       (json_int_t)m.steps, "best_step", (json_int_t)m.best_step, "end", end, "train_loss",
                       output_number(m.train_loss), "validation_loss", output_number(m.validation_loss),
                       "reconstruction", output_number(m.reconstruction), "kl_nats", output_number(m.kl),
                       "active_dimensions", (json_int_t)m.active, "kl_of_active_nats", output_number(m.kl_of_active),
                       "training_s", output_number(m.training_s), "resumed_from", output_number(m.resumed_from),
-                      "parameters", (json_int_t)m.parameters, "bad_steps", (json_int_t)m.bad_steps, "seed",
-                      json_string(seed)));
+                      "parameters", (json_int_t)m.parameters, "bad_steps", (json_int_t)m.bad_steps, "moves",
+                      (json_int_t)m.moves, "seed", json_string(seed)));
         output_json_line(line);
         return shown;
     }
