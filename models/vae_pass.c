@@ -31,13 +31,15 @@ static int64_t up_to(int64_t n, int64_t of)
     return (n + of - 1) / of * of;
 }
 
-/* On a device: k in steps of 16, columns in tiles of 64 or less, biases for each product of a stride or a part. */
+/* On a device (product.cuh): k in steps of 16, columns in tiles of 16 or up to 64, biases for each product, of a stride
+ * or of a part of a linear layer. */
 static size_t most_packed(const struct conv2d_params *p, int way)
 {
     const int64_t taps = (p->kernel_w + p->stride_w - 1) / p->stride_w;
     const int64_t length = way == CONV2D_FORWARD ? p->kernel_w * p->in : taps * p->out;
-    const int64_t columns = up_to(way == CONV2D_FORWARD ? p->out : p->stride_w * p->in, 64);
-    const int64_t floats = (p->kernel_h * up_to(length, 16) + p->stride_h) * columns + BIASES_MOST;
+    const int64_t out = way == CONV2D_FORWARD ? p->out : p->stride_w * p->in;
+    const int64_t columns = out <= 16 ? 16 : up_to(out, 64), biases = p->kernel_h * p->kernel_w > 1 ? 0 : BIASES_MOST;
+    const int64_t floats = (p->kernel_h * up_to(length, 16) + p->stride_h) * columns + biases;
     return (size_t)floats * sizeof(float) + PACK_HEAD;
 }
 

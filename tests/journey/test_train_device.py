@@ -14,7 +14,7 @@ from journey import DATA, Home
 from test_train import files, make_dataset, model, wait_for
 
 SETTINGS = ("--seed", "7", "--batch", "4", "--no-changes", "--previews", "1")
-LONG = (*SETTINGS, "--steps", "14", "--validate", "2")
+LONG = (*SETTINGS, "--steps", "10", "--validate", "2")
 SHORT = (*SETTINGS, "--steps", "3", "--validate", "3")
 EMULATED = ("--device", "emulated")
 
@@ -94,7 +94,7 @@ def killed_and_lost() -> None:
         with Home() as h:
             make_dataset(h)
             if how == "lost":
-                h.environment["WAVEMILL_EMULATOR"] = "lose=1000"  # of 1350 or so, each child anew
+                h.environment["WAVEMILL_EMULATOR"] = "lose=1000"  # behind step 6, each child anew
             running = h.start("train", "tones", "--name", "m", *LONG, *EMULATED, "--json")
             if how == "killed":
                 wait_for(lambda: states_kept(h, "m") >= 2)
@@ -151,7 +151,6 @@ def several_at_once() -> None:
     """Two trainings and a separation on one device, each with the bytes that it has alone; their memory is booked."""
     demucs = ("separate", "--float32", "--clip-mode", "none", "--model", os.path.join(DATA, "htdemucs_tiny", "model.safetensors"),
               "--out")
-    song = os.path.join(DATA, "oneshot_snare_stereo_48k_24bit.wav")
 
     def drums(folder: str) -> bytes:
         for at, _, names in os.walk(folder):
@@ -162,8 +161,10 @@ def several_at_once() -> None:
 
     with Home() as h:
         make_dataset(h)
+        song = h.path("song.wav")
+        journey.write_wav(song, 1400, rate=44100, channels=2)
         served = h.serve(*EMULATED)
-        settings = [(*SHORT, "--rate", rate) for rate in ("1e-3", "2e-3")]
+        settings = [(*SETTINGS, "--steps", "2", "--validate", "2", "--rate", rate) for rate in ("1e-3", "2e-3")]
         for i, s in enumerate(settings):
             h.run("train", "tones", "--name", f"alone{i}", *s)
         booked = [x["device_bytes"] for x in h.lines("jobs") if x["kind"] == "train"]
@@ -184,10 +185,10 @@ def several_at_once() -> None:
 
 def memory_that_two_share() -> None:
     """On the CPU, two that fit alone and not together: the second waits, says so with sizes, and both have their bytes."""
-    settings = ("--seed", "7", "--preset", "small", "--batch", "24", "--steps", "4", "--validate", "2", "--no-changes", "--previews", "1")
+    settings = ("--seed", "7", "--preset", "small", "--batch", "8", "--steps", "2", "--validate", "1", "--no-changes", "--previews", "1")
     with Home() as h:
         make_dataset(h)
-        served = h.serve("--device", "cpu", "--memory-limit", "1600")
+        served = h.serve("--device", "cpu", "--memory-limit", "800")
         running = [h.start("train", "tones", "--name", name, *settings) for name in ("one", "two")]
         said = b""
         for process in running:
