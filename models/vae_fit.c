@@ -173,8 +173,8 @@ static int check_state(const struct fit *f, const void *state, size_t bytes)
         return fail(STATUS_FORMAT, "bytes of the checkpoint were altered or are missing");
     if (memcmp(p.options, f->p.options, sizeof p.options) != 0)
         return fail(STATUS_ARGUMENT, "the checkpoint is of other settings or other sounds");
-    if (p.parameters != vae_trainer_parameters(f->trainer) || p.place[VAE_PLACE - 1] || p.metrics < 0 || p.metrics > VAE_METRICS_MOST ||
-        state_bytes(f, p.metrics) != bytes)
+    if (p.parameters != vae_trainer_parameters(f->trainer) || p.place[VAE_PLACE - 1] || p.metrics < 0 ||
+        p.metrics > VAE_METRICS_MOST || state_bytes(f, p.metrics) != bytes)
         return fail(STATUS_FORMAT, "the checkpoint does not fit its network");
     return STATUS_OK;
 }
@@ -341,7 +341,8 @@ static void say_moved(struct fit *f)
 {
     char text[3 * VAE_PLACE];
     f->moves++;
-    snprintf(text, sizeof text, "goes on at step %lld on %s what was computed on %s: the weights will be those of neither",
+    snprintf(text, sizeof text,
+             "goes on at step %lld on %s what was computed on %s: the weights will be those of neither",
              (long long)f->p.step, f->place, f->p.place);
     say(f, text);
 }

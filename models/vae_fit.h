@@ -48,9 +48,9 @@ struct vae_fit_result {
     int64_t steps, best_step, bad_steps;
     double train_loss, validation_loss, reconstruction, kl; /* of the best weights; train_loss of plain examples */
     double seconds;                                         /* of all attempts */
-    int64_t active;      /* latent dimensions above VAE_ACTIVE_NATS on the sounds to train on */
-    double kl_of_active; /* nats of each, mean */
-    double from;         /* where it was taken up: part of all steps; 0 from the beginning */
+    int64_t active;            /* latent dimensions above VAE_ACTIVE_NATS on the sounds to train on */
+    double kl_of_active;       /* nats of each, mean */
+    double from;               /* where it was taken up: part of all steps; 0 from the beginning */
     enum exec_backend backend; /* where the network was computed, in the end, */
     enum exec_isa isa;         /* and what the sounds were changed with */
     int64_t moves;             /* how often it was taken up elsewhere */

@@ -1,6 +1,6 @@
 /* A network is trained on a pack of sounds. On the CPU it runs on the exec that networks share, in turns of one step or
- * one batch of a validation; at the beginning and at the end, for previews, it keeps the turn for seconds. On a device it
- * has an exec of its own, and turns only for what is made of sounds. */
+ * one batch of a validation; at the beginning and at the end, for previews, it keeps the turn for seconds. On a device
+ * it has an exec of its own, and turns only for what is made of sounds. */
 #include "audio_write.h"
 #include "job.h"
 #include "kinds.h"
@@ -29,7 +29,7 @@ struct training {
     struct pack *pack;
     struct vae_sound *sounds;
     int64_t count;
-    int slots; /* where states are kept */
+    int slots;       /* where states are kept */
     struct exec *ex; /* the CPU's, that all share: in a turn only */
     struct networks_part part;
     double progress;
@@ -91,7 +91,6 @@ static int read_options(struct training *t)
     t->previews = or_preset(m.previews, TRAIN_PREVIEWS);
     return code;
 }
-
 
 /* Every sample is looked at, so that training meets none that is not finite. */
 static int open_sounds(struct training *t)
@@ -197,14 +196,15 @@ static int fit(struct training *t)
                    &t->metric_count, &t->trainer);
     if (state && !t->trainer && (code == STATUS_FORMAT || code == STATUS_VERSION)) {
         log_warn("begun anew: %s", status_message());
-        code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics,
-                       &t->metric_count, &t->trainer);
+        code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
+                       &t->trainer);
     }
     free(state);
     return code;
 }
 
-/* Memory and a place for it; sounds are not counted: they are the file's pages. */
+/* Memory and a place for it. Sounds are not counted: they are the file's pages. What does not fit would be ended by the
+ * supervisor, without a word. */
 static int begin_work(struct training *t, bool on_cpu)
 {
     struct networks *const n = t->job->networks;

@@ -30,8 +30,7 @@ static struct networks *make(size_t limit)
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->less, NULL);
     pthread_cond_init(&n->turned, NULL);
-    n->limit = limit;
-    n->work_limit = limit / 4 * 3; /* the rest is for what such work has besides: sounds, and what changes them */
+    n->limit = n->work_limit = limit;
     return n;
 }
 

@@ -62,23 +62,23 @@ struct exec *networks_begin_turn(struct networks *n, const struct demucs_alive *
 void networks_pass_turn(struct networks *n, const struct demucs_alive *alive);
 void networks_end_turn(struct networks *n);
 
-/* Other work that holds memory for long, as a training does. What it says that it takes is counted with the networks, so
- * that all stay within the bytes that there are: what nobody holds goes for it, and what fits, but not beside what is
- * held now, is waited for. All of it may have three quarters of what networks on the CPU may, and all of a device. */
+/* Other work that holds memory for long, as a training does. What it says that it takes is counted with the networks,
+ * so that all stay within the bytes that there are: what nobody holds goes for it, and what fits, but not beside what
+ * is held now, is waited for. */
 struct networks_work {
-    const char *name;             /* what messages call it */
-    size_t host, device, beside;  /* bytes: on the CPU; on a device, and of the host beside that */
-    size_t scratch;               /* of the device's bytes, for its operations */
+    const char *name;            /* what messages call it */
+    size_t host, device, beside; /* bytes: on the CPU; on a device, and of the host beside that */
+    size_t scratch;              /* of the device's bytes, for its operations */
     enum precision precision;
-    bool on_cpu;                  /* even if there is a device: status_message then says why */
-    struct demucs_alive alive;    /* called about every second of waiting; tell NULL: does not wait */
+    bool on_cpu;               /* even if there is a device: status_message then says why */
+    struct demucs_alive alive; /* called about every second of waiting; tell NULL: does not wait */
 };
 
 struct networks_part {
     struct exec *exec; /* on a device its own, that needs no turn; else networks_exec, for turns */
     struct networks_place place;
-    const char *device;  /* which one it is; "" on the CPU */
-    size_t host, bytes;  /* what it counts for: of the host, of the device */
+    const char *device; /* which one it is; "" on the CPU */
+    size_t host, bytes; /* what it counts for: of the host, of the device */
 };
 
 /* NULL: there is none. To ask what something takes there. */

@@ -30,13 +30,13 @@ struct networks {
     struct networks *device;    /* the same on a device; NULL: there is none, or this is it */
     struct exec *exec, *loader; /* loader: on a device, so that a run and a load do not share a stream */
     size_t limit;
-    atomic_bool told;     /* that a network does not run on the device */
-    bool rounds;          /* a device with tensor cores */
-    char name[64];        /* of a device, */
+    atomic_bool told;            /* that a network does not run on the device */
+    bool rounds;                 /* a device with tensor cores */
+    char name[64];               /* of a device, */
     struct exec_options options; /* and what it was opened with */
     size_t work_limit;           /* what other work may have, all together */
-    pthread_mutex_t lock; /* of all that follows */
-    pthread_cond_t less;  /* somebody has given a network back */
+    pthread_mutex_t lock;        /* of all that follows */
+    pthread_cond_t less;         /* somebody has given a network back */
     struct held held[HELD_MOST];
     uint64_t takes;
     int parts;       /* of other work (networks_work.c), */

@@ -13,11 +13,11 @@ const struct exec *networks_device(const struct networks *n)
 static int refuse(const struct networks *n, const char *name, size_t bytes)
 {
     if (n->loader)
-        return fail(STATUS_NOMEM, "%s: %zu MiB of the device's memory are wanted, %zu are left (--gpu-mem-limit)",
-                    name, bytes >> 20, n->work_limit >> 20);
+        return fail(STATUS_NOMEM, "%s: %zu MiB of the device's memory are wanted, %zu are left (--gpu-mem-limit)", name,
+                    bytes >> 20, n->work_limit >> 20);
     return fail(STATUS_NOMEM,
-                "%s: %zu MiB are wanted, three quarters of what networks may have are %zu: a smaller --batch, or more "
-                "by --memory-limit",
+                "%s: %zu MiB are wanted, there are %zu: a smaller --batch, or more by --memory-limit (of which a fifth "
+                "is for the rest)",
                 name, bytes >> 20, n->work_limit >> 20);
 }
 
@@ -96,10 +96,11 @@ static void give_back(struct networks *n, size_t bytes)
 static int begin_on_device(struct networks *n, const struct networks_work *w, struct networks_part *out)
 {
     struct networks *const d = n->device;
+    struct exec *none = NULL;
     int code = claim(d, w, w->device, &out->exec);
     if (code)
         return code;
-    code = claim(n, w, w->beside, NULL);
+    code = claim(n, w, w->beside, &none);
     if (code) {
         exec_destroy(&out->exec);
         give_back(d, w->device);
@@ -116,12 +117,13 @@ int networks_begin_work(struct networks *n, const struct networks_work *w, struc
 {
     *out = (struct networks_part){.device = ""};
     const bool on_device = n->device && !w->on_cpu;
+    struct exec *none = NULL;
     int code = on_device ? begin_on_device(n, w, out) : STATUS_NOMEM;
     if (code != STATUS_NOMEM)
         return code;
     if (n->device)
         log_warn("the cpu computes: %s", status_message());
-    code = claim(n, w, w->host, NULL);
+    code = claim(n, w, w->host, &none);
     if (code)
         return code;
     *out = (struct networks_part){.exec = n->exec, .place = {false, PRECISION_F32}, .device = "", .host = w->host};

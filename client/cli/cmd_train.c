@@ -41,7 +41,8 @@ static const char help[] =
     "  --patience N       validations without a better one; --validate N: steps between them\n"
     "  --no-changes       sounds as they are: by default pitch, speed, level and noise are changed a little at random\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
-    "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; weights, sums and the\n"
+    "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; weights, sums and "
+    "the\n"
     "                     cpu are fp32\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n\n";
 
@@ -202,7 +203,8 @@ static bool stands(const struct request *r, const char *file)
 /* The settings of one that is gone on with, or those of a new one. */
 static int settle(struct request *r, const struct dataset *d)
 {
-    struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
+    struct train_begun b = {
+        .item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
     if (r->resume)
         return train_begun_read(r->folder, &b);
     snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : preset_for(d));
@@ -212,7 +214,8 @@ static int settle(struct request *r, const struct dataset *d)
 /* Once nothing but the training itself is left to do. */
 static int keep_settings(struct request *r)
 {
-    const struct train_begun b = {.item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
+    const struct train_begun b = {
+        .item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
     return r->resume ? STATUS_OK : train_begun_write(r->folder, &b);
 }
 

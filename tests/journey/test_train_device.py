@@ -188,7 +188,7 @@ def memory_that_two_share() -> None:
     settings = ("--seed", "7", "--preset", "small", "--batch", "8", "--steps", "2", "--validate", "1", "--no-changes", "--previews", "1")
     with Home() as h:
         make_dataset(h)
-        served = h.serve("--device", "cpu", "--memory-limit", "800")
+        served = h.serve("--device", "cpu", "--memory-limit", "600")
         running = [h.start("train", "tones", "--name", name, *settings) for name in ("one", "two")]
         said = b""
         for process in running:

@@ -71,7 +71,7 @@ TEST(work_on_the_cpu_is_counted_together)
     struct networks *n = NULL;
     struct networks_part a, b;
     struct networks_work w = work(40, 0), more = work(30, 0);
-    CHECK_OK(networks_create(2, 80 * MIB, NULL, &n));
+    CHECK_OK(networks_create(2, 60 * MIB, NULL, &n));
     REQUIRE(n && !networks_device(n));
     CHECK_OK(networks_begin_work(n, &w, &a));
     CHECK(a.exec == networks_exec(n) && !a.place.on_device && a.place.precision == PRECISION_F32);
@@ -83,7 +83,7 @@ TEST(work_on_the_cpu_is_counted_together)
     CHECK(p.calls == 2 && !a.exec && b.exec);
     w.host = 61 * MIB;
     CHECK_CODE(networks_begin_work(n, &w, &a), STATUS_NOMEM);
-    CHECK(strstr(status_message(), "61 MiB") && strstr(status_message(), "are 60") && p.calls == 2);
+    CHECK(strstr(status_message(), "61 MiB") && strstr(status_message(), "there are 60") && p.calls == 2);
     w.host = 30 * MIB; /* beside the other: all that there is */
     CHECK_OK(networks_begin_work(n, &w, &a));
     networks_end_work(n, &a);
