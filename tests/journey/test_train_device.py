@@ -119,11 +119,12 @@ def killed_and_lost() -> None:
 def gone_on_with_elsewhere() -> None:
     with Home() as h:
         make_dataset(h)
-        running = h.start("train", "tones", "--name", "m", *LONG, *EMULATED)
+        running = h.start("train", "tones", "--name", "m", *LONG, *EMULATED, "--precision", "tf32")
         wait_for(lambda: states_kept(h, "m") >= 2)
         kill_all(h, running)
         done = h.run("train", "tones", "--name", "m", "--resume", "--device", "cpu", "--json")
-        assert re.search(rb"goes on at step \d+ on cpu \w+ fp32 what was computed on emulated \w+ fp32 \w+: the weights", done.stderr), done.stderr
+        assert re.search(rb"goes on at step \d+ on cpu \w+ fp32 what was computed on emulated \w+ tf32 \w+: the weights", done.stderr), done.stderr
+        assert b"fp32 is what there is, not tf32" in done.stderr, done.stderr  # it is gone on with as it was begun
         line = journey.check_line(done.stdout.splitlines()[-1])
         assert line["results"]["moves"] == 1 and line["results"]["resumed_from"] > 0, line
         assert line["computed"]["backend"] == "cpu" and "on_device" not in line["computed"], line
