@@ -9,11 +9,14 @@
  *                loss that is not finite is no error: the step reports `bad` and has changed nothing
  *   determinism  on the same device (backend, ISA) a step follows bitwise from weights, moments, examples and what it
  *                is told, whatever the threads; noise from (seed, step)
+ *   precision    of what convolutions and linear layers multiply, forward and back (conv2d.h); sums, norms, losses,
+ *                weights and moments are f32 in all. The CPU multiplies f32 whatever is asked for
  *   accuracy     gradients of all parameters against PyTorch in double: relative L2 <= 1e-5; losses of ten steps within
  *                1e-4; asserted in tests/models/test_vae_torch.py
  *   source       Kingma and Welling 2014; PyTorch's Conv2d, ConvTranspose2d, GroupNorm, SiLU, AdamW */
 #ifndef VAE_H
 #define VAE_H
+#include "precision.h"
 #include "status.h"
 
 #include <stdbool.h>
@@ -58,6 +61,7 @@ struct vae_recipe {
     double free_nats; /* of each latent dimension */
     double weight_l1; /* of the reconstruction (reconstruction.h) */
     int64_t patience; /* validations without a better one before it stops */
+    enum precision precision;
 };
 
 /* "tiny", "small" or "medium"; STATUS_ARGUMENT lists them. */
@@ -101,7 +105,7 @@ void vae_trainer_destroy(struct vae_trainer **t);
 const struct vae_config *vae_trainer_config(const struct vae_trainer *t);
 size_t vae_trainer_bytes(const struct vae_trainer *t); /* of the exec's memory */
 
-/* Bytes that a trainer of this kind takes, before there is one. */
+/* Bytes that a trainer of this kind takes at most, before there is one; ex NULL: on any device. */
 int vae_trainer_needs(const struct vae_config *c, int64_t batch, const struct exec *ex, size_t *out) MUST_USE;
 
 /* One step on recipe.batch examples. */

@@ -102,6 +102,13 @@ static json_t *changes_of(const struct augment_params *a)
                      "gain_db", range(a->gain_db), "noise_db", range(a->noise_db), "mute_s", range(a->mute_s));
 }
 
+static json_t *computed_of(const struct vae_fit_options *o, const struct vae_fit_result *r)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "backend", backend_name(r->backend), "isa", isa_name(r->isa),
+                     "precision", precision_name(o->recipe.precision), "device", o->device, "moves",
+                     (json_int_t)r->moves);
+}
+
 char *vae_training_text(const char *preset, const struct vae_fit_options *o, const struct vae_fit_result *r)
 {
     json_t *const result = json_pack(
@@ -112,9 +119,9 @@ char *vae_training_text(const char *preset, const struct vae_fit_options *o, con
         "active", (json_int_t)r->active, "kl_of_active", number(r->kl_of_active));
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed); /* JSON's numbers end at 2^53 */
-    json_t *const all = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "preset", preset, "seed", seed, "validate_steps",
-                                  (json_int_t)o->validate_steps, "recipe", recipe_of(&o->recipe), "changes",
-                                  changes_of(&o->change), "result", result);
+    json_t *const all = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "preset", preset, "seed", seed,
+                                  "validate_steps", (json_int_t)o->validate_steps, "recipe", recipe_of(&o->recipe),
+                                  "changes", changes_of(&o->change), "computed", computed_of(o, r), "result", result);
     char *const text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(all);
     return text;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STATE_VERSION = 2, STATE_BLOCKS = 5 };
+enum { STATE_VERSION = 3, STATE_BLOCKS = VAE_FIT_BLOCKS };
 
 static const char STATE_MAGIC[8] = "WMVAEFIT";
 
@@ -21,8 +21,10 @@ struct progress {
     uint8_t options[32];   /* hash of what it was begun with */
     int64_t parameters, step, best_step, stale, bad_steps, metrics;
     double rate_factor, best, train_sum, train_count, seconds, mean_db, deviation_db;
+    int64_t moves;
+    char place[VAE_PLACE]; /* backend, ISA, precision, device */
 };
-_Static_assert(sizeof(struct progress) == 8 + 8 + 8 + 32 + 13 * 8, "no padding");
+_Static_assert(sizeof(struct progress) == 8 + 8 + 8 + 32 + 14 * 8 + VAE_PLACE, "no padding");
 
 struct fit {
     const struct vae_fit_options *o;
@@ -38,6 +40,10 @@ struct fit {
     float *batch;
     double begun_s, before_s; /* before_s: seconds of earlier attempts */
     double from;
+    int64_t moves;
+    char place[VAE_PLACE]; /* here */
+    enum exec_backend backend;
+    enum exec_isa isa;
 };
 
 static double now_s(void)
@@ -45,6 +51,12 @@ static double now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void for_sounds(const struct fit *f, bool begin)
+{
+    if (f->hooks->sounds)
+        f->hooks->sounds(f->hooks->context, begin);
 }
 
 static void say(const struct fit *f, const char *text)
@@ -65,8 +77,7 @@ static size_t state_bytes(const struct fit *f, int64_t metrics)
     return sizeof f->p + STATE_BLOCKS * block_bytes(f) + (size_t)metrics * sizeof(struct vae_metric);
 }
 
-/* Backend and ISA are part of it: elsewhere the bits would be others. */
-static int hash_options(const struct fit *f, struct exec *ex, uint8_t out[32])
+static int hash_options(const struct fit *f, uint8_t out[32])
 {
     char head[128], *text = NULL;
     struct vae_config c = f->o->config;
@@ -78,8 +89,7 @@ static int hash_options(const struct fit *f, struct exec *ex, uint8_t out[32])
     const struct vae_recipe *const r = &f->o->recipe;
     const struct augment_params *const a = &f->o->change;
     char *all = NULL;
-    snprintf(head, sizeof head, "%s %s %llu %lld %lld", backend_name(exec_backend(ex)), isa_name(exec_isa(ex)),
-             (unsigned long long)f->o->seed, (long long)f->o->validate_steps,
+    snprintf(head, sizeof head, "%llu %lld %lld", (unsigned long long)f->o->seed, (long long)f->o->validate_steps,
              (long long)vae_examples_training(f->examples));
     const int n =
         asprintf(&all, "%s\n%s\n%lld %lld %a %lld %a %a %a %a %lld %a %a %lld\n%a %a %a %a %a %a %a %a %a %a %a", text,
@@ -114,6 +124,8 @@ static int snapshot(struct fit *f)
     f->state_bytes = state_bytes(f, f->p.metrics);
     f->p.bytes = f->state_bytes;
     f->p.seconds = f->before_s + now_s() - f->begun_s;
+    f->p.moves = f->moves;
+    memcpy(f->p.place, f->place, sizeof f->p.place);
     for (int i = 0; i < STATE_BLOCKS - 1 && !code; i++)
         code = vae_trainer_get(f->trainer, kept[i],
                                (float *)(void *)(f->state + sizeof f->p + (size_t)i * block_bytes(f)));
@@ -160,9 +172,9 @@ static int check_state(const struct fit *f, const void *state, size_t bytes)
     if (p.bytes != bytes || p.crc != state_crc(state, bytes))
         return fail(STATUS_FORMAT, "bytes of the checkpoint were altered or are missing");
     if (memcmp(p.options, f->p.options, sizeof p.options) != 0)
-        return fail(STATUS_ARGUMENT, "the checkpoint is of other settings, other sounds or another kind of processor");
-    if (p.parameters != vae_trainer_parameters(f->trainer) || p.metrics < 0 || p.metrics > VAE_METRICS_MOST ||
-        state_bytes(f, p.metrics) != bytes)
+        return fail(STATUS_ARGUMENT, "the checkpoint is of other settings or other sounds");
+    if (p.parameters != vae_trainer_parameters(f->trainer) || p.place[VAE_PLACE - 1] || p.metrics < 0 ||
+        p.metrics > VAE_METRICS_MOST || state_bytes(f, p.metrics) != bytes)
         return fail(STATUS_FORMAT, "the checkpoint does not fit its network");
     return STATUS_OK;
 }
@@ -180,7 +192,9 @@ static int measure(struct fit *f, bool validation, struct vae_losses *out, doubl
     for (int64_t i = 0; i < all && !code; i += batch) {
         const int64_t n = all - i < batch ? all - i : batch;
         struct vae_losses l = {0};
+        for_sounds(f, true);
         code = vae_examples_plain(f->examples, validation, i, n, f->batch);
+        for_sounds(f, false);
         code = code ? code : vae_trainer_validate(f->trainer, f->o->recipe.beta, f->batch, n, &l, each);
         const double part = (double)n / (double)all;
         out->loss += part * l.loss;
@@ -261,7 +275,9 @@ static int step(struct fit *f)
     struct vae_step s = vae_recipe_step(&f->o->recipe, number);
     struct vae_losses l;
     s.rate *= f->p.rate_factor;
+    for_sounds(f, true);
     int code = vae_examples_step(f->examples, number, f->o->recipe.batch, f->batch);
+    for_sounds(f, false);
     code = code ? code : vae_trainer_step(f->trainer, &s, f->batch, &l);
     if (code)
         return code;
@@ -297,7 +313,9 @@ static int prepare(struct fit *f, const struct vae_sound *sounds, int64_t count,
     const struct vae_fit_options *const o = f->o;
     if (o->validate_steps < 1)
         return fail(STATUS_ARGUMENT, "a validation after every %lld steps", (long long)o->validate_steps);
+    for_sounds(f, true);
     int code = vae_examples_open(&f->config, &o->change, o->seed, sounds, count, cpu, &f->examples);
+    for_sounds(f, false);
     code = code ? code : vae_trainer_create(&f->config, &o->recipe, o->seed, ex, &f->trainer);
     if (code)
         return code;
@@ -311,12 +329,18 @@ static int prepare(struct fit *f, const struct vae_sound *sounds, int64_t count,
     f->p.parameters = vae_trainer_parameters(f->trainer);
     f->p.rate_factor = 1;
     f->p.best = INFINITY;
-    return hash_options(f, ex, f->p.options);
+    f->backend = exec_backend(ex);
+    f->isa = exec_isa(cpu);
+    snprintf(f->place, sizeof f->place, "%s %s %s%s%.63s", backend_name(exec_backend(ex)), isa_name(exec_isa(cpu)),
+             precision_name(o->recipe.precision), o->device[0] ? " " : "", o->device);
+    return hash_options(f, f->p.options);
 }
 
 static int begin(struct fit *f)
 {
+    for_sounds(f, true);
     const int code = vae_examples_measure(f->examples, &f->config.audio);
+    for_sounds(f, false);
     f->p.mean_db = f->config.audio.mean_db;
     f->p.deviation_db = f->config.audio.deviation_db;
     if (!code && vae_examples_training(f->examples) < 5)
@@ -325,6 +349,16 @@ static int begin(struct fit *f)
         return code;
     const int got = vae_trainer_get(f->trainer, VAE_AVERAGE, f->best);
     return got ? got : save(f); /* before the first step */
+}
+
+static void say_moved(struct fit *f)
+{
+    char text[3 * VAE_PLACE];
+    f->moves++;
+    snprintf(text, sizeof text,
+             "goes on at step %lld on %s what was computed on %s: the weights will be those of neither",
+             (long long)f->p.step, f->place, f->p.place);
+    say(f, text);
 }
 
 static int take_up(struct fit *f, const void *state, size_t bytes)
@@ -337,6 +371,9 @@ static int take_up(struct fit *f, const void *state, size_t bytes)
     code = restore(f);
     f->before_s = f->p.seconds;
     f->from = (double)f->p.step / (double)f->o->recipe.steps;
+    f->moves = f->p.moves;
+    if (!code && strcmp(f->p.place, f->place) != 0)
+        say_moved(f);
     return code;
 }
 
@@ -360,6 +397,9 @@ static int conclude(struct fit *f, struct vae_fit_result *out)
                                    .kl = validation.kl,
                                    .seconds = f->before_s + now_s() - f->begun_s,
                                    .from = f->from,
+                                   .backend = f->backend,
+                                   .isa = f->isa,
+                                   .moves = f->moves,
                                    .config = f->config};
     for (int64_t d = 0; d < f->config.latent; d++)
         if (kl[d] > VAE_ACTIVE_NATS) {

@@ -7,17 +7,20 @@
  *                and halves the rate from there on; after VAE_BAD_MOST of these, STATUS_ARGUMENT says so
  *   state        save is handed what to go on from before the first step and after validations: bytes of this build
  *                and byte order. With the same options, sounds and device the weights are bit-equal however often it
- *                was taken up again. A state of other options, sounds or another ISA: STATUS_ARGUMENT; of another
- *                version or with altered bytes: STATUS_VERSION or STATUS_FORMAT; nothing is begun then
+ *                was taken up again. One from elsewhere (backend, ISA, precision, device) is gone on with: it is said,
+ *                and counted in `moves`; the weights are then those of no single device. A state of other options or
+ *                sounds: STATUS_ARGUMENT; of another version or with altered bytes: STATUS_VERSION or STATUS_FORMAT;
+ *                nothing is begun then
  *   ownership    sounds, execs, state and hooks are borrowed for the call; the trainer that comes out is the caller's,
  *                and holds the best weights as its average
  *   errors       those of vae.h, vae_examples.h and hooks; a hook's code ends the fit and is returned
  *   determinism  bitwise on one device and ISA; only seconds differ */
 #ifndef VAE_FIT_H
 #define VAE_FIT_H
+#include "exec.h"
 #include "vae_examples.h"
 
-enum { VAE_BAD_MOST = 3, VAE_METRICS_MOST = 4096 };
+enum { VAE_BAD_MOST = 3, VAE_METRICS_MOST = 4096, VAE_PLACE = 128, VAE_FIT_BLOCKS = 5 };
 
 struct vae_fit_options {
     struct vae_config config; /* its audio's mean and deviation are measured */
@@ -26,6 +29,7 @@ struct vae_fit_options {
     uint64_t seed;
     int64_t validate_steps;
     uint8_t sounds[32]; /* what set it is: a hash of it */
+    char device[64];    /* which of its backend's devices ex is; "" where there is but one */
 };
 
 /* What a preset (vae.h) trains by; seed and sounds are the caller's. */
@@ -44,9 +48,12 @@ struct vae_fit_result {
     int64_t steps, best_step, bad_steps;
     double train_loss, validation_loss, reconstruction, kl; /* of the best weights; train_loss of plain examples */
     double seconds;                                         /* of all attempts */
-    int64_t active;      /* latent dimensions above VAE_ACTIVE_NATS on the sounds to train on */
-    double kl_of_active; /* nats of each, mean */
-    double from;         /* where it was taken up: part of all steps; 0 from the beginning */
+    int64_t active;            /* latent dimensions above VAE_ACTIVE_NATS on the sounds to train on */
+    double kl_of_active;       /* nats of each, mean */
+    double from;               /* where it was taken up: part of all steps; 0 from the beginning */
+    enum exec_backend backend; /* where the network was computed, in the end, */
+    enum exec_isa isa;         /* and what the sounds were changed with */
+    int64_t moves;             /* how often it was taken up elsewhere */
     struct vae_config config;
 };
 
@@ -73,7 +80,11 @@ struct vae_fit_hooks {
      * are those of a training without it. */
     int (*look)(void *context, const struct vae_fit_view *view);
     void (*says)(void *context, const char *text); /* what should be known: a step back, a short set */
+    void (*sounds)(void *context, bool begin);     /* around what runs on `cpu`; or NULL */
 };
+
+/* Bytes of it, before there is one: of ex's memory, and of the host's besides. ex NULL: at most, on any device. */
+int vae_fit_needs(const struct vae_fit_options *o, const struct exec *ex, size_t *network, size_t *host) MUST_USE;
 
 /* ex: where the network runs; cpu: where sounds are changed and transformed, may be ex. state: of an earlier attempt,
  * or NULL. metrics: [VAE_METRICS_MOST], their number in *count. */

@@ -1,5 +1,8 @@
 #include "vae_fit.h"
 
+#include "vae_net.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 /* Small sets are learnt by heart unless they are changed; pitch and speed cost time, so not every example's. */
@@ -29,4 +32,21 @@ int vae_fit_preset(const char *name, struct vae_fit_options *out)
     out->change = changes_of(strcmp(name, "tiny") == 0);
     out->validate_steps = strcmp(name, "tiny") == 0 ? 50 : 200;
     return STATUS_OK;
+}
+
+/* Two states, the one that is taken up and the newest; examples as they are, with margins, and as they come back. */
+int vae_fit_needs(const struct vae_fit_options *o, const struct exec *ex, size_t *network, size_t *host)
+{
+    struct vae_net *const net = malloc(sizeof *net);
+    if (!net)
+        return fail(STATUS_NOMEM, "fit: out of memory");
+    int code = vae_net_of(&o->config, net);
+    if (!code) {
+        const size_t state =
+            VAE_FIT_BLOCKS * (size_t)net->parameters * sizeof(float) + VAE_METRICS_MOST * sizeof(struct vae_metric);
+        *host = 2 * state + 3 * maps_bytes(o->recipe.batch, o->config.frames, o->config.mels, 1, true);
+        code = vae_trainer_needs(&o->config, o->recipe.batch, ex, network);
+    }
+    free(net);
+    return code;
 }

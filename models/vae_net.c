@@ -112,3 +112,10 @@ int vae_net_of(const struct vae_config *c, struct vae_net *net)
     }
     return STATUS_OK;
 }
+
+void vae_net_round(struct vae_net *net, enum precision precision)
+{
+    for (int64_t i = 0; i < net->c.depth; i++)
+        net->encoder[i].conv.precision = net->decoder[i].conv.precision = precision;
+    net->narrow.conv.precision = net->wide.conv.precision = precision;
+}

@@ -41,7 +41,9 @@ struct vae_net {
     int64_t parameters;
 };
 
+/* Its layers multiply f32 until vae_net_round. */
 int vae_net_of(const struct vae_config *c, struct vae_net *out) MUST_USE;
+void vae_net_round(struct vae_net *net, enum precision precision);
 
 static inline int64_t vae_flat(const struct vae_net *net)
 {

@@ -5,6 +5,8 @@
 #include "ops.h"
 #include "reconstruction.h"
 
+enum { BIASES_MOST = 132 * 64, PACK_HEAD = 256 };
+
 /* ---- memory ---- */
 
 struct placing {
@@ -24,10 +26,27 @@ static float *place_floats(struct placing *p, int64_t n)
     return place(p, (size_t)n * sizeof(float));
 }
 
+static int64_t up_to(int64_t n, int64_t of)
+{
+    return (n + of - 1) / of * of;
+}
+
+/* On a device (product.cuh): k in steps of 16, columns in tiles of 16 or up to 64, biases for each product, of a stride
+ * or of a part of a linear layer. */
+static size_t most_packed(const struct conv2d_params *p, int way)
+{
+    const int64_t taps = (p->kernel_w + p->stride_w - 1) / p->stride_w;
+    const int64_t length = way == CONV2D_FORWARD ? p->kernel_w * p->in : taps * p->out;
+    const int64_t out = way == CONV2D_FORWARD ? p->out : p->stride_w * p->in;
+    const int64_t columns = out <= 16 ? 16 : up_to(out, 64), biases = p->kernel_h * p->kernel_w > 1 ? 0 : BIASES_MOST;
+    const int64_t floats = (p->kernel_h * up_to(length, 16) + p->stride_h) * columns + biases;
+    return (size_t)floats * sizeof(float) + PACK_HEAD;
+}
+
 static void place_packs(struct placing *p, const struct exec *ex, const struct vae_layer *l, float *packed[2])
 {
     for (int way = 0; way < 2; way++)
-        packed[way] = place(p, conv2d_pack_bytes(ex, &l->conv, (enum conv2d_way)way));
+        packed[way] = place(p, ex ? conv2d_pack_bytes(ex, &l->conv, (enum conv2d_way)way) : most_packed(&l->conv, way));
 }
 
 void vae_room_place(const struct vae_net *net, int64_t batch, const struct exec *ex, void *memory,

@@ -23,7 +23,8 @@ struct vae_room {
     size_t bytes;
 };
 
-/* Where all lies from `memory` on; NULL: only room->bytes are of use. */
+/* Where all lies from `memory` on; NULL: only room->bytes are of use, and
+ * without an exec they are what it takes at most on any device. */
 void vae_room_place(const struct vae_net *net, int64_t batch, const struct exec *ex, void *memory,
                     struct vae_room *room);
 

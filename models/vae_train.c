@@ -70,6 +70,8 @@ size_t vae_trainer_bytes(const struct vae_trainer *t)
 
 static int check_recipe(const struct vae_recipe *r)
 {
+    if (r->precision < PRECISION_F32 || r->precision > PRECISION_BF16)
+        return fail(STATUS_ARGUMENT, "vae: no precision %d", (int)r->precision);
     if (r->batch < 1 || r->batch > VAE_BATCH_MOST || r->steps < 1)
         return fail(STATUS_ARGUMENT, "vae: batches of %lld, %lld steps: allowed are 1 to %d, and at least one",
                     (long long)r->batch, (long long)r->steps, VAE_BATCH_MOST);
@@ -156,6 +158,8 @@ int vae_trainer_create(const struct vae_config *c, const struct vae_recipe *r, u
     t->ex = ex;
     int code = check_recipe(r);
     code = code ? code : vae_net_of(c, &t->net);
+    if (!code)
+        vae_net_round(&t->net, r->precision);
     code = code ? code : allocate(t);
     if (code)
         vae_trainer_destroy(&t);

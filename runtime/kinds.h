@@ -263,7 +263,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 14, BOOL, OPTIONAL, no_changes, 0, NULL) \
     F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL) \
     F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
-    F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL)
+    F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL) \
+    F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL)
 
 /* A file of a model that was trained, by its place in the model's folder. */
 #define TRAINED_FILE_FIELDS(F, S) \
@@ -288,7 +289,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 31, UINT, OPTIONAL, parameters, 0, NULL) \
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
-    F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema)
+    F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema) \
+    F(S, 41, UINT, OPTIONAL, moves, 0, NULL)
 
 /* `columns` and `bands`: also a picture of so many; 0: none. */
 #define INSPECT_PARAMS_FIELDS(F, S) \

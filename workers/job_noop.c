@@ -72,7 +72,7 @@ static int open_everywhere(struct job *j)
     int code = try_to_open();
     if (code)
         return code;
-    struct exec *const ex = networks_begin_turn(j->networks);
+    struct exec *const ex = networks_begin_turn(j->networks, NULL);
     const int threads = exec_threads(ex);
     if (pthread_barrier_init(&barrier, NULL, (unsigned)threads)) {
         networks_end_turn(j->networks);

@@ -159,7 +159,7 @@ static int push(struct separating *s, int64_t frames)
 {
     if (!takes_turns(s))
         return separation_push(s->separation, s->block, frames);
-    networks_begin_turn(s->job->networks);
+    networks_begin_turn(s->job->networks, &(struct demucs_alive){still_alive, s});
     const int code = separation_push(s->separation, s->block, frames);
     networks_end_turn(s->job->networks);
     return code;
@@ -169,7 +169,7 @@ static int finish(struct separating *s)
 {
     if (!takes_turns(s))
         return separation_finish(s->separation);
-    networks_begin_turn(s->job->networks);
+    networks_begin_turn(s->job->networks, &(struct demucs_alive){still_alive, s});
     const int code = separation_finish(s->separation);
     networks_end_turn(s->job->networks);
     return code;
@@ -251,7 +251,7 @@ static int open_in_turn(struct separating *s, const struct separator_request *r)
 {
     if (!takes_turns(s))
         return separator_open(r, &s->separation);
-    networks_begin_turn(s->job->networks);
+    networks_begin_turn(s->job->networks, &(struct demucs_alive){still_alive, s});
     const int code = separator_open(r, &s->separation);
     networks_end_turn(s->job->networks);
     return code;

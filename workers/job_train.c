@@ -1,5 +1,6 @@
-/* A network is trained on a pack of sounds. It runs on the exec that networks share, in turns of one step or one batch
- * of a validation, one preview; at the beginning it keeps the turn for seconds. */
+/* A network is trained on a pack of sounds. On the CPU it runs on the exec that networks share, in turns of one step, one
+ * batch of a validation or one preview; at the beginning it keeps the turn for seconds. On a device it has an exec of its
+ * own, and turns only for what is made of sounds. */
 #include "job.h"
 #include "kinds.h"
 #include "log.h"
@@ -21,11 +22,15 @@ struct training {
     struct vae_fit_options o;
     char preset[LIMIT_FEATURE_NAME + 1];
     struct previews previews;
+    enum precision precision; /* asked for; that of the options is what there is */
     struct pack *pack;
     struct vae_sound *sounds;
     int64_t count;
     struct training_states states;
-    struct exec *ex;
+    struct exec *ex; /* the CPU's, that all share: in a turn only */
+    struct networks_part part;
+    double progress;
+    struct demucs_alive alive; /* of this training, while it waits */
     bool moves; /* it has got beyond the state that it was to go on from */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
@@ -61,6 +66,11 @@ static int read_options(struct training *t)
     r->beta = or_default(m.beta, r->beta);
     r->free_nats = or_default(m.free_nats, r->free_nats);
     r->weight_decay = or_default(m.weight_decay, r->weight_decay);
+    if (m.precision.bytes) {
+        char name[LIMIT_FEATURE_NAME + 1];
+        wire_copy(m.precision, name, sizeof name);
+        code = precision_parse(name, &t->precision);
+    }
     r->steps = or_preset(m.steps, r->steps);
     r->batch = or_preset(m.batch, r->batch);
     r->patience = or_preset(m.patience, r->patience);
@@ -71,27 +81,12 @@ static int read_options(struct training *t)
         t->o.change.chance[k] = 0;
     t->previews = (struct previews){.job = t->job,
                                     .ex = networks_exec(t->job->networks),
+                                    .alive = &t->alive,
                                     .sounds = or_preset(m.previews, TRAIN_PREVIEWS),
                                     .seed = m.seed,
                                     .every = or_preset(m.preview_every, 0),
                                     .at_end = m.previews_at_end,
                                     .nowhere = t->states.slots < 0};
-    return STATUS_OK;
-}
-
-/* Blocks and activations; a quarter is left for states and sounds. What does not fit would be ended by the supervisor,
- * without a word. */
-static int check_memory(struct training *t)
-{
-    const size_t there = networks_memory(t->job->networks);
-    size_t wanted = 0;
-    const int code = vae_trainer_needs(&t->o.config, t->o.recipe.batch, networks_exec(t->job->networks), &wanted);
-    if (!code && wanted > there / 4 * 3)
-        return fail(
-            STATUS_NOMEM,
-            "train: %zu MiB are wanted, three quarters of what networks may have are %zu: a smaller --batch, or more "
-            "by --memory-limit",
-            wanted >> 20, (there / 4 * 3) >> 20);
     return code;
 }
 
@@ -122,14 +117,30 @@ static int open_sounds(struct training *t)
 
 /* ---- on the way ---- */
 
+static void beat(void *context)
+{
+    struct training *const t = context;
+    job_beat(t->job, t->progress);
+}
+
+static void for_sounds(void *context, bool begin)
+{
+    struct training *const t = context;
+    if (begin)
+        networks_begin_turn(t->job->networks, &t->alive);
+    else
+        networks_end_turn(t->job->networks);
+}
+
 static int alive(void *context, const struct vae_losses *l, int64_t step, int64_t steps)
 {
     struct training *const t = context;
     (void)l;
     t->moves = true;
-    job_beat(t->job, (double)step / (double)steps);
-    networks_end_turn(t->job->networks); /* somebody else's */
-    networks_begin_turn(t->job->networks);
+    t->progress = (double)step / (double)steps;
+    beat(t);
+    if (!t->part.place.on_device)
+        networks_pass_turn(t->job->networks, &t->alive);
     return STATUS_OK;
 }
 
@@ -152,7 +163,12 @@ static int save(void *context, const void *state, size_t bytes, double progress)
 static int look(void *context, const struct vae_fit_view *v)
 {
     struct training *const t = context;
-    return previews_look(&t->previews, v);
+    if (t->part.place.on_device)
+        for_sounds(t, true);
+    const int code = previews_look(&t->previews, v);
+    if (t->part.place.on_device)
+        for_sounds(t, false);
+    return code;
 }
 
 static void says(void *context, const char *text)
@@ -163,23 +179,81 @@ static void says(void *context, const char *text)
 
 static int fit(struct training *t)
 {
-    const struct vae_fit_hooks hooks = {t, alive, validated, save, look, says};
+    const struct vae_fit_hooks hooks = {t, alive, validated, save, look, says,
+                                        t->part.place.on_device ? for_sounds : NULL};
+    struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;
+    t->moves = false;
     int code = training_states_read(&t->states, &state, &bytes);
     if (code == STATUS_DAMAGED)
         log_warn("begun anew: states: %s", status_message());
     else if (code && code != STATUS_NOT_FOUND)
         return code;
-    code = vae_fit(&t->o, t->sounds, t->count, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
+    code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
     if (state && !t->moves && training_states_begins_anew(&t->states, code)) {
         log_warn("begun anew: %s", status_message());
-        code = vae_fit(&t->o, t->sounds, t->count, t->ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics,
-                       &t->metric_count, &t->trainer);
+        code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
+                       &t->trainer);
     }
     free(state);
     return code;
+}
+
+/* Memory and a place for it. Sounds are not counted: they are the file's pages. What does not fit would be ended by the
+ * supervisor, without a word. */
+static int begin_work(struct training *t, bool on_cpu)
+{
+    struct networks *const n = t->job->networks;
+    const struct exec *const device = networks_device(n);
+    struct networks_work w = {.name = "train",
+                              .precision = t->precision,
+                              .on_cpu = on_cpu,
+                              .scratch = EXEC_ARENA_BYTES,
+                              .alive = t->alive};
+    size_t network = 0;
+    int code = vae_fit_needs(&t->o, networks_exec(n), &network, &w.beside);
+    w.host = network + w.beside;
+    if (!code && device)
+        code = vae_fit_needs(&t->o, device, &w.device, &w.beside);
+    w.device += w.scratch;
+    code = code ? code : networks_begin_work(n, &w, &t->part);
+    if (code)
+        return code;
+    t->o.recipe.precision = t->part.place.precision;
+    snprintf(t->o.device, sizeof t->o.device, "%s", t->part.device);
+    if (t->precision != t->part.place.precision)
+        log_warn("train: %s is what there is, not %s", precision_name(t->part.place.precision),
+                 precision_name(t->precision));
+    return STATUS_OK;
+}
+
+/* With a turn from then on, whether it came to anything or not. */
+static int fit_in_turn(struct training *t)
+{
+    const bool on_device = t->part.place.on_device;
+    if (!on_device)
+        for_sounds(t, true);
+    const int code = fit(t);
+    if (on_device)
+        for_sounds(t, true);
+    return code;
+}
+
+/* Where the device runs out of memory nevertheless, the CPU goes on with the last state: that is said there. */
+static int fit_somewhere(struct training *t)
+{
+    int code = begin_work(t, false);
+    if (code)
+        return code;
+    code = fit_in_turn(t);
+    if (code != STATUS_NOMEM || !t->part.place.on_device)
+        return code;
+    for_sounds(t, false);
+    networks_end_work(t->job->networks, &t->part);
+    code = begin_work(t, true);
+    return code ? code : fit_in_turn(t);
 }
 
 /* ---- what came of it ---- */
@@ -230,12 +304,16 @@ static int write_model(struct training *t)
 static int report(struct training *t)
 {
     const struct vae_fit_result *const r = &t->result;
+    char on_device[32] = "";
+    if (t->part.place.on_device)
+        snprintf(on_device, sizeof on_device, "vae/%s", precision_name(t->o.recipe.precision));
     const struct kind_train_result out = {.seconds = NAN,
                                           .decode_s = NAN,
                                           .copy_in_s = NAN,
                                           .device_s = NAN,
                                           .copy_out_s = NAN,
-                                          .backend = wire_str(backend_name(exec_backend(t->ex))),
+                                          .backend = wire_str(backend_name(r->backend)),
+                                          .on_device = on_device[0] ? wire_str(on_device) : (struct wire_slice){0},
                                           .isa = wire_str(isa_name(exec_isa(t->ex))),
                                           .version = wire_str(WAVEMILL_VERSION),
                                           .steps = (uint64_t)r->steps,
@@ -252,7 +330,8 @@ static int report(struct training *t)
                                           .resumed_from = r->from > 0 ? r->from : NAN,
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,
-                                          .seed = t->o.seed};
+                                          .seed = t->o.seed,
+                                          .moves = (uint64_t)r->moves};
     return job_write_result(t->job, &kind_train_result_schema, &out);
 }
 
@@ -262,17 +341,19 @@ int job_train(struct job *j)
     if (!t)
         return fail(STATUS_NOMEM, "train: out of memory");
     t->job = j;
+    t->alive = (struct demucs_alive){beat, t};
     t->states = training_states_of(j);
     int code = j->fds[TASK_FD_ARRAY] < 0 ? fail(STATUS_INTERNAL, "train: a descriptor is missing") : read_options(t);
-    code = code ? code : check_memory(t);
     code = code ? code : open_sounds(t);
     if (!code) {
-        t->ex = networks_begin_turn(j->networks);
-        code = fit(t);
+        t->ex = networks_exec(j->networks);
+        code = fit_somewhere(t);
         code = code ? code : write_model(t);
         code = code ? code : report(t);
         vae_trainer_destroy(&t->trainer);
-        networks_end_turn(j->networks);
+        if (t->part.exec)
+            networks_end_turn(j->networks);
+        networks_end_work(j->networks, &t->part);
     }
     pack_close(&t->pack);
     free(t->sounds);

@@ -8,6 +8,7 @@
 #include "safetensors.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,22 @@ static struct networks *make(size_t limit)
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->less, NULL);
     pthread_cond_init(&n->turned, NULL);
-    n->limit = limit;
+    n->limit = n->work_limit = limit;
     return n;
+}
+
+static void look_at_device(struct networks *n, int device)
+{
+    const struct device_api *const api = exec_device_api(n->exec);
+    struct device_counters c;
+    struct device_info info = {.memory_bytes = UINT64_MAX, .major = TENSOR_CORES_MAJOR};
+    const int unknown = api->describe(device, &info);
+    if (!unknown)
+        snprintf(n->name, sizeof n->name, "%.63s", info.name);
+    n->rounds = unknown || info.major >= TENSOR_CORES_MAJOR;
+    api->counters(exec_device(n->exec), &c);
+    const uint64_t most = info.memory_bytes < n->limit ? info.memory_bytes : n->limit;
+    n->work_limit = most > c.bytes_used ? (size_t)(most - c.bytes_used) : 0;
 }
 
 /* Without memory for it networks run on the CPU, as when there is no device. */
@@ -43,11 +58,11 @@ static int create_on_device(const struct exec_options *device, struct networks *
     o.threads = 1;
     int code = exec_create(&o, &n->exec);
     o.shared = n->exec;
+    n->options = o;
     o.device_arena_bytes = LOADER_BYTES;
     code = code ? code : exec_create(&o, &n->loader);
-    struct device_info info;
-    n->rounds = !code && (exec_device_api(n->exec)->describe(o.device, &info) || info.major >= TENSOR_CORES_MAJOR);
     if (!code) {
+        look_at_device(n, o.device);
         *out = n;
         return STATUS_OK;
     }
@@ -114,7 +129,7 @@ size_t networks_bytes(const struct networks *n, size_t room)
         bytes += htdemucs_bytes(n->held[i].net);
         room = wanted > room ? wanted : room;
     }
-    return bytes + room;
+    return bytes + room + n->promised;
 }
 
 bool networks_let_go(struct networks *n)
@@ -151,7 +166,7 @@ int networks_make_room(struct networks *n, const struct htdemucs *net, int segme
 }
 
 /* Loads for a device have a turn of their own, and wait for what is in flight. With the lock. */
-static bool let_room_go(struct networks *n)
+bool networks_let_room_go(struct networks *n)
 {
     if (!n->room || n->flights > 0 || (n->turn && !n->loader))
         return false;
@@ -166,7 +181,7 @@ static int check_room(struct networks *n, size_t weights, size_t room, const cha
         return fail(STATUS_NOMEM, "%s: takes %zu MiB of memory, %zu are allowed (wavemill-worker %s)", name,
                     (weights + room) >> 20, n->limit >> 20, n->loader ? "--gpu-mem-limit" : "--memory-limit");
     while (networks_bytes(n, room) + weights > n->limit)
-        if (!networks_let_go(n) && !let_room_go(n))
+        if (!networks_let_go(n) && !networks_let_room_go(n))
             return fail(STATUS_BUSY, "%s: no memory beside the models in use", name);
     return STATUS_OK;
 }
@@ -191,7 +206,7 @@ static int read_network(struct networks *n, int fd, const char *name, const stru
     return code;
 }
 
-static bool anybody_holds(const struct networks *n)
+bool networks_are_held(const struct networks *n)
 {
     for (int i = 0; i < HELD_MOST; i++)
         if (n->held[i].net && n->held[i].holders)
@@ -205,7 +220,7 @@ static int read_for_device(struct networks *n, int fd, const char *name, const s
                            struct htdemucs **out)
 {
     int code = read_network(n, fd, name, s, precision, out);
-    while (code == STATUS_BUSY && (networks_let_go(n) || let_room_go(n)))
+    while (code == STATUS_BUSY && (networks_let_go(n) || networks_let_room_go(n)))
         code = read_network(n, fd, name, s, precision, out);
     if (code)
         return code;
@@ -289,7 +304,8 @@ static int hold_or_load(struct networks *n, const struct networks_wanted *w, con
     if (n->loader)
         networks_enter_turn_alone(n);
     code = hold_all(n, w, s, precision, true, held);
-    const bool alone = !anybody_holds(n) && (n->loader || !n->turn); /* so that nothing will be given back */
+    /* So that nothing will be given back. */
+    const bool alone = !networks_are_held(n) && n->parts == 0 && (n->loader || !n->turn);
     if (n->loader)
         networks_leave_turn(n);
     if (code != STATUS_BUSY || !alone)

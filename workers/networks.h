@@ -56,9 +56,39 @@ void networks_release(struct networks *n, const struct htdemucs *net);
 /* The exec, for other work that all threads are to share: from begin to end nobody else has it. networks_exec is to
  * create with it what will run in such turns. */
 struct exec *networks_exec(struct networks *n);
-size_t networks_memory(const struct networks *n); /* bytes that networks on the CPU may take; SIZE_MAX: any number */
-struct exec *networks_begin_turn(struct networks *n);
+/* alive: called about every second of waiting; NULL: nobody asks. pass: the end of a turn and the next one, for who has
+ * many: others that wait have theirs first. */
+struct exec *networks_begin_turn(struct networks *n, const struct demucs_alive *alive);
+void networks_pass_turn(struct networks *n, const struct demucs_alive *alive);
 void networks_end_turn(struct networks *n);
+
+/* Other work that holds memory for long, as a training does. What it says that it takes is counted with the networks,
+ * so that all stay within the bytes that there are: what nobody holds goes for it, and what fits, but not beside what
+ * is held now, is waited for. */
+struct networks_work {
+    const char *name;            /* what messages call it */
+    size_t host, device, beside; /* bytes: on the CPU; on a device, and of the host beside that */
+    size_t scratch;              /* of the device's bytes, for its operations */
+    enum precision precision;
+    bool on_cpu;               /* even if there is a device: status_message then says why */
+    struct demucs_alive alive; /* called about every second of waiting; tell NULL: does not wait */
+};
+
+struct networks_part {
+    struct exec *exec; /* on a device its own, that needs no turn; else networks_exec, for turns */
+    struct networks_place place;
+    const char *device; /* which one it is; "" on the CPU */
+    size_t host, bytes; /* what it counts for: of the host, of the device */
+};
+
+/* NULL: there is none. To ask what something takes there. */
+const struct exec *networks_device(const struct networks *n);
+
+/* On the device if it fits there alone, else on the CPU, which the log says. STATUS_NOMEM: nor does it fit there, with
+ * the sizes; STATUS_BUSY: not now, and it did not wait. */
+int networks_begin_work(struct networks *n, const struct networks_work *w, struct networks_part *out) MUST_USE;
+/* After all that was made with its exec has gone. */
+void networks_end_work(struct networks *n, struct networks_part *p);
 
 /* Runs segments of what was taken, and releases it in the end. */
 struct demucs_runner networks_runner(struct networks *n);

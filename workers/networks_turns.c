@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE = 320 };
+enum { MESSAGE = 320, PASS_WAITS = 2 };
 
 /* What a turn may take, of more than one segment. Where one keeps all threads busy for long, more gain nothing
  * (measured: full size, two threads: 1.0 times as fast; small networks 1.2). */
@@ -34,26 +34,35 @@ void networks_wait(struct networks *n, pthread_cond_t *what)
     pthread_cond_timedwait(what, &n->lock, &until);
 }
 
-size_t networks_memory(const struct networks *n)
-{
-    return n->limit;
-}
-
 struct exec *networks_exec(struct networks *n)
 {
     return n->exec;
 }
 
-void networks_enter_turn(struct networks *n)
+/* A second, or until something has turned; then a sign of life, without the lock. */
+static void wait_alive(struct networks *n, const struct demucs_alive *alive)
 {
+    networks_wait(n, &n->turned);
+    if (!alive || !alive->tell)
+        return;
+    pthread_mutex_unlock(&n->lock);
+    alive->tell(alive->context);
+    pthread_mutex_lock(&n->lock);
+}
+
+void networks_enter_turn(struct networks *n, const struct demucs_alive *alive)
+{
+    n->waiting++;
     while (n->turn)
-        pthread_cond_wait(&n->turned, &n->lock);
+        wait_alive(n, alive);
+    n->waiting--;
     n->turn = true;
+    n->turns++;
 }
 
 void networks_enter_turn_alone(struct networks *n)
 {
-    networks_enter_turn(n);
+    networks_enter_turn(n, NULL);
     while (n->flights > 0) /* nothing begins meanwhile */
         pthread_cond_wait(&n->turned, &n->lock);
 }
@@ -64,12 +73,24 @@ void networks_leave_turn(struct networks *n)
     pthread_cond_broadcast(&n->turned);
 }
 
-struct exec *networks_begin_turn(struct networks *n)
+struct exec *networks_begin_turn(struct networks *n, const struct demucs_alive *alive)
 {
     pthread_mutex_lock(&n->lock);
-    networks_enter_turn(n);
+    networks_enter_turn(n, alive);
     pthread_mutex_unlock(&n->lock);
     return n->exec;
+}
+
+/* Who takes the next turn at once would have them all: those that wait take longer to wake. */
+void networks_pass_turn(struct networks *n, const struct demucs_alive *alive)
+{
+    pthread_mutex_lock(&n->lock);
+    const uint64_t seen = n->turns;
+    networks_leave_turn(n);
+    for (int i = 0; i < PASS_WAITS && n->waiting && n->turns == seen; i++) /* until it is theirs, and over */
+        networks_wait(n, &n->turned);
+    networks_enter_turn(n, alive);
+    pthread_mutex_unlock(&n->lock);
 }
 
 void networks_end_turn(struct networks *n)
@@ -224,7 +245,7 @@ static void finish_batch(struct networks *n, const struct batch *b)
  * Whether it flies now. */
 static bool lead(struct networks *n, struct wish *own, int count, struct batch *b)
 {
-    networks_enter_turn(n);
+    networks_enter_turn(n, NULL); /* nobody has one: the lock was not given back since that was seen */
     gather(n, own, count, b);
     pthread_mutex_unlock(&n->lock);
     b->began = now_s();
@@ -270,7 +291,10 @@ static void see_to(struct networks *n, struct wish *own, int count, const struct
             finish_batch(n, &mine[0]);
             memmove(mine, mine + 1, (size_t)--flights * sizeof *mine);
         } else {
+            const bool wants = untaken(own, count) != NULL;
+            n->waiting += wants;
             networks_wait(n, &n->turned);
+            n->waiting -= wants;
             if (!all_done(own, count) && alive->tell) {
                 pthread_mutex_unlock(&n->lock);
                 alive->tell(alive->context);

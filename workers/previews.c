@@ -125,8 +125,7 @@ static int make_one(const struct making *m, int64_t n, enum vae_preview kind)
     if (!code && (kind != VAE_PREVIEW_ORIGINAL || m->ends || !m->p->has_originals))
         code = write_sound(m, n, kind);
     job_beat(m->p->job, m->progress);
-    networks_end_turn(m->p->job->networks); /* somebody else's */
-    networks_begin_turn(m->p->job->networks);
+    networks_pass_turn(m->p->job->networks, m->p->alive); /* somebody else's */
     return code;
 }
 

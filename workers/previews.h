@@ -13,13 +13,15 @@
 #ifndef PREVIEWS_H
 #define PREVIEWS_H
 #include "job.h"
+#include "networks.h"
 #include "vae_fit.h"
 
 enum { PREVIEW_S = 60 };
 
 struct previews {
     struct job *job;
-    struct exec *ex; /* of the CPU: audio */
+    struct exec *ex;                  /* of the CPU, in a turn: audio */
+    const struct demucs_alive *alive; /* while another has the turn */
     int64_t sounds;
     uint64_t seed;
     int64_t every; /* validations */

@@ -135,6 +135,9 @@ struct encoding {
     struct audio_writer *writers[BAG_STEMS_MOST];
     float *plain; /* [outputs][ENCODE_FRAMES][2] */
     int64_t frames;
+    void (*progress)(void *context, double part);
+    void *context;
+    double part;
 };
 
 static int write_output(void *context, int64_t o)
@@ -149,12 +152,20 @@ static int write_output(void *context, int64_t o)
     return audio_write(e->writers[o], x, e->frames);
 }
 
+static void wait_alive(void *context)
+{
+    const struct encoding *const e = context;
+    if (e->progress)
+        e->progress(e->context, e->part);
+}
+
 static int write_block(struct encoding *e, struct networks *threads, int64_t at)
 {
+    const struct demucs_alive alive = {wait_alive, e};
     int code = spool_get(e->s->spool, at, e->s->signals, e->frames);
     if (code)
         return code;
-    code = exec_parallel(networks_begin_turn(threads), e->s->plan->outputs, write_output, e);
+    code = exec_parallel(networks_begin_turn(threads, &alive), e->s->plan->outputs, write_output, e);
     networks_end_turn(threads);
     return code;
 }
@@ -162,7 +173,7 @@ static int write_block(struct encoding *e, struct networks *threads, int64_t at)
 int separated_encode(struct separated *s, const struct separate_settings *settings, int64_t rate_hz, const int *fds,
                      struct networks *threads, void (*progress)(void *context, double part), void *context)
 {
-    struct encoding e = {.s = s, .settings = settings};
+    struct encoding e = {.s = s, .settings = settings, .progress = progress, .context = context};
     e.plain = malloc((size_t)s->plan->outputs * ENCODE_FRAMES * CHANNELS * sizeof *e.plain);
     int code = e.plain ? STATUS_OK : fail(STATUS_NOMEM, "separate: out of memory");
     for (int o = 0; o < s->plan->outputs && !code; o++)
@@ -171,8 +182,9 @@ int separated_encode(struct separated *s, const struct separate_settings *settin
         const int64_t left = s->spool->frames - at;
         e.frames = left < ENCODE_FRAMES ? left : ENCODE_FRAMES;
         code = write_block(&e, threads, at);
+        e.part = (double)(at + e.frames) / (double)s->spool->frames;
         if (progress)
-            progress(context, (double)(at + e.frames) / (double)s->spool->frames);
+            progress(context, e.part);
     }
     for (int o = 0; o < s->plan->outputs; o++) {
         if (!e.writers[o])

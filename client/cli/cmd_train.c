@@ -27,7 +27,7 @@ static const char help[] =
     "validation does not get better. A worker that is killed, or this command, costs the\n"
     "steps since the last state, kept at validations five seconds apart or more, and nothing else: --resume and the "
     "queue\n"
-    "go on to the same bytes.\n\n"
+    "go on to the same bytes on the same device; on another one they go on too, say so, and the bytes are others.\n\n"
     "  --preset P         tiny, small or medium (default: by the number of sounds and their length)\n"
     "  --name NAME        of the model (default: DATASET-PRESET)\n"
     "  --seed N           of weights, noise, order and changes: the same seed, the same model on the same kind of\n"
@@ -46,11 +46,14 @@ static const char help[] =
     "  --preview-every N  validations between previews; 0: only at the end (default: at a better one,\n"
     "                     a minute after the last). The model is the same, whatever is said here\n"
     "  --previews N       sounds of previews/ (default 4, most 16)\n"
+    "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; weights, sums and "
+    "the\n"
+    "                     cpu are fp32\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n"
     "  --upload           by any worker of the farm, also without this machine's disk: sounds, states and the model\n"
     "                     travel as objects of the scheduler. The job is the scheduler's: when a worker is killed "
     "another\n"
-    "                     goes on, to the same bytes on the same kind of processor (on another it begins anew); when\n"
+    "                     goes on, to the same bytes on the same kind of processor (on another it goes on, and says so); when\n"
     "                     this command ends, by Ctrl-C too, the job stays. --resume waits for it and fetches the "
     "model,\n"
     "                     also after --detach; the scheduler forgets a job an hour after its end. `wavemill cancel "
@@ -76,6 +79,7 @@ enum {
     PREVIEW_EVERY,
     NO_CHANGES,
     PREVIEWS,
+    PRECISION,
     DETACH,
     UPLOAD
 };
@@ -89,7 +93,7 @@ struct request {
     /* made of these */
     struct paths paths;
     char model[2 * DATASET_NAME_MOST + 16], folder[PATHS_MAX + 80];
-    char preset_text[LIMIT_FEATURE_NAME + 1];
+    char preset_text[LIMIT_FEATURE_NAME + 1], precision[LIMIT_FEATURE_NAME + 1];
     uint64_t cursor; /* of the log lines */
 };
 
@@ -153,6 +157,16 @@ static int set_trained(struct request *r, int option)
     }
 }
 
+static int set_precision(struct request *r)
+{
+    enum precision precision;
+    r->changed = true;
+    if (precision_parse(optarg, &precision))
+        return cli_usage("train", "--precision: %s", status_message());
+    snprintf(r->precision, sizeof r->precision, "%s", precision_name(precision));
+    return -1;
+}
+
 static int set_option(struct request *r, int option)
 {
     switch (option) {
@@ -169,6 +183,8 @@ static int set_option(struct request *r, int option)
     case RESUME:
         r->resume = true;
         return -1;
+    case PRECISION:
+        return set_precision(r);
     case NO_CHANGES:
         r->item.no_changes = r->changed = true;
         return -1;
@@ -219,7 +235,8 @@ static bool stands(const struct request *r, const char *file)
 /* The settings of one that is gone on with, or those of a new one. */
 static int settle(struct request *r, const struct dataset *d)
 {
-    r->begun = (struct train_begun){.item = &r->item, .dataset = r->dataset, .preset = r->preset_text};
+    r->begun = (struct train_begun){
+        .item = &r->item, .dataset = r->dataset, .preset = r->preset_text, .precision = r->precision};
     if (r->resume) {
         const int code = train_begun_read(r->folder, &r->begun);
         if (!code && r->upload && !r->begun.upload[0])
@@ -397,14 +414,14 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
         output_provenance(line, (const struct kind_provenance *)&m);
         json_object_set_new(
             line, "results",
-            json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:o}", "steps",
+            json_pack("{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "steps",
                       (json_int_t)m.steps, "best_step", (json_int_t)m.best_step, "end", end, "train_loss",
                       output_number(m.train_loss), "validation_loss", output_number(m.validation_loss),
                       "reconstruction", output_number(m.reconstruction), "kl_nats", output_number(m.kl),
                       "active_dimensions", (json_int_t)m.active, "kl_of_active_nats", output_number(m.kl_of_active),
                       "training_s", output_number(m.training_s), "resumed_from", output_number(m.resumed_from),
-                      "parameters", (json_int_t)m.parameters, "bad_steps", (json_int_t)m.bad_steps, "seed",
-                      json_string(seed)));
+                      "parameters", (json_int_t)m.parameters, "bad_steps", (json_int_t)m.bad_steps, "moves",
+                      (json_int_t)m.moves, "seed", json_string(seed)));
         output_json_line(line);
         return shown;
     }
@@ -431,6 +448,8 @@ static int send(struct request *r, const char *pack)
     struct walk files = {.paths = (char *[]){(char *)pack}, .count = 1};
     r->item.out = wire_str(r->folder);
     r->item.preset = wire_str(r->preset_text);
+    if (r->precision[0])
+        r->item.precision = wire_str(r->precision);
     const int code = wire_encode(&kind_train_item_schema, &r->item, &params);
     struct wire_slice item = {params.data, (uint32_t)params.bytes};
     struct batch b = {.common = &r->common,
@@ -438,6 +457,7 @@ static int send(struct request *r, const char *pack)
                       .kind = KIND_TRAIN,
                       .files = &files,
                       .item_params = &item,
+                      .device_bytes = train_begun_device_bytes(&r->item, r->preset_text),
                       .show = show_result,
                       .during = show_lines,
                       .stays = "--resume goes on with it",
@@ -501,6 +521,7 @@ int cmd_train(int argc, char **argv)
                                             {"preview-every", required_argument, NULL, PREVIEW_EVERY},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
+                                            {"precision", required_argument, NULL, PRECISION},
                                             {"detach", no_argument, NULL, DETACH},
                                             {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};

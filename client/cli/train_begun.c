@@ -2,6 +2,7 @@
 
 #include "cli.h"
 #include "paths.h"
+#include "vae_fit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,6 +50,8 @@ static json_t *describe(const struct train_begun *b)
     json_t *const all =
         json_pack("{s:i, s:s, s:s, s:s, s:b, s:b}", "schema", SCHEMA, "dataset", b->dataset, "preset", b->preset,
                   "seed", seed, "no_changes", b->item->no_changes, "previews_at_end", b->item->previews_at_end);
+    if (b->precision[0])
+        json_object_set_new(all, "precision", json_string(b->precision));
     if (b->upload[0])
         json_object_set_new(all, "upload_key", json_string(b->upload));
     for (int i = 0; i < WHOLES; i++)
@@ -106,6 +109,8 @@ static int read_fields(const json_t *all, const char *path, struct train_begun *
     snprintf(b->preset, LIMIT_FEATURE_NAME + 1, "%s", preset);
     const char *const upload = json_string_value(json_object_get(all, "upload_key"));
     snprintf(b->upload, sizeof b->upload, "%s", upload ? upload : "");
+    const char *const precision = json_string_value(json_object_get(all, "precision"));
+    snprintf(b->precision, LIMIT_FEATURE_NAME + 1, "%s", precision ? precision : "");
     b->item->no_changes = json_is_true(json_object_get(all, "no_changes"));
     b->item->previews_at_end = json_is_true(json_object_get(all, "previews_at_end"));
     for (int i = 0; i < WHOLES; i++)
@@ -128,4 +133,15 @@ int train_begun_read(const char *folder, struct train_begun *b)
     const int code = read_fields(all, path, b);
     json_decref(all);
     return code;
+}
+
+uint64_t train_begun_device_bytes(const struct kind_train_item *item, const char *preset)
+{
+    struct vae_fit_options o;
+    size_t network, host;
+    if (vae_fit_preset(preset, &o))
+        return 0;
+    o.recipe.batch = item->batch ? (int64_t)item->batch : o.recipe.batch;
+    o.config.latent = item->latent ? (int64_t)item->latent : o.config.latent;
+    return vae_fit_needs(&o, NULL, &network, &host) ? 0 : network + EXEC_ARENA_BYTES;
 }

@@ -8,9 +8,10 @@
 #include "library.h"
 
 struct train_begun {
-    struct kind_train_item *item; /* but for out and preset */
+    struct kind_train_item *item; /* but for out, preset and precision */
     const char *dataset;
     char *preset;               /* [LIMIT_FEATURE_NAME + 1] */
+    char *precision;            /* likewise; "": the default */
     char upload[LIMIT_KEY + 1]; /* the key of its job, by any worker; "": it is trained in its folder */
 };
 
@@ -18,5 +19,8 @@ struct train_begun {
 int train_begun_write(const char *folder, const struct train_begun *b) MUST_USE;
 /* STATUS_ARGUMENT: it was begun with another dataset than b->dataset. */
 int train_begun_read(const char *folder, struct train_begun *b) MUST_USE;
+
+/* What it wants of a device's memory; 0 of what cannot be: the worker says what is wrong with it. */
+uint64_t train_begun_device_bytes(const struct kind_train_item *item, const char *preset);
 
 #endif

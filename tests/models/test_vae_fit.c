@@ -7,6 +7,7 @@
 #include "vae_files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,15 +29,17 @@ try {
     void *state[STATES];
     size_t state_bytes[STATES];
     int states, stop_after; /* stop_after: saves, as a kill would */
-    int said;
+    int said, turns;
     bool looks;
     int looked, best_looked;
+    void (*for_sounds)(void *context, bool begin);
+    bool sounds; /* being worked on */
 };
 
 static int alive(void *context, const struct vae_losses *l, int64_t step, int64_t steps)
 {
-    (void)context;
-    CHECK((!l || isfinite(l->loss)) && step <= steps);
+    const struct try *const t = context;
+    CHECK((!l || isfinite(l->loss)) && step <= steps && !t->sounds);
     return STATUS_OK;
 }
 
@@ -124,7 +127,7 @@ static void try_close(struct try *t)
 static int fit(struct try *t, const void *state, size_t bytes)
 {
     const struct vae_fit_hooks hooks = {
-        .context = t, .alive = alive, .save = save, .look = t->looks ? look : NULL, .says = says};
+        .context = t, .alive = alive, .save = save, .look = t->looks ? look : NULL, .says = says, .sounds = t->for_sounds};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
@@ -247,6 +250,49 @@ TEST(refuses_states_that_are_not_its_own)
     EXPECT(STATUS_ARGUMENT, t->o.sounds[31] = 1);
     EXPECT(STATUS_ARGUMENT, t->o.change.noise_db.most++);
     try_close(whole);
+}
+
+/* It is gone on with, said once and counted from then on; here the other place computes the same bits. */
+TEST(goes_on_elsewhere_and_says_so)
+{
+    struct try *const whole = try_open(1);
+    CHECK_OK(fit(whole, NULL, 0));
+    CHECK(whole->result.moves == 0 && whole->said == 0);
+    struct try *const moved = try_open(1);
+    snprintf(moved->o.device, sizeof moved->o.device, "another");
+    CHECK_OK(fit(moved, whole->state[2], whole->state_bytes[2]));
+    CHECK(moved->result.moves == 1 && moved->said == 1 && moved->result.from > 0);
+    CHECK(compare_bits(moved->weights, whole->weights, (size_t)whole->parameters * sizeof(float)));
+    struct try *const stays = try_open(1);
+    snprintf(stays->o.device, sizeof stays->o.device, "another");
+    CHECK_OK(fit(stays, moved->state[0], moved->state_bytes[0]));
+    CHECK(stays->result.moves == 1 && stays->said == 0);
+    struct try *const back = try_open(1);
+    CHECK_OK(fit(back, moved->state[0], moved->state_bytes[0]));
+    CHECK(back->result.moves == 2 && back->said == 1);
+    try_close(back);
+    try_close(stays);
+    try_close(moved);
+    try_close(whole);
+}
+
+/* Beside the exec; and around what the sounds need, never around a step. */
+static void for_sounds(void *context, bool begin)
+{
+    struct try *const t = context;
+    CHECK(t->sounds != begin);
+    t->sounds = begin;
+    t->turns += begin;
+}
+
+TEST(says_when_it_works_on_sounds)
+{
+    struct try *const t = try_open(1);
+    t->o.recipe.steps = 20;
+    t->for_sounds = for_sounds;
+    CHECK_OK(fit(t, NULL, 0));
+    CHECK(!t->sounds && t->turns == 2 + 20 + 2 + 3); /* the beginning, steps, two validations, what came of it */
+    try_close(t);
 }
 
 TEST(survives_losses_that_are_not_finite)

@@ -1,6 +1,8 @@
 """The spectral autoencoder against the same network in PyTorch, in double: the gradients of every parameter, ten steps
-of training with the same noise, and what the trained one reconstructs. Backend and instruction set as vae_dump takes
+of training with the same noise, and what the trained one reconstructs; with factors that are rounded, against one that
+rounds the same ones. Backend and instruction set as vae_dump takes
 them from the environment."""
+import functools
 import json
 import os
 import subprocess
@@ -28,8 +30,8 @@ def config(**changed) -> dict:
 class Run:
     """What vae_dump has made of a configuration."""
 
-    def __init__(self, c: dict, batch: int, steps: int):
-        self.c, self.batch, self.steps = c, batch, steps
+    def __init__(self, c: dict, batch: int, steps: int, precision: str = "fp32"):
+        self.c, self.batch, self.steps, self.precision = c, batch, steps, precision
         shape = (steps, batch, c["frames"], c["mels"])
         self.examples = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
         self.examples[..., 1:] += self.examples[..., :-1]  # neighbours are alike, as in spectra
@@ -39,12 +41,14 @@ class Run:
             with open(path, "w", encoding="utf-8") as f:
                 json.dump(c, f)
             done = subprocess.run([PROGRAM, path, str(batch), str(steps), folder, "2"], capture_output=True, text=True,
-                                  check=False)
+                                  check=False, env={**os.environ, "WAVEMILL_TEST_PRECISION": precision})
             assert done.returncode == 0, done.stdout + done.stderr
             lines = [line.split() for line in done.stdout.splitlines()]
             self.places = {w[1]: (int(w[2]), tuple(map(int, w[3:]))) for w in lines if w[0] == "tensor"}
             self.losses = np.array([list(map(float, w[1:])) for w in lines if w[0] == "losses"])
             self.launches = [int(w[1]) for w in lines if w[0] == "launches"][0]
+            self.bytes, needs, most = next(map(int, w[1:]) for w in lines if w[0] == "bytes")
+            assert 0.8 * needs < self.bytes <= needs <= most <= 1.25 * needs + (1 << 18) or not EMULATED, (self.bytes, needs, most)
             self.raw = {name: np.fromfile(os.path.join(folder, name + ".raw"), np.float32)
                         for name in ("weights", "gradients", "trained", "average", "noise", "y", "latent")}
         self.noise = self.raw["noise"].reshape(steps, batch, c["latent"])
@@ -54,13 +58,48 @@ class Run:
                 for name, (at, shape) in self.places.items()}
 
 
+def rounded(x, precision: str):
+    x = x.detach().to(torch.float32)
+    if precision == "tf32":  # ties away from zero
+        x = ((x.contiguous().view(torch.int32) + 0x1000) & -0x2000).view(torch.float32)
+    return (x.to(torch.bfloat16) if precision == "bf16" else x).double()
+
+
+class Rounded(torch.autograd.Function):
+    """A product whose factors are rounded, forward and in both of its gradients."""
+
+    @staticmethod
+    def forward(ctx, product, precision, x, w):
+        ctx.product, ctx.precision = product, precision
+        ctx.save_for_backward(x, w)
+        return product(rounded(x, precision), rounded(w, precision))
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w = (rounded(t, ctx.precision).requires_grad_() for t in ctx.saved_tensors)
+        with torch.enable_grad():
+            y = ctx.product(x, w)
+        return None, None, *torch.autograd.grad(y, (x, w), rounded(dy, ctx.precision))
+
+
+def convolved(x, w, **options):
+    return torch.nn.functional.conv2d(x, w.permute(3, 2, 0, 1), None, **options)
+
+
+def transposed(x, w, **options):
+    return torch.nn.functional.conv_transpose2d(x, w.permute(3, 2, 0, 1), None, **options)
+
+
 class Network:
     """The same, of functions alone. Ours are [H][W][C]; convolutions [kernel][kernel][in][out]."""
 
-    def __init__(self, run: Run):
-        self.c = run.c
+    def __init__(self, run: Run, precision: str = "fp32"):
+        self.c, self.precision = run.c, precision
         self.p = {name: torch.tensor(t.astype(np.float64), requires_grad=True)
                   for name, t in run.tensors("weights").items()}
+
+    def multiply(self, product, x, w):
+        return product(x, w) if self.precision == "fp32" else Rounded.apply(product, self.precision, x, w)
 
     def act(self, name: str, x):
         if self.c["groups"]:
@@ -75,21 +114,21 @@ class Network:
         x = x[:, None]
         for i in range(len(self.c["channels"])):
             name = f"encoder.{i}"
-            x = torch.nn.functional.conv2d(x, self.p[name + ".weight"].permute(3, 2, 0, 1), self.p[name + ".bias"],
-                                           **self.strides(i))
-            x = self.act(name, x)
+            x = self.multiply(functools.partial(convolved, **self.strides(i)), x, self.p[name + ".weight"])
+            x = self.act(name, x + self.p[name + ".bias"][:, None, None])
         self.top = x.shape
-        return (x.permute(0, 2, 3, 1).flatten(1) @ self.p["latent.weight"] + self.p["latent.bias"]).chunk(2, 1)
+        x = self.multiply(torch.matmul, x.permute(0, 2, 3, 1).flatten(1), self.p["latent.weight"])
+        return (x + self.p["latent.bias"]).chunk(2, 1)
 
     def decode(self, z):
         batch, channels, height, width = self.top
-        x = z @ self.p["decoder.input.weight"] + self.p["decoder.input.bias"]
+        x = self.multiply(torch.matmul, z, self.p["decoder.input.weight"]) + self.p["decoder.input.bias"]
         x = self.act("decoder.input", x.view(-1, height, width, channels).permute(0, 3, 1, 2))
         depth = len(self.c["channels"])
         for n in range(depth):
             name = f"decoder.{n}"
-            x = torch.nn.functional.conv_transpose2d(x, self.p[name + ".weight"].permute(3, 2, 0, 1),
-                                                     self.p[name + ".bias"], **self.strides(depth - 1 - n))
+            x = self.multiply(functools.partial(transposed, **self.strides(depth - 1 - n)), x, self.p[name + ".weight"])
+            x = x + self.p[name + ".bias"][:, None, None]
             x = self.act(name, x) if n + 1 < depth else x
         return x[:, 0]
 
@@ -166,6 +205,30 @@ def strides_of_one_and_four() -> None:
                                       groups=2), 3, 10)
 
 
+def all_of(tensors: dict, names) -> np.ndarray:
+    return np.concatenate([np.asarray(tensors[n]).ravel() for n in names])
+
+
+def factors_that_are_rounded() -> None:
+    """Gradients are as far from the exact ones as those of a network are that rounds the same factors, and nearer to
+    those; not as near as sums are: a sum on the edge is rounded to the other side, and layers follow."""
+    if not EMULATED:
+        return
+    for precision, gradients_apart, losses_apart in (("tf32", 2e-3, 1e-3), ("bf16", 2e-2, 1e-2)):
+        run = Run(config(), 5, 10, precision)
+        ours = run.tensors("gradients")
+        exact_losses, exact, _ = train(Network(run), run)
+        _, wanted, _ = train(Network(run, precision), run)
+        error = relative(all_of(ours, wanted), all_of(wanted, wanted))
+        apart = relative(all_of(ours, wanted), all_of(exact, wanted))
+        explained = relative(all_of(wanted, wanted), all_of(exact, wanted))
+        losses = float(np.max(np.abs(run.losses[:, 1:3] / exact_losses[:, :2] - 1)))
+        print(f"    {precision}: gradients {apart:.1e} from exact ones, where rounding explains {explained:.1e}, "
+              f"{error:.1e} from rounded ones; losses of {run.steps} steps {losses:.1e}")
+        assert 0.8 * explained < apart < 1.25 * explained and apart < gradients_apart, "gradients"
+        assert error < 0.7 * apart and losses < losses_apart, "rounded as the other"
+
+
 def network_of_the_benchmark() -> None:
     if not EMULATED:
         compare("128 x 128, 32-64-128-256", config(frames=128, mels=128, channels=[32, 64, 128, 256], groups=8,
@@ -173,4 +236,5 @@ def network_of_the_benchmark() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main([network_with_norms, network_without_norms, strides_of_one_and_four, network_of_the_benchmark]))
+    sys.exit(main([network_with_norms, network_without_norms, strides_of_one_and_four, factors_that_are_rounded,
+                   network_of_the_benchmark]))

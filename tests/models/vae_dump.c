@@ -4,8 +4,9 @@
  * and a beta of 0.01, from weights and noise of seed 7. Into FOLDER go weights.raw (of the beginning), noise.raw
  * [STEPS][BATCH][latent], gradients.raw (of step 1), trained.raw and average.raw (of the end), y.raw (the first batch
  * reconstructed by the average) and latent.raw. Says on stdout: "tensor NAME OFFSET SHAPE..." each, "losses STEP
- * RECONSTRUCTION KL NORM" each, "parameters N", "seconds" of the fastest step but the first, "launches" of the last.
- * Instruction set: WAVEMILL_TEST_ISA, else the best. Backend: WAVEMILL_TEST_BACKEND, cpu if there is none. */
+ * RECONSTRUCTION KL NORM" each, "parameters N", "seconds" of the fastest step but the first, "launches" of the last,
+ * "bytes" that it takes, that it says it needs here, and at most anywhere. Instruction set: WAVEMILL_TEST_ISA, else the
+ * best. Backend: WAVEMILL_TEST_BACKEND, cpu if there is none. Precision: WAVEMILL_TEST_PRECISION, else fp32. */
 #include "device.h"
 #include "exec.h"
 #include "module.h"
@@ -146,7 +147,13 @@ static int run(struct dump *d, const char *config, long threads)
             printf(" %lld", (long long)t[i].shape[k]);
         printf("\n");
     }
-    printf("parameters %lld\n", (long long)vae_trainer_parameters(d->t));
+    size_t needs = 0, most = 0;
+    code = vae_trainer_needs(&d->c, d->r.batch, d->ex, &needs);
+    code = code ? code : vae_trainer_needs(&d->c, d->r.batch, NULL, &most);
+    if (code)
+        return code;
+    printf("parameters %lld\nbytes %zu %zu %zu\n", (long long)vae_trainer_parameters(d->t), vae_trainer_bytes(d->t),
+           needs, most);
     code = block(d, VAE_WEIGHTS, "weights.raw");
     code = code ? code : noise(d);
     code = code ? code : train(d);
@@ -167,6 +174,8 @@ int main(int argc, char **argv)
     d.r.batch = strtol(argv[2], NULL, 10);
     d.steps = strtol(argv[3], NULL, 10);
     d.folder = argv[4];
+    const char *const precision = getenv("WAVEMILL_TEST_PRECISION");
+    code = code || !precision ? code : precision_parse(precision, &d.r.precision);
     code = code ? code : run(&d, argv[1], argc > 5 ? strtol(argv[5], NULL, 10) : 1);
     if (code)
         fprintf(stderr, "vae_dump: %s\n", status_message());

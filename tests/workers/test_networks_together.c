@@ -79,7 +79,7 @@ int WRAP(htdemucs_finish)(struct htdemucs_room *room, int which)
     } else {
         usleep(500);
         if (seen.networks) { /* who encodes has a turn on the CPU meanwhile */
-            networks_begin_turn(seen.networks);
+            networks_begin_turn(seen.networks, NULL);
             networks_end_turn(seen.networks);
         }
         for (int n = 0; n < seen.run[which].count; n++)
