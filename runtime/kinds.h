@@ -14,6 +14,7 @@
 #define KIND_SEPARATE_CLIPS "separate_clips"
 #define KIND_SCORE "score"
 #define KIND_TRAIN "train"
+#define KIND_SWEEP "sweep" /* trainings side by side: those that fall behind are stopped */
 #define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
 #define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
 
@@ -30,6 +31,7 @@ enum {
     LIMIT_SHIFTS = 64,
     LIMIT_CLIPS = 32, /* of one item */
     LIMIT_PREVIEWS = 16,
+    LIMIT_TRIALS = 1000, /* of a sweep */
     TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
     LIMIT_PICTURE_COLUMNS = 512,
     LIMIT_PICTURE_BANDS = 128,
@@ -241,7 +243,7 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 23, BIN, OPTIONAL, track, LIMIT_PATH, NULL)
 
 /* One training; its path is that of a pack of sounds. `out`: the folder of the model. What is absent is the preset's.
- */
+ * `until`: it pauses at that step, and no model is made. */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, REQUIRED, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
@@ -257,7 +259,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 12, UINT, OPTIONAL, patience, 0, NULL) \
     F(S, 13, UINT, OPTIONAL, validate_steps, 0, NULL) \
     F(S, 14, BOOL, OPTIONAL, no_changes, 0, NULL) \
-    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL)
+    F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL) \
+    F(S, 40, UINT, OPTIONAL, until, 0, NULL)
 
 /* Losses are those of the best weights; absent: not finite. */
 #define TRAIN_RESULT_FIELDS(F, S) \
@@ -276,6 +279,29 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 31, UINT, OPTIONAL, parameters, 0, NULL) \
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL)
+
+/* One training in one round, or with a round behind the last what they come to. Begins as a train_item; `out` is the
+ * sweep's folder. `halving`: one of so many goes on; `judge`: the divergence's weight in the score, absent: each
+ * training's own; `model`: the folder of the best one's model, of the best `keep` with -1, -2 .. behind it. */
+#define SWEEP_ITEM_FIELDS(F, S) \
+    TRAIN_ITEM_FIELDS(F, S) \
+    F(S, 50, UINT, OPTIONAL, trial, LIMIT_TRIALS - 1, NULL) \
+    F(S, 51, UINT, OPTIONAL, round, LIMIT_TRIALS, NULL) \
+    F(S, 52, UINT, REQUIRED, trials, LIMIT_TRIALS, NULL) \
+    F(S, 53, UINT, REQUIRED, halving, LIMIT_TRIALS, NULL) \
+    F(S, 54, F64, OPTIONAL, judge, 0, NULL) \
+    F(S, 55, BIN, REQUIRED, model, LIMIT_PATH, NULL) \
+    F(S, 56, UINT, OPTIONAL, keep, LIMIT_TRIALS, NULL)
+
+/* As of a training so far. `stopped`: it took no part in this round; `models`: so many were made, of what all come to.
+ */
+#define SWEEP_RESULT_FIELDS(F, S) \
+    TRAIN_RESULT_FIELDS(F, S) \
+    F(S, 50, UINT, OPTIONAL, trial, LIMIT_TRIALS - 1, NULL) \
+    F(S, 51, UINT, OPTIONAL, round, LIMIT_TRIALS, NULL) \
+    F(S, 52, F64, OPTIONAL, score, 0, NULL) \
+    F(S, 53, BOOL, OPTIONAL, stopped, 0, NULL) \
+    F(S, 54, UINT, OPTIONAL, models, LIMIT_TRIALS, NULL)
 
 /* `columns` and `bands`: also a picture of so many; 0: none. */
 #define INSPECT_PARAMS_FIELDS(F, S) \
@@ -337,6 +363,8 @@ enum noop_action {
     X(clips_item, CLIPS_ITEM_FIELDS) \
     X(train_item, TRAIN_ITEM_FIELDS) \
     X(train_result, TRAIN_RESULT_FIELDS) \
+    X(sweep_item, SWEEP_ITEM_FIELDS) \
+    X(sweep_result, SWEEP_RESULT_FIELDS) \
     X(clip_result, CLIP_RESULT_FIELDS) \
     X(clips_result, CLIPS_RESULT_FIELDS) \
     X(score_params, SCORE_PARAMS_FIELDS) \

@@ -56,6 +56,7 @@ void item_release(struct item *it)
     track_release(it);
     clips_release(it);
     training_release(it);
+    sweep_release(it);
     item_close(&it->checkpoint_fd);
     item_close(&it->save_fd);
     const int ignored = ffmpeg_end(&it->ffmpeg, false);
@@ -288,6 +289,8 @@ int item_open_outputs(struct item *it)
         return clips_open(it);
     case TASK_TRAIN:
         return training_open(it);
+    case TASK_SWEEP:
+        return sweep_open(it);
     case TASK_ANALYZE:
     case TASK_INSPECT:
     case TASK_NOOP:

@@ -119,6 +119,7 @@ struct item {
     struct item_track *track;
     struct item_clips *clips;       /* item_clips.c */
     struct item_training *training; /* item_train.c */
+    struct item_sweep *sweep;       /* item_sweep.c */
     struct output_file array;       /* features, train: what the child writes */
 
     enum stage stage;
@@ -238,6 +239,17 @@ int training_open(struct item *it) MUST_USE;
 void training_give(const struct item *it, struct task_request *r, int fds[TASK_FDS_MOST]);
 int training_settle(struct item *it) MUST_USE;
 void training_release(struct item *it);
+
+/* Parts of training_settle: what the child wrote gets its name, also the model where there is one; the states go. */
+int training_settle_files(struct item *it, bool has_model) MUST_USE;
+int training_forget_states(struct item *it) MUST_USE;
+
+/* Of kind `sweep`: open makes a training of it, or has its result at once, with in_store; describe: what the supervisor
+ * knows of it; settle: its result is kept for the rounds to come. */
+int sweep_open(struct item *it) MUST_USE;
+void sweep_describe(const struct item *it, struct kind_sweep_result *out);
+int sweep_settle(struct item *it) MUST_USE;
+void sweep_release(struct item *it);
 
 /* Makes the descriptors that a task needs. Called by prepare. */
 int item_open_outputs(struct item *it) MUST_USE;

@@ -166,8 +166,8 @@ static int enter_library(const struct item *it)
 }
 
 /* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the
- * last of the files, and then the library is told; then the states have done their work. */
-int training_settle(struct item *it)
+ * last of the files. */
+int training_settle_files(struct item *it, bool has_model)
 {
     struct item_training *const t = it->training;
     int code = STATUS_OK;
@@ -178,11 +178,22 @@ int training_settle(struct item *it)
         else if (s.st_size > 0)
             code = settle_file(&t->file[i]);
     }
-    code = code ? code : settle_file(&it->array);
-    code = code ? code : enter_library(it);
-    if (!code && unlink(it->training->states_path) && errno != ENOENT)
+    return code || !has_model ? code : settle_file(&it->array);
+}
+
+int training_forget_states(struct item *it)
+{
+    if (unlink(it->training->states_path) && errno != ENOENT)
         return fail(STATUS_IO, "cannot remove %.200s: %s", it->training->states_path, strerror(errno));
-    return code;
+    return STATUS_OK;
+}
+
+/* The library is told when all files are there; then the states have done their work. */
+int training_settle(struct item *it)
+{
+    int code = training_settle_files(it, true);
+    code = code ? code : enter_library(it);
+    return code ? code : training_forget_states(it);
 }
 
 void training_release(struct item *it)

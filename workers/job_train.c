@@ -80,6 +80,7 @@ static int read_options(struct training *t)
     for (int k = 0; k < AUGMENT_KINDS && m.no_changes; k++)
         t->o.change.chance[k] = 0;
     t->previews = or_preset(m.previews, TRAIN_PREVIEWS);
+    t->o.pause_step = or_preset(m.until, 0);
     return STATUS_OK;
 }
 
@@ -146,12 +147,13 @@ static int validated(void *context, const struct vae_metric *m, bool best)
     return STATUS_OK;
 }
 
-/* One that cannot be kept costs time if this process dies, never the training. */
+/* One that cannot be kept costs time if this process dies, never the training. That of a pause is always kept. */
 static int save(void *context, const void *state, size_t bytes, double progress)
 {
     struct training *const t = context;
     const int64_t now = now_ms();
-    if (progress > 0 && now - t->saved_ms < SAVE_MS)
+    const bool pauses = t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
+    if (progress > 0 && !pauses && now - t->saved_ms < SAVE_MS)
         return STATUS_OK;
     t->saved_ms = now;
     if (slots_write(t->slots, state, bytes))
@@ -216,6 +218,11 @@ static int write_wav(const struct training *t, int n, const struct vae_preview *
     return code ? code : closed;
 }
 
+static const char *end_of(enum vae_end end)
+{
+    return end == VAE_END_PATIENCE ? "no longer better" : end == VAE_END_PAUSE ? "paused" : "all steps";
+}
+
 /* Three of each sound, in the order of the outputs. */
 static int write_previews(struct training *t)
 {
@@ -236,16 +243,21 @@ static int write_model(struct training *t)
 {
     char *config = NULL;
     char *const training = vae_training_text(t->preset, &t->o, &t->result);
-    char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
     int code = vae_config_text(&t->result.config, &config);
     code = code ? code : write_text(t, 0, config);
     code = code ? code : write_text(t, 1, training);
-    code = code ? code : write_text(t, 2, metrics);
     code = code ? code : write_previews(t);
     code =
         code ? code : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);
     free(config);
     free(training);
+    return code;
+}
+
+static int write_metrics(const struct training *t)
+{
+    char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
+    const int code = write_text(t, 2, metrics);
     free(metrics);
     return code;
 }
@@ -270,8 +282,7 @@ static int report(struct training *t)
                                           .active = (uint64_t)r->active,
                                           .kl_of_active = r->kl_of_active,
                                           .training_s = r->seconds,
-                                          .end =
-                                              wire_str(r->end == VAE_END_PATIENCE ? "no longer better" : "all steps"),
+                                          .end = wire_str(end_of(r->end)),
                                           .resumed_from = r->from > 0 ? r->from : NAN,
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,
@@ -293,7 +304,8 @@ int job_train(struct job *j)
     if (!code) {
         t->ex = networks_begin_turn(j->networks);
         code = fit(t);
-        code = code ? code : write_model(t);
+        code = code ? code : write_metrics(t);
+        code = code || t->o.pause_step > 0 ? code : write_model(t);
         code = code ? code : report(t);
         vae_trainer_destroy(&t->trainer);
         networks_end_turn(j->networks);
