@@ -139,7 +139,8 @@ enum {
     F(S, 12, UINT, OPTIONAL, backoff_ms, LIMIT_BACKOFF_MS, NULL) \
     F(S, 13, UINT, OPTIONAL, attempt_ms, LIMIT_TIMEOUT_MS, NULL) \
     F(S, 14, UINT, OPTIONAL, stall_ms, LIMIT_TIMEOUT_MS, NULL) \
-    F(S, 15, UINT, OPTIONAL, device_bytes, 0, NULL)
+    F(S, 15, UINT, OPTIONAL, device_bytes, 0, NULL) \
+    F(S, 16, UINT, OPTIONAL, wave, UINT32_MAX, NULL)
 
 #define ADD_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \
@@ -176,7 +177,8 @@ enum {
     F(S, 19, UINT, OPTIONAL, deadline_unix_ms, 0, NULL) \
     F(S, 20, UINT, OPTIONAL, waiting, 0, NULL) \
     F(S, 21, UINT, OPTIONAL, max_attempts, 0, NULL) \
-    F(S, 22, UINT, OPTIONAL, device_bytes, 0, NULL)
+    F(S, 22, UINT, OPTIONAL, device_bytes, 0, NULL) \
+    F(S, 23, UINT, OPTIONAL, wave, 0, NULL)
 
 #define RETRY_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \

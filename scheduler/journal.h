@@ -13,7 +13,7 @@
 #define JOURNAL_H
 #include "messages.h"
 
-enum { JOURNAL_VERSION = 2 };
+enum { JOURNAL_VERSION = 3 };
 
 enum journal_type {
     JOURNAL_JOB = 1,        /* a job was submitted; its first items follow */
@@ -41,6 +41,7 @@ struct journal_job {
     uint64_t start_unix_ms, deadline_unix_ms;
     uint64_t backoff_ms, attempt_ms, stall_ms;
     uint64_t device_bytes;
+    uint64_t wave;
 };
 
 struct journal_outcome {

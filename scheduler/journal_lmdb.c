@@ -111,7 +111,8 @@ static int put_job(struct journal_lmdb *j, const struct journal_record *r)
                                    .backoff_ms = s->backoff_ms,
                                    .attempt_ms = s->attempt_ms,
                                    .stall_ms = s->stall_ms,
-                                   .device_bytes = s->device_bytes};
+                                   .device_bytes = s->device_bytes,
+                                   .wave = s->wave};
     j->last_job = r->job;
     const int code = put_own(j);
     return code ? code : put_map(j, r->job, PART_JOB, 0, &stored_job_schema, &map);

@@ -28,7 +28,8 @@ struct journal_job journal_job_of(const struct stored_job *m)
                                 .backoff_ms = m->backoff_ms,
                                 .attempt_ms = m->attempt_ms,
                                 .stall_ms = m->stall_ms,
-                                .device_bytes = m->device_bytes};
+                                .device_bytes = m->device_bytes,
+                                .wave = m->wave};
 }
 
 /* LMDB calls a write that was cut short an input/output error. */

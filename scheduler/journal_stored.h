@@ -46,7 +46,8 @@ enum part {
     F(S, 13, UINT, OPTIONAL, backoff_ms, LIMIT_BACKOFF_MS, NULL) \
     F(S, 14, UINT, OPTIONAL, attempt_ms, LIMIT_TIMEOUT_MS, NULL) \
     F(S, 15, UINT, OPTIONAL, stall_ms, LIMIT_TIMEOUT_MS, NULL) \
-    F(S, 16, UINT, OPTIONAL, device_bytes, 0, NULL)
+    F(S, 16, UINT, OPTIONAL, device_bytes, 0, NULL) \
+    F(S, 17, UINT, OPTIONAL, wave, UINT32_MAX, NULL)
 
 #define STORED_LEASE_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, token, 0, NULL) \

@@ -15,6 +15,7 @@ static int check_chain(const struct job *j, const struct chain *c, uint32_t *tot
     for (uint32_t at = c->first; at; at = j->items[at - 1].next) {
         CONFIRM(at <= j->item_count && steps++ < j->item_count);
         CONFIRM(j->items[at - 1].state == ITEM_QUEUED && at <= j->fresh && !j->items[at - 1].waits);
+        CONFIRM(at - 1 < wave_end(j));
         CONFIRM((c == &j->again) == (j->items[at - 1].attempts == 0));
         CONFIRM(c != &j->crashed || j->items[at - 1].crashed[0]);
         last = at;
@@ -68,9 +69,25 @@ static int check_order(const struct job *j)
     return STATUS_OK;
 }
 
+/* Counts queued items of later waves: they hang in no chain. */
+static int check_wave(const struct job *j, uint32_t *held)
+{
+    uint64_t before = 0, over = 0;
+    for (uint32_t i = 0; i < j->item_count; i++) {
+        const struct item *item = &j->items[i];
+        const bool ended = item->state == ITEM_DONE || item->state == ITEM_DEAD;
+        before += ended && i < j->wave_first;
+        over += ended && i >= j->wave_first && i < wave_end(j);
+        *held += item->state == ITEM_QUEUED && !item->waits && i < j->fresh && i >= wave_end(j);
+    }
+    CONFIRM(j->wave_first % j->wave == 0 && before == j->wave_first);
+    CONFIRM(over == j->wave_over && over < j->wave);
+    return STATUS_OK;
+}
+
 static int check_job(const struct queue *q, const struct job *j)
 {
-    uint32_t states[5] = {0}, chained = 0;
+    uint32_t states[5] = {0}, chained = 0, held = 0;
     int code = check_items(q, j, states);
     if (!code)
         code = check_chain(j, &j->again, &chained);
@@ -80,11 +97,13 @@ static int check_job(const struct queue *q, const struct job *j)
         code = check_chain(j, &j->crashed, &chained);
     if (!code)
         code = check_order(j);
+    if (!code && j->wave && !job_is_over(j))
+        code = check_wave(j, &held);
     if (code)
         return code;
     CONFIRM(states[ITEM_QUEUED] == j->queued && states[ITEM_LEASED] == j->leased && states[ITEM_DONE] == j->done &&
             states[ITEM_DEAD] == j->dead && states[ITEM_CANCELLED] == j->cancelled);
-    CONFIRM(job_is_over(j) || j->expired || chained + j->item_count - j->fresh + j->waiting == j->queued);
+    CONFIRM(job_is_over(j) || j->expired || chained + held + j->item_count - j->fresh + j->waiting == j->queued);
     CONFIRM(!j->timed || (!job_is_over(j) && q->timers.slots[j->timer.position] == j));
     CONFIRM(!j->key_bytes || tokens_find(&q->keys, j->key_hash)->job == j);
     CONFIRM(!job_is_over(j) || (j->queued == 0 && j->leased == 0));

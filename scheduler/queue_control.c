@@ -131,6 +131,8 @@ int control_retry(struct queue *q, const struct queue_event *e)
     if (had_deadline)
         control_record(q, j);
     try_again(q, j);
+    if (j->wave)
+        wave_begin(j);
     kind_update(j);
     job_changed(q, j);
     return STATUS_OK;

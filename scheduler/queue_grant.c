@@ -49,7 +49,7 @@ static uint32_t crashed_take(const struct queue *q, struct job *j, const struct 
 
 static bool has_new(const struct job *j)
 {
-    return j->again.first || j->fresh < j->item_count;
+    return j->again.first || wave_has_fresh(j);
 }
 
 static bool has_tried(const struct queue *q, struct job *j, const struct worker *w)

@@ -202,7 +202,8 @@ static void chain_append(struct job *j, struct chain *c, uint32_t index)
 void item_chain(struct job *j, uint32_t index)
 {
     const struct item *item = &j->items[index];
-    chain_append(j, item->attempts == 0 ? &j->again : item->crashed[0] ? &j->crashed : &j->retry, index);
+    if (index < wave_end(j)) /* else when its wave opens */
+        chain_append(j, item->attempts == 0 ? &j->again : item->crashed[0] ? &j->crashed : &j->retry, index);
 }
 
 static void requeued(struct queue *q, struct job *j, uint32_t index)
@@ -274,6 +275,7 @@ int item_end(struct queue *q, struct job *j, uint32_t index, const struct journa
                                              .token = item->token,
                                              .number = number,
                                              .outcome = *o});
+    wave_item_over(j, index);
     job_changed(q, j);
     job_settle(q, j);
     return STATUS_OK;

@@ -71,7 +71,8 @@ static uint32_t place_of(const struct kind *k, const struct job *j)
 
 bool kind_can_grant(const struct job *j)
 {
-    return j->queued > j->waiting && !job_is_over(j) && !j->paused && !j->early && !j->expired;
+    const bool any = wave_has_fresh(j) || j->again.first || j->retry.first || j->crashed.first;
+    return any && !job_is_over(j) && !j->paused && !j->early && !j->expired;
 }
 
 void kind_update(struct job *j)

@@ -44,9 +44,7 @@ static void end_job(struct restore *s)
         job_settle(s->queue, j); /* no item is left, and nothing says that it has finished */
     if (!j || job_is_over(j))
         return;
-    for (uint32_t i = 0; i < j->fresh; i++)
-        if (j->items[i].state == ITEM_QUEUED)
-            item_chain(j, i);
+    wave_begin(j);
     kind_update(j);
 }
 
@@ -64,7 +62,8 @@ static int restore_job(struct restore *s, const struct journal_record *r)
                                      .backoff_ms = from->backoff_ms,
                                      .attempt_ms = from->attempt_ms,
                                      .stall_ms = from->stall_ms,
-                                     .device_bytes = from->device_bytes};
+                                     .device_bytes = from->device_bytes,
+                                     .wave = from->wave};
     end_job(s);
     if (r->job <= s->queue->last_job)
         return damaged(r, "its number is not above the one before");

@@ -121,6 +121,9 @@ struct job {
     uint32_t waiting;   /* queued items that wait between two attempts */
     struct wait *waits;
     uint32_t fresh;       /* items from here on were never granted */
+    uint32_t wave;        /* items of a wave; 0: there are none, all are open */
+    uint32_t wave_first;  /* of the open wave: the lowest with an item that is not over */
+    uint32_t wave_over;   /* items of it that are done or dead */
     struct chain again;   /* given back with no attempt counted */
     struct chain retry;   /* tried before: granted alone */
     struct chain crashed; /* tried before, and a worker died on them */
@@ -267,7 +270,7 @@ bool kind_is_of(const struct kind *k, const struct worker *w);
 int item_reserve_order(struct queue *q, struct job *j, uint32_t outcomes) MUST_USE;
 int item_append(struct queue *q, struct job *j, struct wire_list list) MUST_USE;
 int item_append_one(struct queue *q, struct job *j, const struct message_item *m) MUST_USE;
-void item_chain(struct job *j, uint32_t index); /* a queued one that was granted before, to wait for the next grant */
+void item_chain(struct job *j, uint32_t index); /* a queued one below `fresh`, to wait for the next grant */
 int item_keep(struct queue *q, struct job *j, struct item *item, const struct journal_outcome *o) MUST_USE;
 int item_save(struct queue *q, struct job *j, struct item *item, const struct journal_checkpoint *c) MUST_USE;
 void item_spec(const struct item *item, struct message_item *out);
@@ -281,6 +284,12 @@ void item_end_silently(struct queue *q, struct job *j, uint32_t index, enum fail
                        const char *text);              /* dead; without memory for the text it goes without */
 void item_give_back(struct queue *q, struct lease *l); /* without counting the attempt */
 void item_lapse(struct queue *q, struct lease *l);     /* the lease is over; the attempt counts */
+
+/* queue_waves.c: of a job with waves, `fresh` and the chains only have items of the open one to give. */
+uint64_t wave_end(const struct job *j);             /* first index that is not open */
+bool wave_has_fresh(const struct job *j);           /* an open item that was never granted */
+void wave_item_over(struct job *j, uint32_t index); /* it has just ended: the next wave may open */
+void wave_begin(struct job *j);                     /* finds the open wave, and fills the chains anew */
 
 /* queue_grant.c */
 void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l); /* reserved */

@@ -56,12 +56,13 @@ static void content_hash(const struct message_submit *m, uint8_t out[CONTENT_BYT
     const struct wire_slice slices[] = {m->kind, m->name, m->params, {m->items.data, m->items.bytes}};
     const uint64_t numbers[] = {(uint64_t)m->priority, m->max_attempts, m->sealed,     m->start_unix_ms,
                                 m->deadline_unix_ms,   m->backoff_ms,   m->attempt_ms, m->stall_ms,
-                                m->device_bytes,       m->items.count};
+                                m->device_bytes,       m->items.count,  m->wave};
     uint8_t parts[4 * CONTENT_BYTES + sizeof numbers];
+    const size_t all = sizeof parts - (m->wave ? 0 : sizeof numbers[0]); /* without waves as in journals of before */
     for (int i = 0; i < 4; i++)
         hash_short(slices[i].data, slices[i].bytes, parts + (size_t)i * CONTENT_BYTES);
     memcpy(parts + sizeof parts - sizeof numbers, numbers, sizeof numbers);
-    hash_short(parts, sizeof parts, out);
+    hash_short(parts, all, out);
 }
 
 /* ---- making a job ---- */
@@ -108,6 +109,7 @@ static int job_fill(struct queue *q, struct job *j, const struct message_submit 
     j->attempt_ms = (uint32_t)m->attempt_ms;
     j->stall_ms = (uint32_t)m->stall_ms;
     j->device_bytes = m->device_bytes;
+    j->wave = (uint32_t)m->wave;
     if (m->params.bytes) {
         uint8_t *params = blocks_take(&j->blocks, &q->memory, m->params.bytes);
         if (!params)
@@ -160,7 +162,8 @@ static void record_job(struct queue *q, const struct job *j, const struct messag
                                                            .backoff_ms = j->backoff_ms,
                                                            .attempt_ms = j->attempt_ms,
                                                            .stall_ms = j->stall_ms,
-                                                           .device_bytes = j->device_bytes}});
+                                                           .device_bytes = j->device_bytes,
+                                                           .wave = j->wave}});
 }
 
 static void record_items(struct queue *q, const struct job *j, uint32_t first)

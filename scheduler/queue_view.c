@@ -34,7 +34,8 @@ static void view_job(const struct job *j, struct message_job *out)
                                 .deadline_unix_ms = j->deadline_unix_ms,
                                 .waiting = j->waiting,
                                 .max_attempts = j->max_attempts,
-                                .device_bytes = j->device_bytes};
+                                .device_bytes = j->device_bytes,
+                                .wave = j->wave};
 }
 
 static int no_such_job(uint64_t id)

@@ -105,6 +105,7 @@ static int drive(struct batch *b, struct client *c, uint64_t *job, struct progre
                               .name = b->command,
                               .params = b->params,
                               .priority = b->priority,
+                              .wave = b->wave,
                               .cancel_on_disconnect = true};
     uint64_t cursor = 0;
     bool over = false;

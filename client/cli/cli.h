@@ -159,6 +159,7 @@ struct batch {
     struct wire_slice *item_params; /* [files], or NULL */
     int64_t priority;
     uint64_t device_bytes; /* of device memory that an item wants; 0: nothing is booked */
+    uint64_t wave;         /* items that run before the next so many may; 0: all at once */
     bool upload;           /* the files go to the scheduler as objects */
     bool was_cancelled;    /* by somebody else, or with its session */
     /* Before an item is sent: what its parameters need that only a connection gives, into item_params; or NULL. */

@@ -183,6 +183,7 @@ int submit_jobs(const struct common *c, const char *kind, struct wire_slice para
     if (code)
         return cli_failed("submit", code);
     job.device_bytes = cli_submission->books ? b->device_bytes : job.device_bytes;
+    job.wave = b ? b->wave : 0;
     job.kind = kind;
     job.params = params;
     for (size_t i = 0; objects && i < count && !code; i++) {

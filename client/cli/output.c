@@ -134,6 +134,7 @@ json_t *output_job(const struct message_job *j)
     json_object_set_new(line, "attempts", json_integer((json_int_t)j->attempts));
     json_object_set_new(line, "max_attempts", json_integer((json_int_t)j->max_attempts));
     json_object_set_new(line, "device_bytes", json_integer((json_int_t)j->device_bytes));
+    json_object_set_new(line, "wave", json_integer((json_int_t)j->wave));
     json_object_set_new(items, "total", json_integer((json_int_t)j->items));
     json_object_set_new(items, "queued", json_integer((json_int_t)j->queued));
     json_object_set_new(items, "leased", json_integer((json_int_t)j->leased));

@@ -94,7 +94,8 @@ static int submit(struct client *c, const struct client_job *job, struct wire_li
                                      .backoff_ms = job->backoff_ms,
                                      .attempt_ms = job->attempt_ms,
                                      .stall_ms = job->stall_ms,
-                                     .device_bytes = job->device_bytes};
+                                     .device_bytes = job->device_bytes,
+                                     .wave = job->wave};
     const struct question q = {MESSAGE_SUBMIT, MESSAGE_ACCEPTED, &submit_schema, &accepted_schema, &m, 0};
     return session_ask(c, &q, out);
 }

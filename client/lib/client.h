@@ -67,6 +67,7 @@ struct client_job {
     uint64_t attempt_ms;       /* the longest that an attempt may take; 0: no limit */
     uint64_t stall_ms;         /* the longest without progress; 0: no limit */
     uint64_t device_bytes;     /* device memory that one item needs */
+    uint64_t wave;             /* so many items at a time, the next when all of these are over; 0: no waves */
 };
 
 struct client_item {

@@ -218,12 +218,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define BYTES_8 1, 2, 3, 4, 5, 6, 7, 8
 #define CHECKPOINT(token) 15, 0, 0, token, 212, BYTES_8, BYTES_8, BYTES_8, BYTES_8, 200, 1
 #define SHOW 16, 0, 1, 1 /* TAKE, and job 1 is asked for */
-/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device follow: one of the three below. */
+/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device, wave follow: one of the three below.
+ */
 #define SUBMIT_ONE(attempts) 1, 0, 0, 0, 0, 0, 0, 0, 200, attempts, 200, 1, 0, 0, 0, 200, 1
 #define SUBMIT_FOUR 1, 0, 0, 0, 0, 0, 0, 0, 0, 200, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 1
-#define PLAIN 0, 0, 0, 0, 0, 0, 0
-#define KEYED 200, 3, 0, 0, 0, 0, 0, 0
-#define OVER 0, 0, 200, 1, 0, 0, 0, 0 /* its deadline */
+#define PLAIN 0, 0, 0, 0, 0, 0, 0, 0
+#define KEYED 200, 3, 0, 0, 0, 0, 0, 0, 0
+#define OVER 0, 0, 200, 1, 0, 0, 0, 0, 0 /* its deadline */
 
 static void seed_with_noise(const char *name)
 {

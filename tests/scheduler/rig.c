@@ -90,6 +90,7 @@ uint64_t rig_submit(struct rig *r, struct rig_job job)
                                      .attempt_ms = job.attempt_ms,
                                      .stall_ms = job.stall_ms,
                                      .device_bytes = job.device_bytes,
+                                     .wave = job.wave,
                                      .params = job.params ? wire_str(job.params) : wire_str("params"),
                                      .cancel_on_disconnect = job.cancel_on_disconnect,
                                      .sealed = !job.open,

@@ -30,6 +30,7 @@ struct rig_job {
     uint64_t start_unix_ms, deadline_unix_ms;
     uint32_t attempt_ms, stall_ms;
     uint64_t device_bytes;
+    uint64_t wave;
 };
 
 void rig_open(struct rig *r, const struct queue_options *options); /* NULL: epoch 1, leases of 10,000 ms */

@@ -118,3 +118,51 @@ TEST(a_start_is_waited_for_again)
     rig_close(&r);
     journal_lmdb_close(&j);
 }
+
+/* The open wave is found again, also one that RETRY went back to. */
+TEST(waves_go_on_after_a_restart)
+{
+    static const struct {
+        uint32_t items;
+        enum failure_class failures[4]; /* of the first items, in their order */
+        uint32_t reports;
+        bool retry;
+        uint32_t first, count; /* granted after the restart */
+        const char *why;
+    } cases[] = {
+        {5, {FAILURE_NONE}, 0, false, 0, 2, "the first wave is open"},
+        {5, {FAILURE_NONE}, 1, false, 1, 1, "one item of it is left"},
+        {5, {FAILURE_NONE}, 2, false, 2, 2, "the second"},
+        {5, {FAILURE_INPUT, FAILURE_INPUT}, 2, false, 2, 2, "dead is over"},
+        {5, {FAILURE_INPUT}, 2, true, 0, 1, "the first again, and nothing of the second"},
+        {5, {FAILURE_NONE, FAILURE_NONE, FAILURE_INPUT}, 4, true, 2, 1, "back to the second, not to the first"},
+        {4, {FAILURE_NONE, FAILURE_INPUT}, 4, true, 1, 1, "of a job that was done"},
+    };
+    for (uint64_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct rig r, again;
+        struct journal_lmdb *j = restored(&r, 2 * c + 1);
+        uint64_t w = rig_ready(&r, 0, "w", 7, "noop", NULL, 0);
+        const uint64_t job = rig_submit(&r, (struct rig_job){.items = cases[c].items, .wave = 2});
+        for (uint32_t i = 0; i < cases[c].reports; i++)
+            CHECK(rig_report(&r, w, rig_take_one(&r, w), cases[c].failures[i], 0) == COMMIT_COMMITTED);
+        CHECK(!cases[c].retry || rig_retry(&r, job, NULL, 0) == 0);
+        commit_of(&r);
+        journal_lmdb_close(&j);
+
+        j = restored(&again, 2 * c + 2);
+        CHECK(rig_show(&again, job).wave == 2);
+        w = rig_ready(&again, 0, "w", 7, "noop", NULL, 0);
+        rig_take(&again, w, 9);
+        const struct queue_action *const grant = rig_action(&again, QUEUE_GRANT);
+        REQUIRE(grant);
+        const struct queue_entry first = *rig_entry(&again, grant, 0);
+        test_report(grant->job == job && grant->count == cases[c].count && first.index == cases[c].first, __FILE__,
+                    __LINE__, "%s: %zu items from %u of job %d", cases[c].why, grant->count, first.index,
+                    (int)grant->job);
+        CHECK(rig_cancel(&again, job) == 0); /* the next case has the journal to itself */
+        commit_of(&again);
+        rig_close(&again);
+        rig_close(&r);
+        journal_lmdb_close(&j);
+    }
+}

@@ -326,12 +326,13 @@ static int add_to_picture(void *context, const struct journal_record *from)
                        r.submitted.submitted_unix_ms),
                    r.submitted.cancel_on_disconnect);
     if (r.type == JOURNAL_JOB)
-        hash = mix(mix(mix(mix(mix(mix(mix(hash, r.submitted.session), r.submitted.start_unix_ms),
-                                   r.submitted.deadline_unix_ms),
-                               r.submitted.backoff_ms),
-                           r.submitted.attempt_ms),
-                       r.submitted.stall_ms),
-                   r.submitted.device_bytes);
+        hash = mix(mix(mix(mix(mix(mix(mix(mix(hash, r.submitted.session), r.submitted.start_unix_ms),
+                                       r.submitted.deadline_unix_ms),
+                                   r.submitted.backoff_ms),
+                               r.submitted.attempt_ms),
+                           r.submitted.stall_ms),
+                       r.submitted.device_bytes),
+                   r.submitted.wave);
     if (r.type == JOURNAL_CONTROL)
         hash = mix(mix(mix(mix(hash, (uint64_t)r.control.priority), r.control.paused), r.control.session),
                    r.control.deadline_unix_ms);

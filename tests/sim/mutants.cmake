@@ -39,7 +39,7 @@ mutant(sim lease_not_restored queue_restore.c "JOURNAL_GRANTED ? restore_lease(s
     "JOURNAL_GRANTED ? set_token(s, item, r)")
 mutant(sim lease_of_queued queue_restore.c
     " : set_token(s, item, r)" " : restore_lease(s, item, r)")
-mutant(sim chain_lost queue_restore.c "            item_chain(j, i);" "            (void)i;")
+mutant(sim chain_lost queue_restore.c "    wave_begin(j);\n" "")
 mutant(sim priority_lost queue_restore.c "                                     .priority = from->priority,\n" "")
 mutant(sim tries_lost queue_restore.c "                                     .max_attempts = from->max_attempts,\n" "")
 mutant(sim submitted_lost queue_restore.c
@@ -118,6 +118,17 @@ mutant(sim quarantine_ignored queue_grant.c "    if (w->blamed_count < BLAMED_KE
     "    if (w->blamed_count <= BLAMED_KEPT)\n        return false;")
 mutant(sim everything_waits sim_scheduler.c "s->disk.waiting_count && s->disk.journal.can_wait(&s->disk.journal)"
     "s->disk.waiting_count")
+
+# Waves:
+mutant(sim wave_ignored queue_waves.c " && j->fresh < wave_end(j)" "")
+mutant(sim wave_chains_ignored queue_items.c "    if (index < wave_end(j)) /* else when its wave opens */\n" "")
+mutant(sim wave_dead_is_not_over queue_waves.c " || j->items[i].state == ITEM_DEAD" "")
+mutant(sim wave_opens_unseen queue_waves.c "    fill_chains(j);\n    kind_update(j);" "    fill_chains(j);")
+mutant(sim wave_forgets_what_waits queue_waves.c "    fill_chains(j);\n    kind_update(j);" "    kind_update(j);")
+mutant(sim wave_stays_after_retry queue_control.c "    if (j->wave)\n        wave_begin(j);\n" "")
+mutant(sim wave_lost queue_restore.c ".device_bytes = from->device_bytes,\n                                     .wave = from->wave}"
+    ".device_bytes = from->device_bytes}")
+mutant(sim wave_unhashed queue_submit.c "(m->wave ? 0 : sizeof numbers[0])" "sizeof numbers[0]")
 
 # The disk; the last word is the case that must find it:
 set(CUT a_power_cut_takes_back_nothing_that_was_committed)

@@ -151,6 +151,7 @@ uint64_t sim_job_content(const struct sim_message *m)
                                 m->attempt_ms,
                                 m->stall_ms,
                                 m->device_bytes,
+                                m->wave,
                                 m->count};
     uint64_t hash = sim_bytes(sim_params(m->nonce, params));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

@@ -65,7 +65,7 @@ struct shadow_job {
     struct shadow_item *items;
     uint32_t *order;           /* indexes, with SHADOW_RETRIED */
     uint64_t attempts, params; /* params: their bytes, as one number */
-    uint64_t start_unix_ms, deadline_unix_ms, device_bytes;
+    uint64_t start_unix_ms, deadline_unix_ms, device_bytes, wave;
     int64_t backoff_ms, attempt_ms, stall_ms;
     int64_t rings_ms;           /* when its start or deadline is looked at */
     bool paused, early, missed; /* missed: a tick has seen the deadline */
@@ -110,6 +110,7 @@ void shadow_free(struct shadow *s);
 struct shadow_job *shadow_find(const struct shadow *s, uint64_t job);
 struct shadow_item *shadow_token(struct shadow *s, uint64_t token); /* whose newest it is; NULL: none */
 struct shadow_worker *shadow_worker(struct shadow *s, uint64_t id);
+uint64_t shadow_wave_end(const struct shadow_job *j); /* of the lowest wave with an item that is not over */
 int shadow_verdict(struct shadow *s, uint64_t token); /* what a report of it must be answered with */
 bool shadow_needs_session(const struct shadow_job *j);
 void shadow_put(struct journal *journal, const struct journal_record *r);
@@ -176,8 +177,8 @@ struct sim_message {
     uint64_t job, first, pid;
     uint64_t nonce; /* SUBMIT, ADD: makes the items; CHECKPOINT: the object */
     uint64_t key;   /* SUBMIT, HELLO; 0: none */
-    uint64_t start_unix_ms, deadline_unix_ms, backoff_ms, attempt_ms, stall_ms, device_bytes; /* SUBMIT */
-    int device;                                                                               /* READY */
+    uint64_t start_unix_ms, deadline_unix_ms, backoff_ms, attempt_ms, stall_ms, device_bytes, wave; /* SUBMIT */
+    int device;                                                                                     /* READY */
     bool counts;     /* RETRY, PAUSE, RESUME, PRIORITY, once it is applied: it changed something */
     uint64_t chosen; /* RETRY, once it is applied: the dead items that it means, as bits */
     int kind, priority, max_attempts;

@@ -68,7 +68,7 @@ static void same_job(const struct sim *s, const struct queue *disk, const struct
                       d.finished_unix_ms == m->finished_unix_ms,
            "job %d: items queued, leased or cancelled, or its end, differ on the disk", (int)m->job);
     EXPECT(d.paused == m->paused && d.start_unix_ms == m->start_unix_ms && d.deadline_unix_ms == m->deadline_unix_ms &&
-               d.max_attempts == m->max_attempts && d.device_bytes == m->device_bytes,
+               d.max_attempts == m->max_attempts && d.device_bytes == m->device_bytes && d.wave == m->wave,
            "job %d: what was asked of it differs on the disk", (int)m->job);
     EXPECT(d.kind.bytes == m->kind.bytes && memcmp(d.kind.data, m->kind.data, d.kind.bytes) == 0 &&
                d.name.bytes == m->name.bytes && memcmp(d.name.data, m->name.data, d.name.bytes) == 0,

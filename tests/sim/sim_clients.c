@@ -27,7 +27,8 @@ void sim_client_hung_up(struct sim *s, int c)
 static void new_job(struct sim *s, struct sim_message *m)
 {
     static const uint64_t backoffs[] = {0, 1, 50, 400}, attempts[] = {0, 0, 0, 0, 300, 1500},
-                          stalls[] = {0, 0, 0, 0, 200, 800}, bytes[] = {0, 0, 0, 30, 60};
+                          stalls[] = {0, 0, 0, 0, 200, 800}, bytes[] = {0, 0, 0, 30, 60},
+                          waves[] = {0, 0, 0, 1, 2, 3, 100};
     const uint64_t wall = (uint64_t)sim_unix_ms(s);
     *m = (struct sim_message){.type = SIM_SUBMIT, .seq = m->seq, .nonce = ++s->last_nonce};
     m->count = (uint32_t)sim_random(s, 8);
@@ -43,6 +44,7 @@ static void new_job(struct sim *s, struct sim_message *m)
     m->attempt_ms = attempts[sim_random(s, sizeof attempts / sizeof *attempts)];
     m->stall_ms = stalls[sim_random(s, sizeof stalls / sizeof *stalls)];
     m->device_bytes = bytes[sim_random(s, sizeof bytes / sizeof *bytes)];
+    m->wave = waves[sim_random(s, sizeof waves / sizeof *waves)];
 }
 
 static void submit(struct sim *s, int c, struct sim_job *j)

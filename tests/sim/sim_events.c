@@ -358,6 +358,7 @@ static int on_client(struct sim *s, const struct sim_message *m)
                                           .attempt_ms = m->attempt_ms,
                                           .stall_ms = m->stall_ms,
                                           .device_bytes = m->device_bytes,
+                                          .wave = m->wave,
                                           .items = items_of(&b, m)};
     const struct message_add add = {.job = m->job, .first = m->first, .sealed = m->sealed, .items = submit.items};
     const struct message_job_ref ref = {m->job};

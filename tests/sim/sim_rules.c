@@ -7,7 +7,7 @@
 static bool is_ready(const struct shadow *s, const struct shadow_job *j)
 {
     bool any = false;
-    for (uint32_t i = 0; i < j->count; i++) {
+    for (uint32_t i = 0; i < j->count && i < shadow_wave_end(j); i++) {
         const struct shadow_item *item = &j->items[i];
         const bool rested = !item->crashed[0] && item->not_after_ms <= s->tick_ms;
         any |= item->state == ITEM_QUEUED && (item->attempts == 0 || rested);
@@ -190,7 +190,7 @@ static void compare_job(const struct shadow *s, const struct shadow_job *j, cons
                m.cancelled == states[4] && m.commits == j->outcomes && m.attempts == j->attempts,
            "job %d: counters differ from the journal's", (int)j->id);
     EXPECT(m.paused == j->paused && m.priority == j->priority && m.start_unix_ms == j->start_unix_ms &&
-               m.deadline_unix_ms == j->deadline_unix_ms && m.device_bytes == j->device_bytes,
+               m.deadline_unix_ms == j->deadline_unix_ms && m.device_bytes == j->device_bytes && m.wave == j->wave,
            "job %d: what was asked of it differs from the journal's", (int)j->id);
     shadow_waiting(s, j, m.waiting);
 }

@@ -121,6 +121,7 @@ static void put_job(struct shadow *s, const struct journal_record *r)
                                               .start_unix_ms = r->submitted.start_unix_ms,
                                               .deadline_unix_ms = r->submitted.deadline_unix_ms,
                                               .device_bytes = r->submitted.device_bytes,
+                                              .wave = r->submitted.wave,
                                               .backoff_ms = (int64_t)r->submitted.backoff_ms,
                                               .attempt_ms = (int64_t)r->submitted.attempt_ms,
                                               .stall_ms = (int64_t)r->submitted.stall_ms,
@@ -151,6 +152,14 @@ static void told(struct shadow *s, struct shadow_job *j, struct shadow_item *ite
         lease_restored(s, item);
 }
 
+uint64_t shadow_wave_end(const struct shadow_job *j)
+{
+    uint32_t first = 0; /* that is not over */
+    while (first < j->count && j->items[first].state >= ITEM_DONE)
+        first++;
+    return j->wave ? (first / j->wave + 1) * j->wave : UINT64_MAX;
+}
+
 static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_item *item,
                         const struct journal_record *r)
 {
@@ -159,6 +168,8 @@ static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_it
         return;
     }
     EXPECT(item->state == ITEM_QUEUED && j->state <= JOB_ACTIVE, "granted an item that is not queued");
+    EXPECT(r->index < shadow_wave_end(j), "item %u of job %d is granted, and earlier waves of %d are not over",
+           r->index, (int)j->id, (int)j->wave);
     EXPECT(r->token > s->last_token, "token %llu is not new", (unsigned long long)r->token);
     EXPECT(r->attempts == item->attempts + 1 && r->attempts <= j->max_attempts, "attempt %u after %u of %u",
            r->attempts, item->attempts, j->max_attempts);

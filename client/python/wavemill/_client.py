@@ -77,7 +77,8 @@ class _Job(ctypes.Structure):
 
     _fields_ = [("kind", _text), ("name", _text), ("params", Slice), ("priority", _i64), ("max_attempts", _u64),
                 ("cancel_on_disconnect", _bool), ("key", Slice), ("start_unix_ms", _u64), ("deadline_unix_ms", _u64),
-                ("backoff_ms", _u64), ("attempt_ms", _u64), ("stall_ms", _u64), ("device_bytes", _u64)]
+                ("backoff_ms", _u64), ("attempt_ms", _u64), ("stall_ms", _u64), ("device_bytes", _u64),
+                ("wave", _u64)]
 
 
 class _Item(ctypes.Structure):
@@ -243,7 +244,7 @@ class Client:
     def submit(self, kind: str, items: Iterable[Item] = (), *, params: dict | bytes | None = None, name: str | None = None,
                priority: int = 0, key: str | bytes | None = None, start_after: Moment = None, deadline: Moment = None,
                backoff: float = 0, attempt_timeout: float = 0, stall_timeout: float = 0, max_attempts: int = 0,
-               device_bytes: int = 0, cancel_on_disconnect: bool = False) -> Accepted:
+               device_bytes: int = 0, wave: int = 0, cancel_on_disconnect: bool = False) -> Accepted:
         """A whole job; returns once it is on disk.
 
         items: paths, or dicts with `path` and `params` (both may be missing). Times are datetimes or Unix seconds, durations
@@ -251,7 +252,7 @@ class Client:
         keep = _Slices()
         rows, count = self._items(kind, items, keep)
         spec = self._spec(keep, kind, params, name, key, start_after, deadline, backoff, attempt_timeout, stall_timeout,
-                          priority=priority, max_attempts=max_attempts, device_bytes=device_bytes,
+                          priority=priority, max_attempts=max_attempts, device_bytes=device_bytes, wave=wave,
                           cancel_on_disconnect=cancel_on_disconnect)
         table = _tables.schema("accepted")
         memory = ctypes.create_string_buffer(table.bytes)
