@@ -4,7 +4,7 @@
  * of the rounds before, which are all there: the queue begins no round before the last one is over. */
 #include "item_sweep.h"
 #include "log.h"
-#include "sweep_folder.h"
+#include "sweep_layout.h"
 #include "sweep_records.h"
 #include "vae_fit.h"
 
@@ -119,8 +119,8 @@ static int find_pause(const struct item_sweep *s, uint64_t *out)
     if (code)
         return code;
     if (s->m.steps > INT32_MAX || s->m.validate_steps > INT32_MAX)
-        return fail(STATUS_ARGUMENT, "sweep: %llu steps, a validation after every %llu",
-                    (unsigned long long)s->m.steps, (unsigned long long)s->m.validate_steps);
+        return fail(STATUS_ARGUMENT, "sweep: %llu steps, a validation after every %llu", (unsigned long long)s->m.steps,
+                    (unsigned long long)s->m.validate_steps);
     const int64_t steps = s->m.steps ? (int64_t)s->m.steps : o.recipe.steps;
     const int64_t validate = s->m.validate_steps ? (int64_t)s->m.validate_steps : o.validate_steps;
     *out = (uint64_t)halving_steps(&s->h, (int64_t)s->m.round, steps, validate);

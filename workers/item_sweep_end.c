@@ -1,7 +1,7 @@
 /* The end of a sweep: its table, and its best models. */
 #include "item_sweep.h"
 #include "library.h"
-#include "sweep_folder.h"
+#include "sweep_layout.h"
 #include "sweep_records.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "log.h"
 #include "output_file.h"
 #include "paths.h"
-#include "sweep_folder.h"
+#include "sweep_layout.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* sweep_records - what came of each round of a sweep's trials, in its folder (sweep_folder.h).
+/* sweep_records - what came of each round of a sweep's trials, in its folder (sweep_layout.h).
  *
  *   whole        a record is there whole or not at all, and on the disk before anybody hears of it
  *   damage       one that cannot be read is said in the log and counts as missing: its trial does the round again, or is

@@ -7,6 +7,8 @@
 #include "kinds.h"
 #include "library.h"
 
+#include <jansson.h>
+
 struct train_begun {
     struct kind_train_item *item; /* but for out and preset */
     const char *dataset;
@@ -17,5 +19,9 @@ struct train_begun {
 int train_begun_write(const char *folder, const struct train_begun *b) MUST_USE;
 /* STATUS_ARGUMENT: it was begun with another dataset than b->dataset. */
 int train_begun_read(const char *folder, struct train_begun *b) MUST_USE;
+
+/* The same as an object, and of one that was read from `path`; NULL: out of memory. */
+json_t *train_begun_describe(const struct train_begun *b);
+int train_begun_parse(const json_t *all, const char *path, struct train_begun *b) MUST_USE;
 
 #endif
