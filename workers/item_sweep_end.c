@@ -1,6 +1,7 @@
 /* The end of a sweep: its table, and its best models. */
 #include "item_sweep.h"
 #include "library.h"
+#include "log.h"
 #include "sweep_layout.h"
 #include "sweep_records.h"
 
@@ -138,11 +139,11 @@ static int add_outcome(const struct ending *e, int64_t trial, json_t *row)
     const struct kind_sweep_result *const r = &record.result;
     wire_copy(r->end, end, sizeof end);
     json_t *const more = json_pack(
-        "{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:I}", "steps", (json_int_t)r->steps, "best_step",
+        "{s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I}", "steps", (json_int_t)r->steps, "best_step",
         (json_int_t)r->best_step, "end", end, "score", number(r->score), "validation_loss", number(r->validation_loss),
         "train_loss", number(r->train_loss), "reconstruction", number(r->reconstruction), "kl_nats", number(r->kl),
-        "active_dimensions", (json_int_t)r->active, "training_s", number(r->training_s), "bad_steps",
-        (json_int_t)r->bad_steps, "parameters", (json_int_t)r->parameters);
+        "active_dimensions", (json_int_t)r->active, "training_s", number(r->training_s), "resumed_from",
+        number(r->resumed_from), "bad_steps", (json_int_t)r->bad_steps, "parameters", (json_int_t)r->parameters);
     code = !more || json_object_update(row, more) ? fail(STATUS_NOMEM, "out of memory") : STATUS_OK;
     json_decref(more);
     sweep_record_free(&record);
@@ -218,6 +219,17 @@ static int rank(struct ending *e)
     return STATUS_OK;
 }
 
+/* Nobody goes on from the states of those that were stopped, and they are large. */
+static void drop_states(const struct ending *e)
+{
+    char path[FILE_BYTES];
+    for (int64_t k = 0; k < e->s->h.trials; k++) {
+        snprintf(path, sizeof path, "%s/" SWEEP_TRIAL "/states", e->s->folder, (int)k);
+        if (unlink(path) && errno != ENOENT)
+            log_warn("cannot remove %s: %s", path, strerror(errno));
+    }
+}
+
 static int report(struct ending *e)
 {
     const struct kind_sweep_result r = {.round = (uint64_t)e->s->h.rounds,
@@ -254,6 +266,8 @@ int sweep_conclude(struct item *it)
         code = code ? code : end_table(e);
         if (!code && !e->finished)
             code = fail(STATUS_ARGUMENT, "none of %lld trials came to the end", (long long)s->h.trials);
+        else if (!code)
+            drop_states(e);
         code = code ? code : report(e);
         free(e->scores);
     }
