@@ -14,7 +14,7 @@
 #define KIND_SEPARATE_CLIPS "separate_clips"
 #define KIND_SCORE "score"
 #define KIND_TRAIN "train"
-#define KIND_SWEEP "sweep" /* trainings side by side: those that fall behind are stopped */
+#define KIND_SWEEP "sweep"                       /* trainings side by side: those that fall behind are stopped */
 #define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
 #define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
 
@@ -32,7 +32,7 @@ enum {
     LIMIT_CLIPS = 32, /* of one item */
     LIMIT_PREVIEWS = 16,
     LIMIT_TRIALS = 1000, /* of a sweep */
-    TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
+    TRAIN_PREVIEWS = 4,  /* where an item does not say how many sounds */
     LIMIT_PICTURE_COLUMNS = 512,
     LIMIT_PICTURE_BANDS = 128,
     LIMIT_PICTURE = 32768 /* columns times bands */
