@@ -363,8 +363,6 @@ enum noop_action {
     X(clips_item, CLIPS_ITEM_FIELDS) \
     X(train_item, TRAIN_ITEM_FIELDS) \
     X(train_result, TRAIN_RESULT_FIELDS) \
-    X(sweep_item, SWEEP_ITEM_FIELDS) \
-    X(sweep_result, SWEEP_RESULT_FIELDS) \
     X(clip_result, CLIP_RESULT_FIELDS) \
     X(clips_result, CLIPS_RESULT_FIELDS) \
     X(score_params, SCORE_PARAMS_FIELDS) \
@@ -373,7 +371,9 @@ enum noop_action {
     X(scores, SCORES_FIELDS) \
     X(score_result, SCORE_RESULT_FIELDS) \
     X(inspect_params, INSPECT_PARAMS_FIELDS) \
-    X(inspect_result, INSPECT_RESULT_FIELDS)
+    X(inspect_result, INSPECT_RESULT_FIELDS) \
+    X(sweep_item, SWEEP_ITEM_FIELDS) \
+    X(sweep_result, SWEEP_RESULT_FIELDS)
 
 #define KIND_STRUCT(name, table) \
     struct kind_##name { \
