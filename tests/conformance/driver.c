@@ -112,7 +112,8 @@ static int send_job(const json_t *a, json_t *out, const struct client_item *item
                                    .deadline_unix_ms = moment(a, "deadline_in_ms"),
                                    .backoff_ms = number(a, "backoff_ms"),
                                    .attempt_ms = number(a, "attempt_ms"),
-                                   .stall_ms = number(a, "stall_ms")};
+                                   .stall_ms = number(a, "stall_ms"),
+                                   .wave = number(a, "wave")};
     uint64_t id = 0;
     const bool open = json_is_true(json_object_get(a, "open"));
     if (!code && open) {

@@ -32,7 +32,7 @@ def outcome(o: dict) -> dict:
 
 
 def submit(a: dict) -> dict:
-    kind, common = a.get("kind", "noop"), {n: a[n] for n in ("name", "priority", "key") if n in a}
+    kind, common = a.get("kind", "noop"), {n: a[n] for n in ("name", "priority", "key", "wave") if n in a}
     if "sleep_ms" in a:
         common["params"] = {"sleep_ms": a["sleep_ms"]}
     if a.get("open"):

@@ -230,6 +230,18 @@ def attempts_and_backoff(d: Driver):
     return seen, d.ask("show", job=job)["took_ms"] >= 150
 
 
+def waves(d: Driver):
+    """Two items at a time; the first is tried twice, and only then dead: nothing of the second wave is done before. Also of a
+    job whose items come later."""
+    orders = []
+    for is_open in (False, True):
+        job = d.submit(count=5, actions={"0": CRASH}, max_attempts=2, backoff_ms=400, wave=2, open=is_open)
+        if is_open:
+            d.ask("add", job=job, count=5, actions={"0": CRASH}), d.ask("seal", job=job)
+        orders.append([o["index"] // 2 for o in d.outcomes(job)])
+    return orders
+
+
 def listed_by_filter(d: Driver):
     done, dead = d.submit(count=1, name="a"), d.submit(count=1, name="b", actions={"0": FAIL})
     d.outcomes(done), d.outcomes(dead)
@@ -319,6 +331,7 @@ CASES = [
     (deadline, (), (True, True, {"TIMEOUT"})),
     (attempt_timeout, (), (["0 dead TIMEOUT 2"], True)),
     (attempts_and_backoff, (), (["0 dead CRASH 2", "1 done NONE 1"], True)),
+    (waves, (), [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2]]),
     (listed_by_filter, (), ({QUEUED: ["waits"], RUNNING: [], DONE: ["done"], DEAD: ["dead"], CANCELLED: ["gone"], DONE | DEAD: ["done", "dead"]},
                             ["gone"], ["done", "waits"], ["done"], ["done", "dead"], True, ["waits", "gone"])),
     (logs_of_a_job, BARE, ([(0, "one"), (0, "two"), (1, "three")], 0, ["three"], [], True)),

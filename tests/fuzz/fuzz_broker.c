@@ -141,12 +141,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define CLIENT(type) FLAG_TURN, 1, type, 0
 #define WORKER(type) FLAG_WORKER | FLAG_TURN, 2, type, 0
 #define HELLO CLIENT(1), 0, 0, 0
-/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device follow: one of the three below. */
+/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device, wave follow: one of the three below.
+ */
 #define SUBMIT_THREE CLIENT(0), 0, 0, 0, 0, 0, 0, 255, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 1
 #define SUBMIT_ONE CLIENT(0), 0, 0, 0, 0, 0, 255, 1, 255, 1, 0, 0, 0, 255, 1 /* of one attempt */
-#define PLAIN 0, 0, 0, 0, 0, 0, 0
-#define KEYED 255, 3, 0, 0, 0, 0, 0, 0
-#define OVER 0, 0, 255, 1, 0, 0, 0, 0 /* its deadline */
+#define PLAIN 0, 0, 0, 0, 0, 0, 0, 0
+#define KEYED 255, 3, 0, 0, 0, 0, 0, 0, 0
+#define OVER 0, 0, 255, 1, 0, 0, 0, 0, 0 /* its deadline */
 #define WATCH CLIENT(6), 1, 0, 0, 0, 0, 0
 #define RETRY_ALL CLIENT(10), 1, 0
 #define PAUSE CLIENT(11), 1

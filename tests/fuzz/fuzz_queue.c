@@ -55,7 +55,10 @@ enum reach {
     REACH_SAVED = 16,
     REACH_KNOWN = 32,
     REACH_MOVED = 64, /* to another priority */
-    REACH_TRIED_AGAIN = 128
+    REACH_TRIED_AGAIN = 128,
+    REACH_WAVES = 256,
+    REACH_SECOND_WAVE = 512,
+    REACH_FIRST_AGAIN = 1024
 };
 static uint32_t wanted;
 static uint32_t *noted; /* of the world that runs */
@@ -63,6 +66,9 @@ static uint32_t *noted; /* of the world that runs */
 static void put(struct journal *j, const struct journal_record *r)
 {
     *noted |= r->type == JOURNAL_REOPENED ? REACH_REOPENED : 0;
+    *noted |= r->type == JOURNAL_JOB && r->submitted.wave ? REACH_WAVES : 0;
+    if (r->type == JOURNAL_GRANTED && (*noted & REACH_WAVES))
+        *noted |= r->index ? REACH_SECOND_WAVE : *noted & REACH_SECOND_WAVE ? REACH_FIRST_AGAIN : 0;
     *noted |= r->type == JOURNAL_CHECKPOINT ? REACH_SAVED : 0;
     *noted |= r->type == JOURNAL_OUTCOME && r->outcome.failure == FAILURE_TIMEOUT ? REACH_EXPIRED : 0;
     if (r->type == JOURNAL_CONTROL) {
@@ -218,13 +224,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define BYTES_8 1, 2, 3, 4, 5, 6, 7, 8
 #define CHECKPOINT(token) 15, 0, 0, token, 212, BYTES_8, BYTES_8, BYTES_8, BYTES_8, 200, 1
 #define SHOW 16, 0, 1, 1 /* TAKE, and job 1 is asked for */
-/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device, wave follow: one of the three below.
+/* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device, wave follow: one of the four below.
  */
 #define SUBMIT_ONE(attempts) 1, 0, 0, 0, 0, 0, 0, 0, 200, attempts, 200, 1, 0, 0, 0, 200, 1
 #define SUBMIT_FOUR 1, 0, 0, 0, 0, 0, 0, 0, 0, 200, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 200, 1
 #define PLAIN 0, 0, 0, 0, 0, 0, 0, 0
 #define KEYED 200, 3, 0, 0, 0, 0, 0, 0, 0
 #define OVER 0, 0, 200, 1, 0, 0, 0, 0, 0 /* its deadline */
+#define WAVES_OF_ONE 0, 0, 0, 0, 0, 0, 0, 200, 1
 
 static void seed_with_noise(const char *name)
 {
@@ -258,6 +265,10 @@ void fuzz_seeds(void)
     /* The lease ends; it is granted again with what it saved. */
     static const uint8_t checkpoint[] = {READY,           SUBMIT_ONE(3), PLAIN,   TAKE(1), CHECKPOINT(0),
                                          TICK_AFTER(250), READY,         TAKE(1), SHOW};
+    /* One item at a time; the first is dead and tried again while the second is leased. */
+    static const uint8_t waves[] = {READY,   SUBMIT_FOUR, WAVES_OF_ONE, TAKE(4),      REPORT(0, FAILURE_INPUT),
+                                    TAKE(4), RETRY_ALL,   TAKE(4),      REPORT(1, 0), REPORT(2, 0),
+                                    SHOW};
     static const char *const noise[] = {"a", "b", "c", "d"};
     for (size_t i = 0; i < sizeof noise / sizeof *noise; i++)
         seed_with_noise(noise[i]);
@@ -267,4 +278,5 @@ void fuzz_seeds(void)
     seed("key", REACH_KNOWN, key, sizeof key);
     seed("deadline", REACH_EXPIRED | REACH_REOPENED | REACH_TRIED_AGAIN, deadline, sizeof deadline);
     seed("checkpoint", REACH_SAVED, checkpoint, sizeof checkpoint);
+    seed("waves", REACH_WAVES | REACH_SECOND_WAVE | REACH_FIRST_AGAIN, waves, sizeof waves);
 }

@@ -113,7 +113,7 @@ static void add(uint8_t *out, size_t *n, uint8_t type, uint8_t index, uint8_t at
     *n += sizeof record;
 }
 
-/* A job with its kind, the first word, and what `fields` says of the 15 that may be left out: the bytes of each. */
+/* A job with its kind, the first word, and what `fields` says of the 16 that may be left out: the bytes of each. */
 static void add_job(uint8_t *out, size_t *n, const uint8_t *fields, size_t bytes)
 {
     add(out, n, JOURNAL_JOB, 0, 0, 0, 0);
@@ -146,8 +146,8 @@ static void end_seed(const char *name, uint8_t *b, size_t n)
 
 void fuzz_seeds(void)
 {
-    static const uint8_t attempts[16] = {0, 0, 0, 100, 3};                        /* three attempts */
-    static const uint8_t timed[17] = {0, 0, 0, 100, 3, 0, 0, 0, 0, 0, 0, 100, 1}; /* and a deadline long over */
+    static const uint8_t attempts[17] = {0, 0, 0, 100, 3};                        /* three attempts */
+    static const uint8_t timed[18] = {0, 0, 0, 100, 3, 0, 0, 0, 0, 0, 0, 100, 1}; /* and a deadline long over */
     uint8_t b[400];
     size_t n = 0;
     add_job(b, &n, attempts, sizeof attempts);

@@ -36,20 +36,23 @@ static void report(struct world *w, unsigned long index, enum failure_class fail
     CHECK(rig_report(&w->r, w->worker, w->tokens[index], failure, 0) == COMMIT_COMMITTED);
 }
 
-/* One letter and a number: done, x dead, fails, k crashes, give back, add, seal, Retry (one, or all), pause, unpause,
- * cancel, late (the deadline is over). */
+/* One letter and a number: done, x dead, fails, waits (fails, and its backoff does not pass), time passes, k crashes,
+ * give back, add, seal, Retry (one, or all), pause, unpause, cancel, late (the deadline is over). */
 static void step(struct world *w, const char *what)
 {
     const unsigned long n = what[1] ? strtoul(what + 1, NULL, 10) : 0;
     struct rig *const r = &w->r;
+    r->waits = *what == 'w';
     if (*what == 'd')
         report(w, n, FAILURE_NONE);
     else if (*what == 'x')
         report(w, n, FAILURE_INPUT);
-    else if (*what == 'f')
+    else if (*what == 'f' || *what == 'w')
         report(w, n, FAILURE_TRANSIENT);
     else if (*what == 'k')
         report(w, n, FAILURE_CRASH);
+    else if (*what == 't')
+        rig_tick(r, 10);
     else if (*what == 'g')
         rig_return(r, w->worker, &w->tokens[n], 1);
     else if (*what == 'a')
@@ -114,9 +117,13 @@ TEST(an_item_is_granted_when_all_earlier_waves_are_over)
          "an earlier wave is open again: leased items go on, the next wave waits"},
         {6, 2, 0, 0, JOB_DONE, ":0,1 x0: d1:2,3 d2: R0:0 d0: d3:4,5 d5: d4:", "over again before the later wave"},
         {6, 2, 0, 0, JOB_DONE,
+         ":0,1 x0: d1:2,3 R0:0 x2: d3: d0:4,5 d4: d5:", "over again after it: dead counts there, too"},
+        {6, 2, 0, 0, JOB_DONE,
          ":0,1 x0: d1:2,3 p: R0: g2: u:0 d0:2 d2: d3:4,5 d4: d5:", "given back of a later wave waits"},
         {6, 2, 0, 0, JOB_DONE,
          ":0,1 x0: d1:2,3 R0:0 f2: k3: d0:2,3 d2: d3:4,5 d4: d5:", "so does what failed or crashed, after its backoff"},
+        {6, 2, 0, 0, JOB_DONE,
+         ":0,1 x0: d1:2,3 R0:0 w2: d0: t:2 d2: d3:4,5 d4: d5:", "its wave opens during the backoff"},
         {6, 2, 0, 0, JOB_DONE, ":0,1 x0: d1:2,3 R0:0 f2: x0:2 d2: d3:4,5 d4: d5:", "dead once more is over, too"},
         {4, 2, 0, 0, JOB_DONE,
          ":0,1 x0: x1:2,3 x2: d3: R:0,1 d1: d0:2 d2:", "all dead ones of a finished job, in waves"},

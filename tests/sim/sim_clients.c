@@ -64,6 +64,8 @@ static void submit(struct sim *s, int c, struct sim_job *j)
         new_job(s, &client->asking);
     else if (sim_chance(s, 30))
         client->asking.nonce = ++s->last_nonce; /* other content under the same key */
+    else if (sim_chance(s, 10))
+        client->asking.wave++; /* the same, in other waves */
     client->asked_ms = s->now_ms;
     send_from(s, c, client->asking);
 }

@@ -248,7 +248,8 @@ class Client:
         """A whole job; returns once it is on disk.
 
         items: paths, or dicts with `path` and `params` (both may be missing). Times are datetimes or Unix seconds, durations
-        seconds. The same key and content give the same job; other content is Refused with reason "conflict"."""
+        seconds. The same key and content give the same job; other content is Refused with reason "conflict". wave: so many items are granted
+        at a time, the next when all of these are over (0: no waves)."""
         keep = _Slices()
         rows, count = self._items(kind, items, keep)
         spec = self._spec(keep, kind, params, name, key, start_after, deadline, backoff, attempt_timeout, stall_timeout,
@@ -260,10 +261,10 @@ class Client:
         return Accepted(**_tables.struct(memory, table))
 
     def open(self, kind: str, *, params: dict | bytes | None = None, name: str | None = None, priority: int = 0,
-             key: str | bytes | None = None, cancel_on_disconnect: bool = False) -> int:
+             key: str | bytes | None = None, wave: int = 0, cancel_on_disconnect: bool = False) -> int:
         """A job that is filled by `add` and ended by `seal`; its items may run before. Returns its number."""
         keep, job = _Slices(), _u64()
-        spec = self._spec(keep, kind, params, name, key, None, None, 0, 0, 0, priority=priority,
+        spec = self._spec(keep, kind, params, name, key, None, None, 0, 0, 0, priority=priority, wave=wave,
                           cancel_on_disconnect=cancel_on_disconnect)
         self._check(library.client_submit(self._session(), ctypes.byref(spec), ctypes.byref(job)))
         return job.value
