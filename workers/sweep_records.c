@@ -26,6 +26,13 @@ static void name_failure(const char *folder, int64_t trial, char out[PATH_BYTES]
     snprintf(out, PATH_BYTES, "%s/results/" SWEEP_TRIAL ".failed", folder, (int)trial);
 }
 
+static int make_results(const char *folder, char out[PATH_BYTES])
+{
+    snprintf(out, PATH_BYTES, "%s/results", folder);
+    return mkdir(out, 0777) && errno != EEXIST ? fail(STATUS_IO, "cannot make %.200s: %s", out, strerror(errno))
+                                               : STATUS_OK;
+}
+
 /* All of a small file; malloc'ed. */
 static int read_file(const char *path, size_t most, uint8_t **out, size_t *bytes)
 {
@@ -81,12 +88,10 @@ void sweep_record_free(struct sweep_record *r)
 int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct wire_slice result, uint64_t token)
 {
     char path[PATH_BYTES], results[PATH_BYTES];
-    snprintf(results, sizeof results, "%s/results", folder);
     name_record(folder, trial, round, path);
-    if (mkdir(results, 0777) && errno != EEXIST)
-        return fail(STATUS_IO, "cannot make %.200s: %s", results, strerror(errno));
     struct output_file f = {.path = path, .fd = -1};
-    int code = output_file_open(&f, token);
+    int code = make_results(folder, results);
+    code = code ? code : output_file_open(&f, token);
     if (!code && (write(f.fd, result.data, result.bytes) != (ssize_t)result.bytes || fsync(f.fd)))
         code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
     code = code ? code : output_file_settle(&f);
@@ -111,9 +116,9 @@ int sweep_records_scores(const char *folder, const struct halving *h, int64_t ro
 
 void sweep_failure_keep(const char *folder, int64_t trial, const char *why)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], results[PATH_BYTES];
     name_failure(folder, trial, path);
-    FILE *const f = fopen(path, "we");
+    FILE *const f = make_results(folder, results) ? NULL : fopen(path, "we");
     const bool written = f && fputs(why, f) >= 0;
     if ((f && fclose(f)) || !written)
         log_warn("cannot write %s: %s", path, strerror(errno));
