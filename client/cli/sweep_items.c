@@ -23,27 +23,26 @@ void sweep_items_free(struct sweep_items *s)
 
 /* The pack of a preset, which is made once. */
 static int pack_of(const struct common *c, const char *home, const struct dataset *d, const char *preset,
-                   const char *made[SWEEP_PRESETS_MOST], struct sweep_items *s, char **out)
+                   struct sweep_items *s, char **out)
 {
     size_t n = 0;
-    while (n < s->packs && strcmp(made[n], preset) != 0)
+    while (n < s->packs && strcmp(s->preset[n], preset) != 0)
         n++;
     if (n == SWEEP_PRESETS_MOST)
         return fail(STATUS_DAMAGED, "more than %d presets", SWEEP_PRESETS_MOST);
     *out = s->pack[n];
     if (n < s->packs)
         return STATUS_OK;
-    made[s->packs++] = preset;
+    s->preset[s->packs++] = preset;
     return train_sounds_pack(c, "sweep", home, d, preset, s->pack[n], sizeof s->pack[n]);
 }
 
 static int make_packs(const struct common *c, const struct sweep_plan *p, const char *home, const struct dataset *d,
                       struct sweep_items *s)
 {
-    const char *made[SWEEP_PRESETS_MOST];
     int code = STATUS_OK;
     for (int64_t k = 0; k < p->h.trials && !code; k++) {
-        code = pack_of(c, home, d, p->trials[k].preset, made, s, &s->paths[k]);
+        code = pack_of(c, home, d, p->trials[k].preset, s, &s->paths[k]);
         for (int64_t round = 1; round < p->h.rounds && !code; round++)
             s->paths[round * p->h.trials + k] = s->paths[k];
     }
@@ -83,7 +82,7 @@ static int make_item(const struct sweep_plan *p, const struct sweep_target *targ
 int sweep_items_make(const struct common *c, const struct sweep_plan *p, const struct sweep_target *t,
                      const struct dataset *d, struct sweep_items *out)
 {
-    out->count = (size_t)(p->h.trials * p->h.rounds) + 1;
+    *out = (struct sweep_items){.count = (size_t)(p->h.trials * p->h.rounds) + 1};
     out->paths = (char **)calloc(out->count, sizeof *out->paths);
     out->names = (char **)calloc(out->count, sizeof *out->names);
     out->params = calloc(out->count, sizeof *out->params);

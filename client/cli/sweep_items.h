@@ -14,13 +14,14 @@ struct sweep_target {
 
 struct sweep_items {
     size_t count, packs;
-    char (*pack)[PATHS_MAX + 64]; /* [presets] */
-    char **paths, **names;        /* [count]; paths point to packs */
+    const char *preset[SWEEP_PRESETS_MOST]; /* of each pack; the plan's */
+    char (*pack)[PATHS_MAX + 64];           /* [SWEEP_PRESETS_MOST] */
+    char **paths, **names;                  /* [count]; paths point to packs */
     struct wire_buffer *params;
     struct wire_slice *slices; /* of params */
 };
 
-/* Zero-initialise, and free whatever comes of it. */
+/* *out is to be freed whatever comes of it. */
 int sweep_items_make(const struct common *c, const struct sweep_plan *p, const struct sweep_target *t,
                      const struct dataset *d, struct sweep_items *out) MUST_USE;
 void sweep_items_free(struct sweep_items *s);
