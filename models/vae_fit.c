@@ -294,10 +294,15 @@ static bool is_over(const struct fit *f)
     return f->p.step >= f->o->recipe.steps || f->p.stale >= f->o->recipe.patience;
 }
 
+static bool is_pausing(const struct fit *f)
+{
+    return f->o->pause_step > 0 && f->p.step >= f->o->pause_step;
+}
+
 static int run(struct fit *f)
 {
     int code = STATUS_OK;
-    while (!code && !is_over(f)) {
+    while (!code && !is_over(f) && !is_pausing(f)) {
         const int64_t before = f->p.step;
         code = step(f);
         if (!code && f->p.step > before && (f->p.step % f->o->validate_steps == 0 || f->p.step == f->o->recipe.steps))
@@ -313,6 +318,8 @@ static int prepare(struct fit *f, const struct vae_sound *sounds, int64_t count,
     const struct vae_fit_options *const o = f->o;
     if (o->validate_steps < 1)
         return fail(STATUS_ARGUMENT, "a validation after every %lld steps", (long long)o->validate_steps);
+    if (o->pause_step < 0 || (o->pause_step < o->recipe.steps && o->pause_step % o->validate_steps != 0))
+        return fail(STATUS_ARGUMENT, "a pause behind step %lld, where no validation is", (long long)o->pause_step);
     for_sounds(f, true);
     int code = vae_examples_open(&f->config, &o->change, o->seed, sounds, count, cpu, &f->examples);
     for_sounds(f, false);
@@ -387,7 +394,9 @@ static int conclude(struct fit *f, struct vae_fit_result *out)
     code = code ? code : measure(f, false, &train, kl);
     if (code)
         return code;
-    *out = (struct vae_fit_result){.end = f->p.stale >= f->o->recipe.patience ? VAE_END_PATIENCE : VAE_END_STEPS,
+    *out = (struct vae_fit_result){.end = f->p.stale >= f->o->recipe.patience ? VAE_END_PATIENCE
+                                          : is_over(f)                        ? VAE_END_STEPS
+                                                                              : VAE_END_PAUSE,
                                    .steps = f->p.step,
                                    .best_step = f->p.best_step,
                                    .bad_steps = f->p.bad_steps,

@@ -3,6 +3,8 @@
  *   schedule     recipe.steps steps at most; after every validate_steps, and after the last, the validation sounds
  *                are encoded and decoded by the averaged weights. What was best then is what stays; it stops when
  *                recipe.patience validations in a row were not better
+ *   pause        pause_step, a multiple of validate_steps: behind the validation of that step it ends as it would behind
+ *                the last, with the best weights so far; the state that save was handed last goes on from there
  *   not finite   a step whose loss is not finite changes nothing, but goes back to the state of the last validation
  *                and halves the rate from there on; after VAE_BAD_MOST of these, STATUS_ARGUMENT says so
  *   state        save is handed what to go on from before the first step and after validations: bytes of this build
@@ -28,6 +30,7 @@ struct vae_fit_options {
     struct augment_params change;
     uint64_t seed;
     int64_t validate_steps;
+    int64_t pause_step; /* 0: none; no other training for that: states of one with another are taken up */
     uint8_t sounds[32]; /* what set it is: a hash of it */
     char device[64];    /* which of its backend's devices ex is; "" where there is but one */
 };
@@ -41,7 +44,7 @@ struct vae_metric {
     double train_loss, validation_loss, reconstruction, kl, seconds;
 };
 
-enum vae_end { VAE_END_STEPS = 0, VAE_END_PATIENCE = 1 };
+enum vae_end { VAE_END_STEPS = 0, VAE_END_PATIENCE = 1, VAE_END_PAUSE = 2 };
 
 struct vae_fit_result {
     enum vae_end end;

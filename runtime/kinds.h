@@ -14,6 +14,7 @@
 #define KIND_SEPARATE_CLIPS "separate_clips"
 #define KIND_SCORE "score"
 #define KIND_TRAIN "train"
+#define KIND_SWEEP "sweep"                       /* trainings side by side: those that fall behind are stopped */
 #define KIND_SCORE_OBJECTS "score_objects"       /* score, all files being objects: by any worker */
 #define KIND_SEPARATE_OBJECTS "separate_objects" /* separate, song and stems being objects: by any worker */
 #define KIND_TRAIN_OBJECTS "train_objects"       /* train, pack, states and model being objects: by any worker */
@@ -33,7 +34,8 @@ enum {
     LIMIT_PREVIEWS = 16,
     LIMIT_TRAINED_FILES = 512,
     LIMIT_TRAINED_NAME = 128,
-    TRAIN_PREVIEWS = 4, /* where an item does not say how many sounds */
+    LIMIT_TRIALS = 1000, /* of a sweep */
+    TRAIN_PREVIEWS = 4,  /* where an item does not say how many sounds */
     LIMIT_PICTURE_COLUMNS = 512,
     LIMIT_PICTURE_BANDS = 128,
     LIMIT_PICTURE = 32768 /* columns times bands */
@@ -245,7 +247,7 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
 
 /* One training; its path, or its object, is a pack of sounds. `out`: the folder of the model; none: its files become
  * objects. What else is absent is the preset's. preview_every: validations between previews (absent: a better one, a
- * minute after the last); or only at the end. */
+ * minute after the last); or only at the end. `until`: it pauses at that step, and no model is made. */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, OPTIONAL, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
@@ -264,7 +266,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 15, UINT, OPTIONAL, previews, LIMIT_PREVIEWS, NULL) \
     F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
     F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL) \
-    F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL)
+    F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL) \
+    F(S, 40, UINT, OPTIONAL, until, 0, NULL)
 
 /* A file of a model that was trained, by its place in the model's folder. */
 #define TRAINED_FILE_FIELDS(F, S) \
@@ -291,6 +294,29 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
     F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema) \
     F(S, 41, UINT, OPTIONAL, moves, 0, NULL)
+
+/* One training in one round, or with a round behind the last what they come to. Begins as a train_item; `out` is the
+ * sweep's folder. `halving`: one of so many goes on; `judge`: the divergence's weight in the score, absent: each
+ * training's own; `model`: the folder of the best one's model, of the best `keep` with -1, -2 .. behind it. */
+#define SWEEP_ITEM_FIELDS(F, S) \
+    TRAIN_ITEM_FIELDS(F, S) \
+    F(S, 50, UINT, OPTIONAL, trial, LIMIT_TRIALS - 1, NULL) \
+    F(S, 51, UINT, OPTIONAL, round, LIMIT_TRIALS, NULL) \
+    F(S, 52, UINT, REQUIRED, trials, LIMIT_TRIALS, NULL) \
+    F(S, 53, UINT, REQUIRED, halving, LIMIT_TRIALS, NULL) \
+    F(S, 54, F64, OPTIONAL, judge, 0, NULL) \
+    F(S, 55, BIN, REQUIRED, model, LIMIT_PATH, NULL) \
+    F(S, 56, UINT, OPTIONAL, keep, LIMIT_TRIALS, NULL)
+
+/* As of a training so far. `stopped`: it took no part in this round; `models`: so many were made, of what all come to.
+ */
+#define SWEEP_RESULT_FIELDS(F, S) \
+    TRAIN_RESULT_FIELDS(F, S) \
+    F(S, 50, UINT, OPTIONAL, trial, LIMIT_TRIALS - 1, NULL) \
+    F(S, 51, UINT, OPTIONAL, round, LIMIT_TRIALS, NULL) \
+    F(S, 52, F64, OPTIONAL, score, 0, NULL) \
+    F(S, 53, BOOL, OPTIONAL, stopped, 0, NULL) \
+    F(S, 54, UINT, OPTIONAL, models, LIMIT_TRIALS, NULL)
 
 /* `columns` and `bands`: also a picture of so many; 0: none. */
 #define INSPECT_PARAMS_FIELDS(F, S) \
@@ -361,7 +387,9 @@ enum noop_action {
     X(scores, SCORES_FIELDS) \
     X(score_result, SCORE_RESULT_FIELDS) \
     X(inspect_params, INSPECT_PARAMS_FIELDS) \
-    X(inspect_result, INSPECT_RESULT_FIELDS)
+    X(inspect_result, INSPECT_RESULT_FIELDS) \
+    X(sweep_item, SWEEP_ITEM_FIELDS) \
+    X(sweep_result, SWEEP_RESULT_FIELDS)
 
 #define KIND_STRUCT(name, table) \
     struct kind_##name { \

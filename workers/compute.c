@@ -54,6 +54,7 @@ static int run_job(struct job *j)
     case TASK_SEPARATE_CLIPS:
         return job_separate_clips(j);
     case TASK_TRAIN:
+    case TASK_SWEEP:
         return job_train(j);
     }
     return fail(STATUS_UNSUPPORTED, "no task of kind %u", j->request->kind);

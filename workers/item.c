@@ -58,6 +58,7 @@ void item_release(struct item *it)
     training_release(it);
     free(it->puts.list);
     it->puts = (struct item_puts){0};
+    sweep_release(it);
     item_close(&it->checkpoint_fd);
     item_close(&it->save_fd);
     const int ignored = ffmpeg_end(&it->ffmpeg, false);
@@ -298,6 +299,8 @@ int item_open_outputs(struct item *it)
         return clips_open(it);
     case TASK_TRAIN:
         return training_open(it);
+    case TASK_SWEEP:
+        return sweep_open(it);
     case TASK_ANALYZE:
     case TASK_INSPECT:
     case TASK_NOOP:

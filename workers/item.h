@@ -138,6 +138,7 @@ struct item {
     struct item_track *track;
     struct item_clips *clips;       /* item_clips.c */
     struct item_training *training; /* item_train.c */
+    struct item_sweep *sweep;       /* item_sweep.c */
     struct output_file array;       /* features, train: what the child writes */
     struct item_puts puts;
 
@@ -272,6 +273,17 @@ void training_file_name(int i, char out[LIMIT_TRAINED_NAME]); /* of file[i], in 
 bool training_is_remote(const struct item *it, const struct kind_train_item *m);
 int training_open_remote(struct item *it, const struct kind_train_item *m) MUST_USE;
 int training_name(struct item *it) MUST_USE;
+
+/* Parts of training_settle: what the child wrote gets its name, also the model where there is one; the states go. */
+int training_settle_files(struct item *it, bool has_model) MUST_USE;
+int training_forget_states(struct item *it) MUST_USE;
+
+/* Of kind `sweep`: open makes a training of it, or has its result at once, with in_store; describe: what the supervisor
+ * knows of it; settle: its result is kept for the rounds to come. */
+int sweep_open(struct item *it) MUST_USE;
+void sweep_describe(const struct item *it, struct kind_sweep_result *out);
+int sweep_settle(struct item *it) MUST_USE;
+void sweep_release(struct item *it);
 
 /* Makes the descriptors that a task needs. Called by prepare. */
 int item_open_outputs(struct item *it) MUST_USE;

@@ -40,6 +40,8 @@ static int encode_result(struct item *it, const void *map, size_t bytes, bool fr
     }
     if (it->lease->task == TASK_SEPARATE)
         stems_describe(it, (struct kind_separate_result *)space);
+    if (it->lease->task == TASK_SWEEP)
+        sweep_describe(it, (struct kind_sweep_result *)space);
     struct kind_score_item track = {0};
     if (it->lease->task == TASK_SCORE && it->params_bytes &&
         wire_decode(&kind_score_item_schema, it->params, it->params_bytes, &track) == STATUS_OK)
@@ -223,6 +225,8 @@ static int finish(struct item *it)
         code = clips_settle(it);
     if (!code && it->lease->task == TASK_TRAIN)
         code = training_settle(it);
+    if (!code && it->lease->task == TASK_SWEEP)
+        code = sweep_settle(it);
     if (!code && it->lease->brief)
         code = encode_result(it, map, it->reply.result_bytes, false, true);
     free(map);

@@ -176,13 +176,11 @@ const char *training_path(const struct item *it, uint32_t output)
 }
 
 /* A file that the child had nothing for stays without a name: there were fewer sounds than previews. The model is the
- * last of the files, and then the library is told; then the states have done their work. */
-int training_settle(struct item *it)
+ * last of the files. */
+int training_settle_files(struct item *it, bool has_model)
 {
     struct item_training *const t = it->training;
     int code = STATUS_OK;
-    if (it->puts.wanted)
-        return training_name(it);
     for (int i = 0; i < t->files && !code; i++) {
         struct stat s;
         if (fstat(t->file[i].fd, &s))
@@ -190,11 +188,24 @@ int training_settle(struct item *it)
         else if (s.st_size > 0)
             code = settle_file(&t->file[i]);
     }
-    code = code ? code : settle_file(&it->array);
-    code = code ? code : enter_library(it);
-    if (!code && unlink(it->training->states_path) && errno != ENOENT)
+    return code || !has_model ? code : settle_file(&it->array);
+}
+
+int training_forget_states(struct item *it)
+{
+    if (unlink(it->training->states_path) && errno != ENOENT)
         return fail(STATUS_IO, "cannot remove %.200s: %s", it->training->states_path, strerror(errno));
-    return code;
+    return STATUS_OK;
+}
+
+/* The library is told when all files are there; then the states have done their work. */
+int training_settle(struct item *it)
+{
+    if (it->puts.wanted)
+        return training_name(it);
+    int code = training_settle_files(it, true);
+    code = code ? code : enter_library(it);
+    return code ? code : training_forget_states(it);
 }
 
 void training_release(struct item *it)

@@ -87,6 +87,7 @@ static int read_options(struct training *t)
                                     .every = or_preset(m.preview_every, 0),
                                     .at_end = m.previews_at_end,
                                     .nowhere = t->states.slots < 0};
+    t->o.pause_step = or_preset(m.until, 0);
     return code;
 }
 
@@ -154,10 +155,12 @@ static int validated(void *context, const struct vae_metric *m, bool best)
     return STATUS_OK;
 }
 
+/* That of a pause is always kept. */
 static int save(void *context, const void *state, size_t bytes, double progress)
 {
     struct training *const t = context;
-    return training_states_keep(&t->states, state, bytes, progress);
+    const bool pauses = t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
+    return training_states_keep(&t->states, state, bytes, progress, pauses);
 }
 
 static int look(void *context, const struct vae_fit_view *v)
@@ -274,6 +277,11 @@ static int write_text(const struct training *t, int n, const char *text)
     return STATUS_OK;
 }
 
+static const char *end_of(enum vae_end end)
+{
+    return end == VAE_END_PATIENCE ? "no longer better" : end == VAE_END_PAUSE ? "paused" : "all steps";
+}
+
 static int write_previews(struct training *t)
 {
     struct vae_examples *e = NULL;
@@ -287,16 +295,21 @@ static int write_model(struct training *t)
 {
     char *config = NULL;
     char *const training = vae_training_text(t->preset, &t->o, &t->result);
-    char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
     int code = vae_config_text(&t->result.config, &config);
     code = code ? code : write_text(t, TRAIN_CONFIG, config);
     code = code ? code : write_text(t, TRAIN_HOW, training);
-    code = code ? code : write_text(t, TRAIN_METRICS, metrics);
     code = code ? code : write_previews(t);
     code =
         code ? code : vae_model_write(t->job->fds[TASK_FD_ARRAY], "the model", t->trainer, &t->result.config, training);
     free(config);
     free(training);
+    return code;
+}
+
+static int write_metrics(const struct training *t)
+{
+    char *const metrics = vae_metrics_text(t->metrics, t->metric_count);
+    const int code = write_text(t, TRAIN_METRICS, metrics);
     free(metrics);
     return code;
 }
@@ -325,8 +338,7 @@ static int report(struct training *t)
                                           .active = (uint64_t)r->active,
                                           .kl_of_active = r->kl_of_active,
                                           .training_s = r->seconds,
-                                          .end =
-                                              wire_str(r->end == VAE_END_PATIENCE ? "no longer better" : "all steps"),
+                                          .end = wire_str(end_of(r->end)),
                                           .resumed_from = r->from > 0 ? r->from : NAN,
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,
@@ -348,7 +360,8 @@ int job_train(struct job *j)
     if (!code) {
         t->ex = networks_exec(j->networks);
         code = fit_somewhere(t);
-        code = code ? code : write_model(t);
+        code = code ? code : write_metrics(t);
+        code = code || t->o.pause_step > 0 ? code : write_model(t);
         code = code ? code : report(t);
         vae_trainer_destroy(&t->trainer);
         if (t->part.exec)

@@ -94,6 +94,12 @@ static int read_params(struct lease *l, struct wire_slice kind)
         return l->params_bytes ? fail(STATUS_FORMAT, "train: a job of this kind has no parameters, its items have")
                                : STATUS_OK;
     }
+    if (strcmp(name, KIND_SWEEP) == 0) {
+        l->task = TASK_SWEEP;
+        l->result_schema = &kind_sweep_result_schema;
+        return l->params_bytes ? fail(STATUS_FORMAT, "sweep: a job of this kind has no parameters, its items have")
+                               : STATUS_OK;
+    }
     if (strcmp(name, KIND_INSPECT) == 0) {
         struct kind_inspect_params p;
         l->task = TASK_INSPECT;

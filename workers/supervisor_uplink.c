@@ -52,7 +52,8 @@ void uplink_ready(struct supervisor *s)
         code = code ? code : wire_append_str(&kinds, KIND_SEPARATE_CLIPS);
         code = code ? code : wire_append_str(&kinds, KIND_SCORE);
         code = code ? code : wire_append_str(&kinds, KIND_TRAIN);
-        kind_count += 6;
+        code = code ? code : wire_append_str(&kinds, KIND_SWEEP);
+        kind_count += 7;
     }
     snprintf(device_id, sizeof device_id, "%.30s/%s", host, device);
     EACH_ITEM (s, l, it)

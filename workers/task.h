@@ -32,7 +32,8 @@ enum task_kind {
     TASK_SCORE = 5,
     TASK_SEPARATE_CLIPS = 6,
     TASK_INSPECT = 7,
-    TASK_TRAIN = 8
+    TASK_TRAIN = 8,
+    TASK_SWEEP = 9 /* the child is told to train */
 };
 enum task_flag {
     TASK_STREAM = 1, /* the input is a pipe from ffmpeg */

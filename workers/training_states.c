@@ -49,10 +49,10 @@ static int64_t pause_ms(const struct training_states *s, size_t bytes)
     return by_size > KEEP_MS ? by_size : KEEP_MS;
 }
 
-int training_states_keep(struct training_states *s, const void *state, size_t bytes, double progress)
+int training_states_keep(struct training_states *s, const void *state, size_t bytes, double progress, bool always)
 {
     const int64_t now = now_ms();
-    if (progress > 0 && now - s->kept_ms < pause_ms(s, bytes))
+    if (progress > 0 && !always && now - s->kept_ms < pause_ms(s, bytes))
         return STATUS_OK;
     if (s->slots < 0 && bytes > STATE_CHECKPOINT_MOST)
         return fail(STATUS_ARGUMENT,

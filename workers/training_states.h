@@ -2,7 +2,7 @@
  * for one that has no folder, as checkpoints of the queue, which any worker gets.
  *
  *   how often    at most every 5 s; a checkpoint not before so many seconds as it has MiB, since it goes over the
- *                network and onto the scheduler's disk. The first state, before the first step, always
+ *                network and onto the scheduler's disk. The first state, before the first step, always, and whatever is asked for so
  *   attempts     a state in a folder is told to the queue too, by a checkpoint of some bytes: an attempt that got
  *                further than all before is counted as the first (PROTOCOL.md section 4)
  *   sizes        20 bytes for each parameter: 6 MB of preset tiny, 90 of small, 340 of medium. As a checkpoint at most
@@ -27,7 +27,8 @@ struct training_states training_states_of(struct job *j);
 /* The newest that is whole. STATUS_NOT_FOUND: there is none. */
 int training_states_read(const struct training_states *s, void **state, size_t *bytes) MUST_USE;
 
-int training_states_keep(struct training_states *s, const void *state, size_t bytes, double progress) MUST_USE;
+int training_states_keep(struct training_states *s, const void *state, size_t bytes, double progress,
+                         bool always) MUST_USE;
 
 /* Is a state that vae_fit refuses with this code as good as none? One of other settings in a folder is not: it is
  * somebody's. A checkpoint belongs to this item alone, so it can only be of another kind of processor. */

@@ -53,7 +53,7 @@ static int show_outcome(struct batch *b, const struct message_outcome *o)
 {
     if (o->index >= b->files->count)
         return fail(STATUS_FORMAT, "scheduler: an outcome of item %llu", (unsigned long long)o->index);
-    const char *path = b->files->paths[o->index];
+    const char *path = b->names ? b->names[o->index] : b->files->paths[o->index];
     if (o->retried) { /* somebody has it tried again: what was said of it before counts no more */
         b->failed -= b->failed > 0;
         return STATUS_OK;
@@ -102,7 +102,7 @@ static int show_page(struct batch *b, struct client *c, uint64_t job, int64_t wa
 static int drive(struct batch *b, struct client *c, uint64_t *job, struct progress *p)
 {
     struct client_job spec = {.kind = b->kind,
-                              .name = b->command,
+                              .name = b->name ? b->name : b->command,
                               .params = b->params,
                               .priority = b->priority,
                               .wave = b->wave,

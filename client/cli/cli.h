@@ -154,8 +154,10 @@ void output_failure(const struct common *c, const char *path, uint64_t failure, 
 struct batch {
     const struct common *common;
     const char *command, *kind;
+    const char *name; /* of the job; NULL: the command */
     struct wire_slice params;
     const struct walk *files;
+    char *const *names;             /* [files]: what failures call the items; NULL: their paths */
     struct wire_slice *item_params; /* [files], or NULL */
     int64_t priority;
     uint64_t device_bytes; /* of device memory that an item wants; 0: nothing is booked */
@@ -212,6 +214,7 @@ int cmd_features(int argc, char **argv);
 int cmd_separate(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_sweep(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);

@@ -2,8 +2,9 @@
 #include "cli.h"
 #include "dataset.h"
 #include "paths.h"
-#include "train_pack.h"
+#include "train_begun.h"
 #include "train_show.h"
+#include "train_sounds.h"
 #include "train_upload.h"
 #include "vae_fit.h"
 
@@ -201,21 +202,6 @@ static int set_option(struct request *r, int option)
 
 /* ---- what is trained ---- */
 
-static double seconds_of(const struct dataset *d)
-{
-    double seconds = 0;
-    for (size_t i = 0; i < d->count; i++)
-        seconds += d->files[i].duration_s;
-    return seconds;
-}
-
-/* A small set fills no large network. */
-static const char *preset_for(const struct dataset *d)
-{
-    const double seconds = seconds_of(d);
-    return d->count < 120 && seconds < 300 ? "tiny" : seconds < 4 * 3600 ? "small" : "medium";
-}
-
 static int draw_seed(uint64_t *out)
 {
     uint32_t seed; /* short enough to be typed */
@@ -246,7 +232,7 @@ static int settle(struct request *r, const struct dataset *d)
     const int code = r->upload ? train_upload_key(r->begun.upload) : STATUS_OK;
     if (code)
         return code;
-    snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : preset_for(d));
+    snprintf(r->preset_text, sizeof r->preset_text, "%s", r->preset ? r->preset : train_preset_for(d));
     return r->has_seed ? STATUS_OK : draw_seed(&r->item.seed);
 }
 
@@ -259,7 +245,7 @@ static int keep_settings(const struct request *r)
 static int name_model(struct request *r, const struct dataset *d)
 {
     struct vae_fit_options o;
-    const char *const preset = r->preset ? r->preset : preset_for(d);
+    const char *const preset = r->preset ? r->preset : train_preset_for(d);
     if (vae_fit_preset(preset, &o))
         return cli_usage("train", "--preset: %s", status_message());
     if (r->name)
@@ -290,57 +276,6 @@ static int name_model(struct request *r, const struct dataset *d)
     if (r->resume && r->changed)
         return cli_usage("train", "--resume goes on with what %s was begun with: no other settings", r->model);
     return -1;
-}
-
-/* ---- the pack ---- */
-
-/* A pack's labels are short, and text. */
-static const char *label_of(const struct dataset_file *f)
-{
-    const size_t n = strlen(f->label);
-    return n < PACK_LABEL && wire_is_utf8(f->label, n) ? f->label : "";
-}
-
-static int list_files(const struct dataset *d, struct train_pack_file **out, char **memory)
-{
-    struct train_pack_file *const files = calloc(d->count + 1, sizeof *files);
-    char(*const paths)[PATHS_MAX + 128] = calloc(d->count + 1, sizeof *paths);
-    int code = files && paths ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
-    for (size_t i = 0; i < d->count && !code; i++) {
-        code = dataset_path(d, i, paths[i], sizeof paths[i]);
-        files[i] = (struct train_pack_file){.path = paths[i],
-                                            .hash = d->files[i].hash,
-                                            .part = d->files[i].validation ? PACK_VALIDATION : PACK_TRAIN,
-                                            .label = label_of(&d->files[i])};
-    }
-    *out = files;
-    *memory = (char *)paths;
-    return code;
-}
-
-static int make_pack(struct request *r, const struct dataset *d, char *path, size_t capacity)
-{
-    struct train_pack t = {0};
-    struct train_pack_file *files = NULL;
-    struct vae_fit_options o;
-    struct progress p;
-    char *memory = NULL;
-    int code = vae_fit_preset(r->preset_text, &o);
-    code = code ? code : list_files(d, &files, &memory);
-    code = code ? code : cli_connect_for_work(&r->common, &t.client);
-    progress_init(&p, r->common.progress, "train: decoding");
-    t.progress = &p;
-    if (!code)
-        code = train_pack_make(&t, r->paths.home, r->dataset, files, d->count, o.config.audio.rate_hz, path, capacity);
-    progress_end(&p, t.decoded, d->count, code ? "failed" : "decoded");
-    for (size_t i = 0; i < t.count && t.errors; i++)
-        if (t.errors[i])
-            fprintf(stderr, "wavemill train: left out: %s: %s\n", d->files[i].name, t.errors[i]);
-    train_pack_release(&t);
-    client_close(&t.client);
-    free(files);
-    free(memory);
-    return code;
 }
 
 /* ---- running ---- */
@@ -490,12 +425,12 @@ static int train(struct request *r, const struct dataset *d)
     if (exit_code >= 0)
         return exit_code;
     if (r->common.dry_run) {
-        printf("%s: %zu sounds of %.1f s, preset %s, to %s\n", r->model, d->count, seconds_of(d),
-               r->preset ? r->preset : preset_for(d), r->folder);
+        printf("%s: %zu sounds of %.1f s, preset %s, to %s\n", r->model, d->count, train_seconds_of(d),
+               r->preset ? r->preset : train_preset_for(d), r->folder);
         return EXIT_DONE;
     }
     int code = settle(r, d);
-    code = code ? code : make_pack(r, d, pack, sizeof pack);
+    code = code ? code : train_sounds_pack(&r->common, "train", r->paths.home, d, r->preset_text, pack, sizeof pack);
     code = code ? code : keep_settings(r);
     if (code)
         return tell_failed(code);

@@ -15,6 +15,7 @@ static const struct {
     {"separate", "take audio files apart into stems", cmd_separate},
     {"score", "measure separated stems against the true ones", cmd_score},
     {"train", "train a model on a dataset", cmd_train},
+    {"sweep", "train many models side by side, and keep the best", cmd_sweep},
     {"submit", "send a job and leave it to the scheduler", cmd_submit},
     {"watch", "print a job's outcomes as they come", cmd_watch},
     {"jobs", "list the scheduler's jobs", cmd_jobs},

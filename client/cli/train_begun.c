@@ -43,7 +43,7 @@ static double *real_of(struct kind_train_item *item, int i)
     return (double *)(void *)((char *)item + reals[i].place);
 }
 
-static json_t *describe(const struct train_begun *b)
+json_t *train_begun_describe(const struct train_begun *b)
 {
     char seed[24]; /* JSON's numbers end at 2^53 */
     snprintf(seed, sizeof seed, "%" PRIu64, b->item->seed);
@@ -83,7 +83,7 @@ int train_begun_write(const char *folder, const struct train_begun *b)
         return code;
     snprintf(path, sizeof path, "%s/" LIBRARY_BEGUN, folder);
     snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
-    json_t *const all = describe(b);
+    json_t *const all = train_begun_describe(b);
     if (!all)
         return fail(STATUS_NOMEM, "out of memory");
     if (json_dump_file(all, temporary, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) || rename(temporary, path)) {
@@ -94,7 +94,7 @@ int train_begun_write(const char *folder, const struct train_begun *b)
     return code;
 }
 
-static int read_fields(const json_t *all, const char *path, struct train_begun *b)
+int train_begun_parse(const json_t *all, const char *path, struct train_begun *b)
 {
     const char *const preset = json_string_value(json_object_get(all, "preset"));
     const char *const dataset = json_string_value(json_object_get(all, "dataset"));
@@ -130,7 +130,7 @@ int train_begun_read(const char *folder, struct train_begun *b)
     json_t *const all = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
     if (!all)
         return fail(STATUS_DAMAGED, "%.200s: %s", path, e.text);
-    const int code = read_fields(all, path, b);
+    const int code = train_begun_parse(all, path, b);
     json_decref(all);
     return code;
 }

@@ -7,6 +7,8 @@
 #include "kinds.h"
 #include "library.h"
 
+#include <jansson.h>
+
 struct train_begun {
     struct kind_train_item *item; /* but for out, preset and precision */
     const char *dataset;
@@ -22,5 +24,8 @@ int train_begun_read(const char *folder, struct train_begun *b) MUST_USE;
 
 /* What it wants of a device's memory; 0 of what cannot be: the worker says what is wrong with it. */
 uint64_t train_begun_device_bytes(const struct kind_train_item *item, const char *preset);
+/* The same as an object, and of one that was read from `path`; NULL: out of memory. */
+json_t *train_begun_describe(const struct train_begun *b);
+int train_begun_parse(const json_t *all, const char *path, struct train_begun *b) MUST_USE;
 
 #endif

@@ -21,7 +21,7 @@ KINDS = {"stft": (1025, np.complex64), "mel": (128, np.float32), "logmel": (128,
          "rolloff": (1, np.float32), "flatness": (1, np.float32), "contrast": (7, np.float32), "flux": (1, np.float32),
          "poly": (2, np.float32)}
 
-COMMANDS = ["analyze", "features", "separate", "score", "train", "submit", "watch", "jobs", "show", "logs", "dead", "retry", "cancel", "pause", "resume", "priority",
+COMMANDS = ["analyze", "features", "separate", "score", "train", "sweep", "submit", "watch", "jobs", "show", "logs", "dead", "retry", "cancel", "pause", "resume", "priority",
             "queue", "serve", "worker", "store", "models", "dataset", "plot", "doctor"]
 
 

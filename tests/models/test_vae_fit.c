@@ -218,6 +218,41 @@ TEST(looks_change_nothing)
     try_close(plain);
 }
 
+/* In rounds: each goes on from the last state of the one before, and the end is that of a run in one piece. */
+TEST(pauses_and_goes_on_bit_by_bit)
+{
+    static const int64_t pauses[] = {10, 30, 60, 0}; /* 60: all steps, so nothing is left for the last */
+    struct try *const whole = try_open(1);
+    CHECK_OK(fit(whole, NULL, 0));
+    struct try *round = NULL;
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        struct try *const next = try_open(1);
+        next->o.pause_step = pauses[i];
+        const int had = round ? round->states - 1 : 0;
+        CHECK_OK(fit(next, round ? round->state[had] : NULL, round ? round->state_bytes[had] : 0));
+        if (round)
+            try_close(round);
+        round = next;
+        const int64_t end = pauses[i] ? pauses[i] : 60;
+        CHECK(next->result.steps == end && next->metrics == end / 10);
+        CHECK(next->result.end == (end < 60 ? VAE_END_PAUSE : VAE_END_STEPS));
+        CHECK(next->result.best_step <= end && next->result.best_step > 0);
+        CHECK(next->result.validation_loss == next->metric[next->result.best_step / 10 - 1].validation_loss);
+        CHECK((next->states == 0) == (i == 3)); /* the last had nothing left to do */
+    }
+    CHECK(round->result.best_step == whole->result.best_step);
+    CHECK(compare_bits(round->weights, whole->weights, (size_t)whole->parameters * sizeof(float)));
+    try_close(round);
+    struct try *const bad = try_open(1);
+    bad->o.pause_step = 15;
+    CHECK_CODE(fit(bad, NULL, 0), STATUS_ARGUMENT);
+    bad->o.pause_step = -10;
+    CHECK_CODE(fit(bad, NULL, 0), STATUS_ARGUMENT);
+    CHECK(bad->states == 0);
+    try_close(bad);
+    try_close(whole);
+}
+
 #define EXPECT(code, change) \
     do { \
         struct try *const t = try_open(1); \
