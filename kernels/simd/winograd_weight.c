@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 enum {
-    BLOCK_FLOATS = 2 << 20, /* of transformed tiles at most */
+    BLOCK_FLOATS = 2 << 20, /* of transformed tiles at most, and twice as many as of sums: both are read again */
     TILES = 8,              /* that one thread transforms at once */
     ROWS = 32,              /* of a slice: phases and inputs */
     COLUMNS = 2 * PANEL,    /* outputs */
@@ -38,7 +38,8 @@ static struct weights weights_of(const struct conv2d_params *p, const struct map
     w.tiles = y->items * w.high * w.wide;
     w.x_row = w.k + LINE;
     w.y_row = (p->out + LANES - 1) / LANES * LANES + LINE;
-    w.blocks = (w.tiles * POINTS * (w.x_row + w.y_row) + BLOCK_FLOATS - 1) / BLOCK_FLOATS;
+    const int64_t sums = 2 * POINTS * w.k * p->out, floats = sums < BLOCK_FLOATS ? sums : BLOCK_FLOATS;
+    w.blocks = (w.tiles * POINTS * (w.x_row + w.y_row) + floats - 1) / floats;
     w.blocks = w.blocks > 1 ? w.blocks : 1;
     w.block = (w.tiles + w.blocks - 1) / w.blocks;
     w.across = (p->out + COLUMNS - 1) / COLUMNS;

@@ -289,7 +289,7 @@ TEST(ready_names_the_device_and_its_memory)
     CHECK(boss_wait(&b, MESSAGE_TAKE, BOSS_PATIENCE_MS));
     gethostname(host, sizeof host - 1);
     CHECK(strncmp(b.device_id, host, strlen(host) < 30 ? strlen(host) : 30) == 0 && strstr(b.device_id, "/cpu"));
-    CHECK(b.device_bytes == 12345 && b.kinds == 11);
+    CHECK(b.device_bytes == 12345 && b.kinds == 12);
     boss_stop(&b);
 }
 

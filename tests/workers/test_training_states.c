@@ -79,20 +79,20 @@ TEST(a_full_disk_leaves_the_state_before)
         REQUIRE(fd >= 0);
         desk_open(&d, fd);
         memset(state, 1, STATE);
-        CHECK_OK(training_states_keep(&d.states, state, STATE, 0));
+        CHECK_OK(training_states_keep(&d.states, state, STATE, 0, false));
         CHECK(reads(fd, 1, STATE));
         memset(state, 2, STATE);
         most_bytes(rooms[r]);
         CHECK_CODE(slots_write(fd, state, STATE), STATUS_IO);
         CHECK(strstr(status_message(), "cannot be kept"));
         d.states.kept_ms = 0;
-        CHECK_OK(training_states_keep(&d.states, state, STATE, 0.5));
+        CHECK_OK(training_states_keep(&d.states, state, STATE, 0.5, false));
         most_bytes(before.rlim_cur);
         CHECK(reads(fd, 1, STATE));
         char byte;
         CHECK(recv(d.sockets[1], &byte, 1, MSG_DONTWAIT) < 0); /* the queue hears of no state that is not there */
         d.states.kept_ms = 0;
-        CHECK_OK(training_states_keep(&d.states, state, STATE, 0.6));
+        CHECK_OK(training_states_keep(&d.states, state, STATE, 0.6, false));
         CHECK(reads(fd, 2, STATE));
         CHECK(recv(d.sockets[1], &byte, 1, MSG_DONTWAIT) > 0);
         desk_close(&d);
@@ -150,7 +150,7 @@ TEST(checkpoints_have_a_bound)
     struct desk d;
     uint8_t byte = 0;
     desk_open(&d, -1);
-    CHECK_CODE(training_states_keep(&d.states, &byte, STATE_CHECKPOINT_MOST + 1, 0), STATUS_ARGUMENT);
+    CHECK_CODE(training_states_keep(&d.states, &byte, STATE_CHECKPOINT_MOST + 1, 0, false), STATUS_ARGUMENT);
     CHECK(strstr(status_message(), "without --upload") && strstr(status_message(), "1024"));
     CHECK(training_states_begins_anew(&d.states, STATUS_ARGUMENT) &&
           training_states_begins_anew(&d.states, STATUS_VERSION));
@@ -185,7 +185,7 @@ TEST(checkpoints_keep_their_distance)
         clock_gettime(CLOCK_MONOTONIC, &t);
         desk_open(&d, -1);
         d.states.kept_ms = t.tv_sec * 1000 + t.tv_nsec / 1000000 - cases[c].ago_ms;
-        CHECK_OK(training_states_keep(&d.states, state, cases[c].mib << 20, cases[c].progress));
+        CHECK_OK(training_states_keep(&d.states, state, cases[c].mib << 20, cases[c].progress, false));
         shutdown(d.sockets[0], SHUT_WR);
         const bool went = task_receive_reply(d.sockets[1], &r, &fd) == STATUS_OK;
         struct stat s;
