@@ -276,6 +276,26 @@ def results_that_are_no_model() -> None:
             assert running.returncode and "model.safetensors" in err and files(h, "part") == ["begun.json"], (err, files(h, "part"))
 
 
+def killed_here_more_often_than_an_item_has_attempts() -> None:
+    """In a folder too: what was kept between two kills gives the attempts back, and three of them are not the end."""
+    with Home() as h:
+        make_dataset(h)
+        running = h.start("train", "tones", "--name", "m", "--steps", "100000", *LONG)
+        states = os.path.join(h.home, "models/m/states")
+        wait_for(lambda: os.path.exists(states) and os.path.getsize(states))
+        for _ in range(4):
+            before = os.stat(states).st_mtime_ns
+            wait_for(lambda: os.stat(states).st_mtime_ns > before)  # pylint: disable=cell-var-from-loop
+            time.sleep(1)  # the queue has heard of it
+            (pid,) = h.processes("wavemill-compute")
+            os.kill(int(pid), signal.SIGKILL)
+            wait_for(lambda: [p for p in h.processes("wavemill-compute") if p != pid])  # pylint: disable=cell-var-from-loop
+        assert running.poll() is None, running.communicate()
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+        assert running.returncode == 130 and b"CRASH" not in said and b"begun anew" not in said, said
+
+
 def nobody_decodes() -> None:
     """Sounds are decoded on the scheduler's machine; where nobody is there who does it is said, and nothing is begun."""
     with Home() as h:
@@ -289,4 +309,4 @@ def nobody_decodes() -> None:
 
 if __name__ == "__main__":
     journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, states_that_are_of_no_use,
-                  results_that_are_no_model, nobody_decodes])
+                  results_that_are_no_model, killed_here_more_often_than_an_item_has_attempts, nobody_decodes])
