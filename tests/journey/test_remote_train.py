@@ -4,6 +4,7 @@ training here, whoever is killed; what cannot be gone on from is said, and never
 WAVEMILL_KILLS sets how many kills one training has to survive (4)."""
 import glob
 import hashlib
+import json
 import os
 import signal
 import time
@@ -76,34 +77,39 @@ def the_same_model() -> None:
 
 
 def killed_and_gone_on_with_elsewhere() -> None:
-    """Workers are killed in turn; each comes with a home of its own, so that nothing but the queue's objects can help."""
-    settings = ("--steps", "4000", *LONG)
+    """Workers are killed in turn; each comes with a home of its own, so that nothing but the queue's objects can help. One that goes
+    on saves after its first validation, however fast the machine is."""
+    settings = ("--steps", "2500", *LONG)
     with Home() as h:
         make_dataset(h)
         h.run("train", "tones", "--name", "whole", *settings)
         with service(h, "--no-workers") as (_, address):
-            running = h.start("train", "tones", "--name", "killed", *settings, "--upload")
+            running = h.start("train", "tones", "--name", "killed", *settings, "--upload", "--json")
             for turn in range(KILLS):
                 before = checkpoints(h)
                 with far(h, address, f"far{turn}") as worker:
-                    wait_for(lambda: len(checkpoints(h) - before) > (turn == 0) or running.poll() is not None)  # pylint: disable=cell-var-from-loop
+                    wait_for(lambda: checkpoints(h) - before or running.poll() is not None)  # pylint: disable=cell-var-from-loop
                     assert running.poll() is None, running.communicate()
+                    time.sleep(0.5)  # the object is there; that it is the item's checkpoint is said next
                     worker.kill()
             with far(h, address, "last"):
                 out, said = running.communicate(timeout=120)
             assert running.returncode == 0, (out, said)
-            assert b"begun anew" not in said, said
+            assert b"begun anew" not in said and json.loads(out.splitlines()[-1])["results"]["resumed_from"] > 0, (out[-800:], said)
         assert model(h, "killed") == model(h, "whole"), "other bytes"
 
 
 def the_job_stays() -> None:
     """The command is killed, the job paused, the worker and the scheduler killed: --resume fetches what came of it."""
-    settings = ("--steps", "1500", *LONG)
+    settings = ("--steps", "3000", *LONG)
     with Home() as h:
         make_dataset(h)
         h.run("train", "tones", "--name", "whole", *settings)
         with service(h, "--no-workers") as (_, address):
             running = h.start("train", "tones", "--name", "kept", *settings, "--upload")
+            with far(h, address, "none") as worker:
+                wait_for(lambda: checkpoints(h))
+                worker.kill()
             with far(h, address, "first") as worker:
                 wait_for(lambda: len(checkpoints(h)) > 1)
                 running.kill()
@@ -276,6 +282,26 @@ def results_that_are_no_model() -> None:
             assert running.returncode and "model.safetensors" in err and files(h, "part") == ["begun.json"], (err, files(h, "part"))
 
 
+def killed_here_more_often_than_an_item_has_attempts() -> None:
+    """In a folder too: what was kept between two kills gives the attempts back, and three of them are not the end."""
+    with Home() as h:
+        make_dataset(h)
+        running = h.start("train", "tones", "--name", "m", "--steps", "100000", *LONG)
+        states = os.path.join(h.home, "models/m/states")
+        wait_for(lambda: os.path.exists(states) and os.path.getsize(states))
+        for _ in range(4):
+            before = os.stat(states).st_mtime_ns
+            wait_for(lambda: os.stat(states).st_mtime_ns > before)  # pylint: disable=cell-var-from-loop
+            time.sleep(1)  # the queue has heard of it
+            (pid,) = h.processes("wavemill-compute")
+            os.kill(int(pid), signal.SIGKILL)
+            wait_for(lambda: [p for p in h.processes("wavemill-compute") if p != pid])  # pylint: disable=cell-var-from-loop
+        assert running.poll() is None, running.communicate()
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+        assert running.returncode == 130 and b"CRASH" not in said and b"begun anew" not in said, said
+
+
 def nobody_decodes() -> None:
     """Sounds are decoded on the scheduler's machine; where nobody is there who does it is said, and nothing is begun."""
     with Home() as h:
@@ -289,4 +315,4 @@ def nobody_decodes() -> None:
 
 if __name__ == "__main__":
     journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, states_that_are_of_no_use,
-                  results_that_are_no_model, nobody_decodes])
+                  results_that_are_no_model, killed_here_more_often_than_an_item_has_attempts, nobody_decodes])
