@@ -191,7 +191,9 @@ def wait_for_line(running, text: bytes) -> bytes:
     said, end = b"", time.monotonic() + 60
     while text not in said:
         line = running.stderr.readline()
-        assert line and time.monotonic() < end, said[-2000:]
+        if not line or time.monotonic() > end:
+            running.kill()
+            raise AssertionError(said[-2000:])
         said += line
     return said
 
