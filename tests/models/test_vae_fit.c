@@ -326,7 +326,8 @@ TEST(says_when_it_works_on_sounds)
     t->o.recipe.steps = 20;
     t->for_sounds = for_sounds;
     CHECK_OK(fit(t, NULL, 0));
-    CHECK(!t->sounds && t->turns == 2 + 20 + 2 + 3); /* the beginning, steps, two validations, what came of it */
+    /* The beginning, steps, two validations, what came of it: three places of each sound, four to a batch. */
+    CHECK(!t->sounds && t->turns == 2 + 20 + 2 + (1 + 6));
     try_close(t);
 }
 

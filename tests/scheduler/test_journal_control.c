@@ -52,6 +52,27 @@ TEST(grants_alone_can_wait)
     journal_lmdb_close(&j);
 }
 
+/* One that stayed behind would be of an item that has an outcome, which no history is. */
+TEST(a_checkpoint_goes_with_the_outcome)
+{
+    struct rig r, again;
+    struct journal_lmdb *j = restored(&r, 1);
+    const uint64_t w = rig_ready(&r, 0, "w", 7, "noop", NULL, 0);
+    const uint64_t job = rig_submit(&r, (struct rig_job){.items = 2});
+    const uint64_t token = rig_take_one(&r, w);
+    CHECK(rig_checkpoint(&r, w, token, 7, 0.5) == COMMIT_COMMITTED);
+    commit_of(&r);
+    CHECK(rig_report(&r, w, token, FAILURE_NONE, 0) == COMMIT_COMMITTED);
+    commit_of(&r);
+    journal_lmdb_close(&j);
+
+    j = restored(&again, 2);
+    CHECK(rig_show(&again, job).done == 1 && rig_show(&again, job).queued == 1);
+    rig_close(&again);
+    rig_close(&r);
+    journal_lmdb_close(&j);
+}
+
 /* They have no token, and nothing but the record that they are queued again says that their outcome counts no more. */
 TEST(what_was_tried_again_without_ever_being_granted)
 {
