@@ -109,7 +109,9 @@ static void tidy(const char *text, char *out, size_t capacity)
 static int open_failed(const struct audio *a)
 {
     char reason[160];
-    tidy(sf_strerror(NULL), reason, sizeof reason);
+    /* libsndfile has one place for what is wrong with all files that do not open: another thread may have cleared it.
+     */
+    tidy(sf_error(NULL) ? sf_strerror(NULL) : "Format not recognised.", reason, sizeof reason);
     if (a->read_error)
         return fail(STATUS_IO, "cannot read: %s", strerror(a->read_error));
     if (strstr(reason, "hannel count"))

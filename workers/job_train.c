@@ -1,6 +1,6 @@
-/* A network is trained on a pack of sounds. On the CPU it runs on the exec that networks share, in turns of one step, one
- * batch of a validation or one preview; at the beginning it keeps the turn for seconds. On a device it has an exec of its
- * own, and turns only for what is made of sounds. */
+/* A network is trained on a pack of sounds. On the CPU it runs on the exec that networks share, in turns of one step,
+ * one batch of a validation or one preview; at the beginning it keeps the turn for seconds. On a device it has an exec
+ * of its own, and turns only for what is made of sounds. */
 #include "job.h"
 #include "kinds.h"
 #include "log.h"
@@ -31,7 +31,7 @@ struct training {
     struct networks_part part;
     double progress;
     struct demucs_alive alive; /* of this training, while it waits */
-    bool moves; /* it has got beyond the state that it was to go on from */
+    bool moves;                /* it has got beyond the state that it was to go on from */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
     int64_t metric_count;
@@ -182,8 +182,8 @@ static void says(void *context, const char *text)
 
 static int fit(struct training *t)
 {
-    const struct vae_fit_hooks hooks = {t, alive, validated, save, look, says,
-                                        t->part.place.on_device ? for_sounds : NULL};
+    const struct vae_fit_hooks hooks = {
+        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL};
     struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;
@@ -210,11 +210,8 @@ static int begin_work(struct training *t, bool on_cpu)
 {
     struct networks *const n = t->job->networks;
     const struct exec *const device = networks_device(n);
-    struct networks_work w = {.name = "train",
-                              .precision = t->precision,
-                              .on_cpu = on_cpu,
-                              .scratch = EXEC_ARENA_BYTES,
-                              .alive = t->alive};
+    struct networks_work w = {
+        .name = "train", .precision = t->precision, .on_cpu = on_cpu, .scratch = EXEC_ARENA_BYTES, .alive = t->alive};
     size_t network = 0;
     int code = vae_fit_needs(&t->o, networks_exec(n), &network, &w.beside);
     w.host = network + w.beside;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { KEEP_MS = 5000 };
+/* In a folder: so far apart that writing takes a fiftieth of the time, within these. */
+enum { KEEP_LEAST_MS = 500, KEEP_MS = 5000, KEEP_PART = 50 };
 
 /* What the queue gets of a state that is in its folder: that there is one, so that this attempt has brought something.
  */
@@ -45,7 +46,11 @@ int training_states_read(const struct training_states *s, void **state, size_t *
 
 static int64_t pause_ms(const struct training_states *s, size_t bytes)
 {
-    const int64_t by_size = s->slots >= 0 ? 0 : (int64_t)(bytes >> 20) * 1000;
+    if (s->slots >= 0) {
+        const int64_t by_time = s->took_ms * KEEP_PART;
+        return by_time < KEEP_LEAST_MS ? KEEP_LEAST_MS : by_time < KEEP_MS ? by_time : KEEP_MS;
+    }
+    const int64_t by_size = (int64_t)(bytes >> 20) * 1000;
     return by_size > KEEP_MS ? by_size : KEEP_MS;
 }
 
@@ -61,6 +66,7 @@ int training_states_keep(struct training_states *s, const void *state, size_t by
                     bytes >> 20, STATE_CHECKPOINT_MOST >> 20);
     s->kept_ms = now;
     int code = s->slots >= 0 ? slots_write(s->slots, state, bytes) : job_save(s->job, state, bytes, progress);
+    s->took_ms = now_ms() - now;
     if (!code && s->slots >= 0 && progress > 0)
         code = job_save(s->job, in_folder, sizeof in_folder - 1, progress);
     if (code)

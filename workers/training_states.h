@@ -1,8 +1,9 @@
 /* training_states - where a training keeps what it goes on from: in a file of two places in its folder (slots.h), or,
  * for one that has no folder, as checkpoints of the queue, which any worker gets.
  *
- *   how often    at most every 5 s; a checkpoint not before so many seconds as it has MiB, since it goes over the
- *                network and onto the scheduler's disk. The first state, before the first step, always, and whatever is asked for so
+ *   how often    in a folder 0.5 to 5 s apart, so that writing takes a fiftieth of the time; a checkpoint every 5 s at most,
+ *                and not before so many seconds as it has MiB, since it goes over the network and onto the scheduler's
+ *                disk. The first state, before the first step, always, and whatever is asked for so
  *   attempts     a state in a folder is told to the queue too, by a checkpoint of some bytes: an attempt that got
  *                further than all before is counted as the first (PROTOCOL.md section 4)
  *   sizes        20 bytes for each parameter: 6 MB of preset tiny, 90 of small, 340 of medium. As a checkpoint at most
@@ -18,8 +19,8 @@
 
 struct training_states {
     struct job *job;
-    int slots; /* -1: checkpoints */
-    int64_t kept_ms;
+    int slots;                /* -1: checkpoints */
+    int64_t kept_ms, took_ms; /* the last one: when, and for how long */
 };
 
 struct training_states training_states_of(struct job *j);

@@ -24,7 +24,7 @@ struct sweep_axis {
 };
 
 struct sweep_trial {
-    struct kind_train_item item; /* without out and preset */
+    struct kind_train_item item;                                            /* without out and preset */
     char preset[LIMIT_FEATURE_NAME + 1], precision[LIMIT_FEATURE_NAME + 1]; /* precision "": the default */
 };
 

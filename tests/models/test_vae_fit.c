@@ -126,8 +126,12 @@ static void try_close(struct try *t)
 
 static int fit(struct try *t, const void *state, size_t bytes)
 {
-    const struct vae_fit_hooks hooks = {
-        .context = t, .alive = alive, .save = save, .look = t->looks ? look : NULL, .says = says, .sounds = t->for_sounds};
+    const struct vae_fit_hooks hooks = {.context = t,
+                                        .alive = alive,
+                                        .save = save,
+                                        .look = t->looks ? look : NULL,
+                                        .says = says,
+                                        .sounds = t->for_sounds};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
