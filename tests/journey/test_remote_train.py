@@ -1,7 +1,7 @@
 """Trainings by workers of other homes, over tcp on this machine: sounds, states and models travel as objects. The same bytes as a
 training here, whoever is killed; what cannot be gone on from is said, and never used.
 
-WAVEMILL_KILLS sets how many kills one training has to survive (4)."""
+WAVEMILL_KILLS sets how many kills one training has to survive (2)."""
 import glob
 import hashlib
 import json
@@ -17,7 +17,7 @@ from test_remote_separate import far
 from test_train import FAST, files, make_dataset, model
 from wavemill_client import ACCEPTED, COMMITS, JOB, LEAVE, REPORT, SHOW, SUBMIT, Worker, run_folder
 
-KILLS = int(os.environ.get("WAVEMILL_KILLS") or 4)
+KILLS = int(os.environ.get("WAVEMILL_KILLS") or 2)
 LONG = ("--batch", "4", "--validate", "30", "--seed", "7", "--previews", "1", "--patience", "100000")
 CHECKPOINT, SAVED, PUT, STORED = 50, 51, 70, 71
 
