@@ -3,13 +3,13 @@
 #include "module.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* How long a thread looks out for the next loop before it sleeps: to wake one takes 50 to 100 us where a hypervisor has
  * to be asked, and a step of a network is a hundred loops of a millisecond, one right behind the other. */
@@ -218,7 +218,8 @@ int exec_create(const struct exec_options *options, struct exec **out)
     pthread_mutex_init(&ex->lock, NULL);
     pthread_cond_init(&ex->work, NULL);
     pthread_cond_init(&ex->idle, NULL);
-    ex->spins = options->threads <= sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t mine;
+    ex->spins = sched_getaffinity(0, sizeof mine, &mine) == 0 && options->threads <= CPU_COUNT(&mine);
     code = arena_create(&ex->arena, options->arena_bytes ? options->arena_bytes
                                                          : (size_t)EXEC_ARENA_BYTES * (size_t)options->threads);
     if (code)

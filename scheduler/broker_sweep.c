@@ -70,7 +70,10 @@ int64_t sweep_next_ms(const struct sweep *s)
 
 void sweep_followed(struct sweep *s, const struct hash *name, int64_t now_ms)
 {
-    if (s->waiting == FOLLOWED_MOST)
+    char path[PATHS_MAX + 128];
+    struct stat now;
+    objects_path(s->folder, name, path, sizeof path);
+    if (s->waiting == FOLLOWED_MOST || stat(path, &now) || now.st_size < FOLLOWED_BYTES) /* small ones would fill it */
         return;
     struct followed *const f = &s->followed[(s->first + s->waiting++) % FOLLOWED_MOST];
     *f = (struct followed){.name = *name, .due_ms = now_ms + s->followed_ms};
@@ -161,6 +164,11 @@ static void mark_followed(void *context, const uint8_t hash[32])
     f->is_named |= memcmp(f->name.bytes, hash, HASH_BYTES) == 0;
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
 static void settle_followed(struct sweep *s, const struct broker *b)
 {
     const struct followed *const w = &s->followed[s->first];
@@ -170,7 +178,7 @@ static void settle_followed(struct sweep *s, const struct broker *b)
     objects_path(s->folder, &f.name, path, sizeof path);
     s->first = (s->first + 1) % FOLLOWED_MOST;
     s->waiting--;
-    if (stat(path, &now) || now.st_size < FOLLOWED_BYTES || now.st_mtim.tv_sec > w->since.tv_sec)
+    if (stat(path, &now) || now.st_size < FOLLOWED_BYTES || is_later(&now.st_mtim, &w->since))
         return;
     queue_each_object(b->queue, mark_followed, &f);
     if (!f.is_named)

@@ -110,7 +110,9 @@ static bool find_checkpoint(const struct request *r, uint64_t token, struct hash
 static void on_checkpoint(struct request *r)
 {
     struct hash before;
-    const bool had = find_checkpoint(r, r->body.checkpoint.token, &before);
+    const struct wire_slice now = r->body.checkpoint.object;
+    const bool had = find_checkpoint(r, r->body.checkpoint.token, &before) &&
+                     (now.bytes != HASH_BYTES || memcmp(now.data, before.bytes, HASH_BYTES) != 0);
     if (apply(r, (struct queue_event){.type = QUEUE_CHECKPOINT, .checkpoint = &r->body.checkpoint}) && had)
         objects_followed(r->b, &before);
 }

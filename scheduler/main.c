@@ -46,7 +46,8 @@ static const char help[] =
     "  --lease-ms N              how long a worker may keep an item without a beat (default 10000)\n"
     "  --beat-ms N               how often workers should beat (default 1000)\n"
     "  --session-timeout-ms N    a client that is silent for so long is gone (default 5000)\n"
-    "  --ready-fd N              write R to descriptor N when the sockets are there, or E and a message\n"
+    "  --ready-fd N              write R to descriptor N when the sockets are there, or E (B: another runs) and a "
+    "message\n"
     "  --log FILE                append messages to FILE instead of stderr\n"
     "  --help, --version\n"
     "\n"
@@ -282,7 +283,7 @@ static int serve(struct arguments *a)
         code = broker_create(&a->broker, &b);
     if (code) {
         char text[600];
-        snprintf(text, sizeof text, "E%s", status_message());
+        snprintf(text, sizeof text, "%c%s", code == STATUS_BUSY ? 'B' : 'E', status_message());
         log_error("%s", status_message());
         tell_ready(a, text);
         journal_lmdb_close(&a->disk);

@@ -184,6 +184,11 @@ static void count_anew(struct queue *q, struct job *j, uint32_t index)
         return;
     j->attempts -= item->attempts - 1u;
     item->attempts = 1;
+    for (int i = 0; item->crashed[1] && i < CRASHED_KEPT && item->crashed[i]; i++) {
+        struct worker *const w = worker_find(q, item->crashed[i]); /* on two it spoke against itself */
+        if (w)
+            unblame(w, j->id, index);
+    }
     memset(item->crashed, 0, sizeof item->crashed);
     queue_record(q, &(struct journal_record){
                         .type = JOURNAL_GRANTED, .job = j->id, .index = index, .attempts = 1, .token = item->token});

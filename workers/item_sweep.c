@@ -165,11 +165,11 @@ int sweep_open(struct item *it)
         return serve_stopped(it);
     code = code ? code : become_training(it);
     code = code ? code : training_open(it);
-    if (code == STATUS_ARGUMENT) { /* whoever held its lock may just have finished it */
+    if (code == STATUS_ARGUMENT || code == STATUS_IO) { /* whoever held its lock may just have finished it */
         char why[TASK_MESSAGE];
         snprintf(why, sizeof why, "%s", status_message());
         const int again = serve_record(it);
-        code = again == STATUS_NOT_FOUND ? fail(STATUS_ARGUMENT, "%s", why) : again;
+        code = again == STATUS_NOT_FOUND ? fail(code, "%s", why) : again;
     }
     return code;
 }

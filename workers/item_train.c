@@ -42,21 +42,23 @@ static int make_folder(const char *path)
     return STATUS_OK;
 }
 
-static int lock_failed(const char *path)
+/* Who holds the lock of a sweep's trial was given up, and will go: that is tried again. */
+static int lock_failed(const char *path, bool of_sweep)
 {
-    return errno == EWOULDBLOCK ? fail(STATUS_ARGUMENT, "%.200s: this model is being trained already", path)
-                                : fail(STATUS_IO, "cannot lock %.200s: %s", path, strerror(errno));
+    return errno == EWOULDBLOCK
+               ? fail(of_sweep ? STATUS_IO : STATUS_ARGUMENT, "%.200s: this model is being trained already", path)
+               : fail(STATUS_IO, "cannot lock %.200s: %s", path, strerror(errno));
 }
 
 /* A child that was killed holds the lock for a moment after its socket has ended. */
-static int open_states(struct item_training *t)
+static int open_states(struct item_training *t, bool of_sweep)
 {
     t->states = open(t->states_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (t->states < 0)
         return fail(STATUS_IO, "cannot open %.200s: %s", t->states_path, strerror(errno));
     for (int waited = 0; flock(t->states, LOCK_EX | LOCK_NB); waited++) {
         if (errno != EWOULDBLOCK || waited == LOCK_TRIES)
-            return lock_failed(t->states_path);
+            return lock_failed(t->states_path, of_sweep);
         nanosleep(&(struct timespec){0, LOCK_TRY_MS * 1000000L}, NULL);
     }
     struct stat held, named;
@@ -127,7 +129,7 @@ int training_open(struct item *it)
     }
     code = make_folder(folder);
     code = code ? code : check_folder(folder);
-    code = code ? code : open_states(t);
+    code = code ? code : open_states(t, it->sweep != NULL);
     code = code ? code : open_files(t, folder, m.previews, it->token);
     return code ? code : output_file_open(&it->array, it->token);
 }

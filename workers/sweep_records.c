@@ -72,7 +72,7 @@ int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct s
     if (!code)
         return STATUS_OK;
     sweep_record_free(out);
-    if (code == STATUS_NOT_FOUND || code == STATUS_NOMEM)
+    if (code == STATUS_NOT_FOUND || code == STATUS_NOMEM || code == STATUS_IO)
         return code;
     log_warn("%s counts as missing: %s", path, status_message());
     return fail(STATUS_NOT_FOUND, "%.200s cannot be used", path);

@@ -7,6 +7,7 @@
 #include "sweep_items.h"
 #include "sweep_layout.h"
 #include "sweep_show.h"
+#include "train_begun.h"
 #include "train_sounds.h"
 #include "vae_fit.h"
 
@@ -240,7 +241,7 @@ static int show_if_finished(struct request *r)
     json_t *all = NULL;
     const int code = sweep_load(r->folder, &all);
     if (code)
-        return cli_failed("sweep", code);
+        return train_failed("sweep", code);
     int exit_code = -1;
     if (sweep_is_finished(all))
         exit_code = sweep_show_table(&r->common, r->name, all, &r->plan) ? EXIT_SOME_FAILED : EXIT_DONE;
@@ -255,7 +256,7 @@ static int take_up(struct request *r)
     code = code ? code : sweep_parse(all, r->folder, r->dataset, &r->plan);
     json_decref(all);
     return code == STATUS_ARGUMENT ? cli_usage("sweep", "%s: %s", r->name, status_message())
-           : code                  ? cli_failed("sweep", code)
+           : code                  ? train_failed("sweep", code)
                                    : show_if_finished(r);
 }
 
@@ -272,7 +273,7 @@ static int check_jobs(const struct request *r)
     const unsigned long long job = runs ? (unsigned long long)j.job : 0;
     client_close(&c);
     if (code)
-        return cli_failed("sweep", code);
+        return train_failed("sweep", code);
     return runs ? cli_usage("sweep", "job %llu is at %s: `wavemill watch %llu`", job, r->name, job) : -1;
 }
 
@@ -291,6 +292,17 @@ static int show_result(struct batch *b, const char *path, struct wire_slice resu
     return STATUS_OK;
 }
 
+/* Of the largest trial: a job books one number for all its items. */
+static uint64_t device_bytes(const struct sweep_plan *p)
+{
+    uint64_t most = 0;
+    for (int64_t k = 0; k < p->h.trials; k++) {
+        const uint64_t bytes = train_begun_device_bytes(&p->trials[k].item, p->trials[k].preset);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 static int send(struct request *r, const struct sweep_items *s)
 {
     const struct walk files = {.paths = s->paths, .count = s->count};
@@ -305,6 +317,7 @@ static int send(struct request *r, const struct sweep_items *s)
                       .names = s->names,
                       .item_params = s->slices,
                       .wave = (uint64_t)r->plan.h.trials,
+                      .device_bytes = device_bytes(&r->plan),
                       .show = show_result,
                       .stays = "--resume goes on with it",
                       .context = r};
@@ -321,7 +334,7 @@ static int run(struct request *r, const struct dataset *d)
     int code = sweep_items_make(&r->common, &r->plan, &target, d, &s);
     if (!code && !r->resume)
         code = sweep_begin(r->folder, r->dataset, &r->plan);
-    int exit_code = code ? cli_failed("sweep", code) : send(r, &s);
+    int exit_code = code ? train_failed("sweep", code) : send(r, &s);
     sweep_items_free(&s);
     if (code || r->detach || (exit_code != EXIT_DONE && exit_code != EXIT_SOME_FAILED))
         return exit_code;
@@ -394,7 +407,7 @@ int cmd_sweep(int argc, char **argv)
     code = code ? code : dataset_open(r.paths.home, r.dataset, &d);
     if (code)
         return code == STATUS_NOT_FOUND || code == STATUS_ARGUMENT ? cli_usage("sweep", "%s", status_message())
-                                                                   : cli_failed("sweep", code);
+                                                                   : train_failed("sweep", code);
     const int exit_code = sweep(&r, d);
     dataset_close(&d);
     sweep_plan_free(&r.plan);

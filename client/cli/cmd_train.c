@@ -412,13 +412,6 @@ static int run_detached(struct request *r, const char *pack)
     return exit_code;
 }
 
-/* A dataset, or what it has, is bad: its own code, as of all bad input; the program is not to blame. */
-static int tell_failed(int code)
-{
-    const int exit_code = cli_failed("train", code);
-    return code == STATUS_FORMAT || code == STATUS_DAMAGED ? EXIT_SOME_FAILED : exit_code;
-}
-
 static int train(struct request *r, const struct dataset *d)
 {
     char pack[PATHS_MAX + 64];
@@ -434,7 +427,7 @@ static int train(struct request *r, const struct dataset *d)
     code = code ? code : train_sounds_pack(&r->common, "train", r->paths.home, d, r->preset_text, pack, sizeof pack);
     code = code ? code : keep_settings(r);
     if (code)
-        return tell_failed(code);
+        return train_failed("train", code);
     return r->detach && !r->begun.upload[0] ? run_detached(r, pack) : send(r, pack);
 }
 
@@ -476,8 +469,9 @@ int cmd_train(int argc, char **argv)
     int code = paths_find(NULL, &r.paths);
     code = code ? code : dataset_open(r.paths.home, r.dataset, &d);
     if (code)
-        return code == STATUS_NOT_FOUND || code == STATUS_ARGUMENT ? cli_usage("train", "%s", status_message())
-                                                                   : tell_failed(status_context(code, "%s", r.dataset));
+        return code == STATUS_NOT_FOUND || code == STATUS_ARGUMENT
+                   ? cli_usage("train", "%s", status_message())
+                   : train_failed("train", status_context(code, "%s", r.dataset));
     const int exit_code = train(&r, d);
     dataset_close(&d);
     return exit_code;

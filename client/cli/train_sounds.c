@@ -70,3 +70,9 @@ int train_sounds_pack(const struct common *c, const char *command, const char *h
     free(memory);
     return code;
 }
+
+int train_failed(const char *command, int code)
+{
+    const int exit_code = cli_failed(command, code);
+    return code == STATUS_FORMAT || code == STATUS_DAMAGED ? EXIT_SOME_FAILED : exit_code;
+}

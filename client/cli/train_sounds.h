@@ -13,4 +13,7 @@ const char *train_preset_for(const struct dataset *d);
 int train_sounds_pack(const struct common *c, const char *command, const char *home, const struct dataset *d,
                       const char *preset, char *out, size_t capacity) MUST_USE;
 
+/* cli_failed, but for a dataset, or what it has, that is bad: its own code, as of all bad input. */
+int train_failed(const char *command, int code);
+
 #endif

@@ -101,7 +101,8 @@ static void become_serve(const char *program, const struct paths *paths, const s
     _exit(127);
 }
 
-/* Reads 'R', or 'E' and a message, or nothing because the process died. */
+/* Reads 'R', or 'E' or 'B' and a message, or nothing because the process died. STATUS_BUSY: another scheduler has
+ * begun. */
 static int await_ready(int fd, const char *program, int64_t timeout_ms)
 {
     char text[512] = "";
@@ -125,9 +126,25 @@ static int await_ready(int fd, const char *program, int64_t timeout_ms)
             return STATUS_OK;
     }
     text[n] = '\0';
-    if (text[0] == 'E')
-        return fail(STATUS_IO, "the scheduler cannot start: %s", text + 1);
+    if (text[0] == 'E' || text[0] == 'B')
+        return fail(text[0] == 'B' ? STATUS_BUSY : STATUS_IO, "the scheduler cannot start: %s", text + 1);
     return fail(STATUS_IO, "%s serve ended before it was ready; see serve.log in the data folder", program);
+}
+
+/* `wavemill serve` starts its scheduler again when it was killed, and may have been quicker. */
+static int await_other(const struct paths *paths, const struct client_options *options, int64_t timeout_ms)
+{
+    char why[512];
+    const int64_t end = now_ms() + timeout_ms;
+    snprintf(why, sizeof why, "%s", status_message());
+    while (!start_is_running(paths)) {
+        if (options->interrupted && *options->interrupted)
+            return fail(STATUS_CANCELLED, "interrupted");
+        if (now_ms() > end)
+            return fail(STATUS_IO, "%s", why);
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+    }
+    return STATUS_OK;
 }
 
 int start_serve(const struct paths *paths, const struct client_options *options, int64_t timeout_ms)
@@ -160,5 +177,5 @@ int start_serve(const struct paths *paths, const struct client_options *options,
     if (!code)
         code = await_ready(ready[0], program, timeout_ms);
     close(ready[0]);
-    return code;
+    return code == STATUS_BUSY ? await_other(paths, options, timeout_ms) : code;
 }
