@@ -79,7 +79,8 @@ static void sum_row(const struct narrow *m, float *row, int64_t phase, const flo
                     int64_t first, int64_t end)
 {
     const struct conv2d_params *const p = m->p;
-    const int64_t taps = conv2d_taps(p->kernel_h, p->stride_h, phase), run = p->stride_w * p->in;
+    const int64_t taps = conv2d_taps(p->kernel_h, p->stride_h, phase),
+                  run = p->stride_w * p->in; /* at most TAPS_MOST */
     const int64_t line = p->kernel_w * p->in, limit = m->x->width * p->in;
     for (int64_t n = 0; n < run; n++) {
         const int64_t shift = n - p->pad_w * p->in; /* group j's value n lies at j*run + shift */
@@ -89,7 +90,7 @@ static void sum_row(const struct narrow *m, float *row, int64_t phase, const flo
             lo++;
         while (lo < hi && (hi - 1) * run + shift >= limit)
             hi--;
-        for (int64_t t = 0; t < taps; t++) {
+        for (int64_t t = 0; t < taps && t < TAPS_MOST; t++) {
             const float *const at = products[t] + (lo - first + 1) * m->order + (phase + t * p->stride_h) * line + n;
             from[terms++] = at;
             if (run + n < line)

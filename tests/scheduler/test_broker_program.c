@@ -93,7 +93,7 @@ TEST(program_is_alone_and_its_epoch_grows)
     struct program other = start(NULL);
     char pid[32];
     snprintf(pid, sizeof pid, "process %ld", (long)p.pid);
-    CHECK(other.said[0] == 'E' && strstr(other.said, pid));
+    CHECK(other.said[0] == 'B' && strstr(other.said, pid));
     CHECK(status_of(&other, PEER_PATIENCE_MS) == 3);
     CHECK(peer_open(&client, "run", "client") && peer_hello(&client, &first));
     peer_close(&client);
