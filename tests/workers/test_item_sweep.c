@@ -23,7 +23,8 @@ static void write_text(const char *path, const char *text)
 {
     FILE *const f = fopen(path, "w");
     REQUIRE(f);
-    CHECK(fputs(text, f) >= 0 && fclose(f) == 0);
+    const bool written = fputs(text, f) >= 0;
+    CHECK(fclose(f) == 0 && written);
 }
 
 static void open_places(void)
