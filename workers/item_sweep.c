@@ -49,7 +49,24 @@ static int read_item(struct item *it)
     return STATUS_OK;
 }
 
-static int serve(struct item *it, struct kind_sweep_result *r)
+struct kind_sweep_result sweep_no_result(void)
+{
+    return (struct kind_sweep_result){.seconds = NAN,
+                                      .decode_s = NAN,
+                                      .copy_in_s = NAN,
+                                      .device_s = NAN,
+                                      .copy_out_s = NAN,
+                                      .train_loss = NAN,
+                                      .validation_loss = NAN,
+                                      .reconstruction = NAN,
+                                      .kl = NAN,
+                                      .kl_of_active = NAN,
+                                      .training_s = NAN,
+                                      .resumed_from = NAN,
+                                      .score = NAN};
+}
+
+int sweep_serve(struct item *it, const struct kind_sweep_result *r)
 {
     it->result.bytes = 0;
     const int code = wire_encode(&kind_sweep_result_schema, r, &it->result);
@@ -66,7 +83,7 @@ static int serve_record(struct item *it)
     if (code)
         return code;
     record.result.from_store = true;
-    code = serve(it, &record.result);
+    code = sweep_serve(it, &record.result);
     sweep_record_free(&record);
     return code;
 }
@@ -89,24 +106,12 @@ static int is_member(const struct item_sweep *s, bool *out)
 
 static int serve_stopped(struct item *it)
 {
-    struct kind_sweep_result r = {.trial = it->sweep->m.trial,
-                                  .round = it->sweep->m.round,
-                                  .stopped = true,
-                                  .seed = it->sweep->m.seed,
-                                  .seconds = NAN,
-                                  .decode_s = NAN,
-                                  .copy_in_s = NAN,
-                                  .device_s = NAN,
-                                  .copy_out_s = NAN,
-                                  .train_loss = NAN,
-                                  .validation_loss = NAN,
-                                  .reconstruction = NAN,
-                                  .kl = NAN,
-                                  .kl_of_active = NAN,
-                                  .training_s = NAN,
-                                  .resumed_from = NAN,
-                                  .score = NAN};
-    return serve(it, &r);
+    struct kind_sweep_result r = sweep_no_result();
+    r.trial = it->sweep->m.trial;
+    r.round = it->sweep->m.round;
+    r.stopped = true;
+    r.seed = it->sweep->m.seed;
+    return sweep_serve(it, &r);
 }
 
 /* Steps that the round ends at, as the child will understand steps and validations. */

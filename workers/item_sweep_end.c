@@ -232,25 +232,10 @@ static void drop_states(const struct ending *e)
 
 static int report(struct ending *e)
 {
-    const struct kind_sweep_result r = {.round = (uint64_t)e->s->h.rounds,
-                                        .models = (uint64_t)e->models,
-                                        .seconds = NAN,
-                                        .decode_s = NAN,
-                                        .copy_in_s = NAN,
-                                        .device_s = NAN,
-                                        .copy_out_s = NAN,
-                                        .train_loss = NAN,
-                                        .validation_loss = NAN,
-                                        .reconstruction = NAN,
-                                        .kl = NAN,
-                                        .kl_of_active = NAN,
-                                        .training_s = NAN,
-                                        .resumed_from = NAN,
-                                        .score = NAN};
-    e->it->result.bytes = 0;
-    const int code = wire_encode(&kind_sweep_result_schema, &r, &e->it->result);
-    e->it->in_store = code == STATUS_OK;
-    return code;
+    struct kind_sweep_result r = sweep_no_result();
+    r.round = (uint64_t)e->s->h.rounds;
+    r.models = (uint64_t)e->models;
+    return sweep_serve(e->it, &r);
 }
 
 int sweep_conclude(struct item *it)
