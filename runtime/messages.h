@@ -283,7 +283,10 @@ enum {
     F(S, 5, STR, REQUIRED, version, LIMIT_NAME, NULL) \
     F(S, 6, UINTS, OPTIONAL, resumed, LIMIT_LIST, NULL)
 
-#define TAKE_FIELDS(F, S) F(S, 1, UINT, REQUIRED, credits, LIMIT_LIST, NULL)
+#define TAKE_FIELDS(F, S) \
+    F(S, 1, UINT, REQUIRED, credits, LIMIT_LIST, NULL) \
+    F(S, 2, BOOL, OPTIONAL, urgent, 0, NULL) \
+    F(S, 3, INT, OPTIONAL, above, LIMIT_PRIORITY, NULL)
 
 #define LEASE_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, index, 0, NULL) \
@@ -300,7 +303,8 @@ enum {
     F(S, 1, UINT, REQUIRED, job, 0, NULL) \
     F(S, 2, STR, REQUIRED, kind, LIMIT_NAME, NULL) \
     F(S, 3, BIN, OPTIONAL, params, LIMIT_PARAMS, NULL) \
-    F(S, 4, LIST, REQUIRED, leases, LIMIT_LIST, &lease_schema)
+    F(S, 4, LIST, REQUIRED, leases, LIMIT_LIST, &lease_schema) \
+    F(S, 5, INT, OPTIONAL, priority, LIMIT_PRIORITY, NULL)
 
 #define BEAT_ENTRY_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, token, 0, NULL) \

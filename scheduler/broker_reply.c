@@ -195,8 +195,8 @@ static int send_verdicts(struct broker *b, const struct reply *r, const struct q
 static int send_grant(struct broker *b, const struct reply *r, const struct queue_action *a)
 {
     struct wire_buffer leases = {0};
-    struct message_grant m = {.job = a->job};
-    int code = queue_spec(b->queue, a->job, &m.kind, &m.params);
+    struct message_grant m = {0};
+    int code = queue_spec(b->queue, a->job, &m);
     for (size_t i = 0; i < a->count && !code; i++) {
         const struct queue_entry *e = &entries_of(b, a)[i];
         struct message_lease lease;

@@ -175,7 +175,8 @@ bool queue_token(const struct queue *q, uint64_t token, uint64_t *job, uint32_t 
 /* Tells of every object that a kept job names: its items' and their checkpoints. */
 void queue_each_object(const struct queue *q, void (*each)(void *context, const uint8_t hash[LIMIT_OBJECT]),
                        void *context);
-int queue_spec(const struct queue *q, uint64_t job, struct wire_slice *kind, struct wire_slice *params) MUST_USE;
+/* What a GRANT says of the job; its leases stay as they are. */
+int queue_spec(const struct queue *q, uint64_t job, struct message_grant *out) MUST_USE;
 
 struct queue_stats {
     uint64_t jobs, queued, leased, workers; /* of jobs that are not over */

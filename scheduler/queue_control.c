@@ -23,14 +23,44 @@ static struct job *job_of(struct queue *q, uint64_t id)
 
 /* ---- pausing and priority ---- */
 
+/* From a worker, without counting the attempt. */
+void control_take_back(struct queue *q, struct lease *l)
+{
+    struct queue_action *const a = actions_add(q, QUEUE_ABORT);
+    a->worker = l->worker->id;
+    actions_entry(q, a, (struct queue_entry){.token = l->token, .index = l->index, .verdict = VERDICT_ABORT});
+    item_give_back(q, l);
+}
+
+/* What has saved goes on from there later, wherever that is; the rest would lose what it has done. */
+static void take_saved_back(struct queue *q, struct worker *w, const struct job *j)
+{
+    struct lease *next;
+    for (struct lease *l = w->leases; l; l = next) {
+        next = l->next;
+        if (l->job == j && j->items[l->index].saved)
+            control_take_back(q, l);
+    }
+}
+
+static int reserve_aborts(struct queue *q, const struct job *j)
+{
+    return actions_reserve(q, 4 + q->unfinished + 4 * (size_t)q->worker_count + j->leased, j->leased);
+}
+
 static int set_paused(struct queue *q, const struct queue_event *e, bool paused)
 {
     struct job *j = job_of(q, e->job->job);
     if (!j || j->paused == paused || job_is_over(j))
         return STATUS_OK;
+    const int code = reserve_aborts(q, j);
+    if (code)
+        return code;
     j->paused = paused;
     kind_update(j);
     control_record(q, j);
+    for (uint32_t i = 0; paused && i < q->worker_count; i++)
+        take_saved_back(q, q->workers[i], j);
     job_changed(q, j);
     return STATUS_OK;
 }
@@ -56,13 +86,28 @@ void control_set_priority(struct job *j, int32_t priority)
     kind_update(j);
 }
 
+/* Something waits that the worker would rather do. */
+static bool is_outranked(const struct worker *w, const struct job *j)
+{
+    for (uint32_t i = 0; i < w->kind_count; i++)
+        if (w->kinds[i]->ready_count && w->kinds[i]->ready[0]->priority > j->priority)
+            return true;
+    return false;
+}
+
 int control_priority(struct queue *q, const struct queue_event *e)
 {
     struct job *j = job_of(q, e->priority->job);
     if (!j || j->priority == e->priority->priority || job_is_over(j))
         return STATUS_OK;
+    const int code = reserve_aborts(q, j);
+    if (code)
+        return code;
     control_set_priority(j, (int32_t)e->priority->priority);
     control_record(q, j);
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        if (is_outranked(q->workers[i], j))
+            take_saved_back(q, q->workers[i], j);
     job_changed(q, j);
     return STATUS_OK;
 }

@@ -221,7 +221,7 @@ static void grant_worker(struct queue *q, struct worker *w)
             struct job *j = k->ready[r];
             const bool behind =
                 best && (best->priority > j->priority || (best->priority == j->priority && best->id < j->id));
-            if (behind)
+            if (behind || (w->urgent && j->priority <= w->above))
                 break;
             if (can_grant(q, j, w)) {
                 best = j;
@@ -233,16 +233,23 @@ static void grant_worker(struct queue *q, struct worker *w)
         grant_items(q, w, best);
 }
 
-void grant_all(struct queue *q)
+static void grant_waiting(struct queue *q, bool urgent)
 {
-    q->starved = false;
     for (uint32_t i = 0; i < q->kind_count; i++) {
         const struct kind *k = q->kinds[i];
         struct worker *after;
         for (struct worker *w = q->first_waiting; w && k->waiting && k->ready_count; w = after) {
             after = w->after;
-            if (kind_is_of(k, w))
+            if (w->urgent == urgent && kind_is_of(k, w))
                 grant_worker(q, w);
         }
     }
+}
+
+/* Those that have room first: nobody gives up what it does as long as another has nothing to do. */
+void grant_all(struct queue *q)
+{
+    q->starved = false;
+    grant_waiting(q, false);
+    grant_waiting(q, true);
 }

@@ -198,7 +198,7 @@ int report_checkpoint(struct queue *q, const struct queue_event *e)
 {
     const struct message_checkpoint *m = e->checkpoint;
     const struct worker *w = worker_of(q, e);
-    int code = w ? actions_reserve(q, 1, 1) : STATUS_OK;
+    int code = w ? actions_reserve(q, 2, 2) : STATUS_OK;
     if (code || !w)
         return code;
     if (m->object.bytes != LIMIT_OBJECT) {
@@ -227,5 +227,7 @@ int report_checkpoint(struct queue *q, const struct queue_event *e)
     struct queue_action *a = actions_add(q, QUEUE_SAVED);
     a->worker = w->id;
     actions_entry(q, a, (struct queue_entry){.token = m->token, .verdict = l ? COMMIT_COMMITTED : COMMIT_STALE});
+    if (l && l->job->paused) /* it began before the pause, and can stop now */
+        control_take_back(q, l);
     return STATUS_OK;
 }

@@ -159,10 +159,12 @@ struct worker {
     struct {
         uint64_t job;
         uint32_t index;
-    } blamed[BLAMED_KEPT];         /* items that crashed here, and on no other worker */
-    uint32_t blamed_count;         /* BLAMED_KEPT: quarantined */
-    bool past;                     /* no process: it holds the leases of before a restart */
-    uint32_t credits;              /* of a waiting TAKE; 0: none waits */
+    } blamed[BLAMED_KEPT]; /* items that crashed here, and on no other worker */
+    uint32_t blamed_count; /* BLAMED_KEPT: quarantined */
+    bool past;             /* no process: it holds the leases of before a restart */
+    uint32_t credits;      /* of a waiting TAKE; 0: none waits */
+    bool urgent;           /* of it: only jobs of a priority higher than `above` */
+    int32_t above;
     struct worker *before, *after; /* in the line of those that wait */
 };
 
@@ -230,6 +232,7 @@ void job_destroy(struct queue *q, struct job *j);
 
 /* queue_control.c */
 void control_record(struct queue *q, const struct job *j);
+void control_take_back(struct queue *q, struct lease *l); /* room for an action with an entry is reserved */
 int control_retry(struct queue *q, const struct queue_event *e) MUST_USE;
 int control_pause(struct queue *q, const struct queue_event *e) MUST_USE;
 int control_resume(struct queue *q, const struct queue_event *e) MUST_USE;

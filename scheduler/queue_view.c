@@ -195,13 +195,15 @@ void queue_each_object(const struct queue *q, void (*each)(void *context, const 
         }
 }
 
-int queue_spec(const struct queue *q, uint64_t job, struct wire_slice *kind, struct wire_slice *params)
+int queue_spec(const struct queue *q, uint64_t job, struct message_grant *out)
 {
     const struct job *j = job_find(q, job);
     if (!j)
         return no_such_job(job);
-    *kind = (struct wire_slice){j->kind->name, j->kind->bytes};
-    *params = j->params;
+    out->job = job;
+    out->kind = (struct wire_slice){j->kind->name, j->kind->bytes};
+    out->params = j->params;
+    out->priority = j->priority;
     return STATUS_OK;
 }
 

@@ -34,9 +34,11 @@ struct worker *worker_of(struct queue *q, const struct queue_event *e)
 
 /* ---- waiting ---- */
 
-static void park(struct queue *q, struct worker *w, uint32_t credits)
+static void park(struct queue *q, struct worker *w, const struct message_take *take)
 {
-    w->credits = credits;
+    w->credits = (uint32_t)take->credits;
+    w->urgent = take->urgent;
+    w->above = (int32_t)take->above;
     w->before = q->last_waiting;
     w->after = NULL;
     if (w->before)
@@ -72,7 +74,7 @@ int worker_take(struct queue *q, const struct queue_event *e)
         return STATUS_OK;
     worker_unpark(q, w);
     if (e->take->credits)
-        park(q, w, (uint32_t)e->take->credits);
+        park(q, w, e->take);
     return STATUS_OK;
 }
 

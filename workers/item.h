@@ -34,6 +34,7 @@ enum stage {
 /* What the items of a lease share. */
 struct lease {
     uint64_t job;
+    int64_t priority; /* of all its jobs */
     enum task_kind task;
     const struct wire_schema *result_schema;
     uint8_t *params;
@@ -115,10 +116,12 @@ struct places {
     uint8_t decoders[16]; /* what decodes here: another version, or an ffmpeg that was installed, may read more */
 };
 
-/* The last lines that the child wrote about an item, at most LIMIT_LOG bytes. */
+/* The last lines that the child wrote about an item, at most ITEM_LOG_MOST bytes: as many as a scheduler that is silent
+ * for a while may miss. */
+enum { ITEM_LOG_MOST = 64 << 10 };
 struct item_log {
     char *text; /* NULL: none */
-    size_t bytes, sent;
+    size_t bytes, sent, room;
 };
 
 struct item {
@@ -150,6 +153,8 @@ struct item {
     bool committing; /* it is in the part that is stored and reported next */
     bool reported;
     bool started;  /* the child has begun with it */
+    bool waits;    /* it says that it waits for memory or its turn, and has not done anything yet */
+    bool saved;    /* a checkpoint, in this attempt */
     bool alone;    /* run it with nothing beside it */
     bool in_store; /* served from the store */
     bool wants_ffmpeg;
@@ -204,9 +209,12 @@ void item_log_add(struct item_log *l, const char *line, size_t bytes);
 /* The same, as a warning of this process. */
 void item_log_warn(struct item_log *l, const char *text);
 
-/* What was not sent yet, if the budget allows it: it counts as sent then. */
+/* Lines that were not sent yet, as many as one entry of a BEAT may have and the budget allows: they count as sent then.
+ */
 struct wire_slice item_log_unsent(struct item_log *l, size_t *budget);
 size_t item_log_budget(void); /* bytes of lines that one BEAT may have */
+/* The last lines, as many as a REPORT may have, sent or not. */
+struct wire_slice item_log_last(const struct item_log *l);
 
 /* Bytes that are no UTF-8 become '?'. */
 void item_make_utf8(char *text);

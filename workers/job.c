@@ -16,7 +16,7 @@
 
 enum { BEAT_MS = 200 };
 
-void job_beat(struct job *j, double progress)
+static void beat(struct job *j, double progress, bool waits)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -25,9 +25,19 @@ void job_beat(struct job *j, double progress)
         return;
     j->last_beat_ms = ms;
     const struct task_reply beat = {
-        .magic = TASK_MAGIC, .event = TASK_PROGRESS, .id = j->request->id, .progress = progress};
+        .magic = TASK_MAGIC, .event = TASK_PROGRESS, .id = j->request->id, .progress = progress, .waits = waits};
     const int ignored = task_send_reply(j->socket, &beat); /* a supervisor that is gone takes this process with it */
     (void)ignored;
+}
+
+void job_beat(struct job *j, double progress)
+{
+    beat(j, progress, false);
+}
+
+void job_waits(struct job *j, double progress)
+{
+    beat(j, progress, true);
 }
 
 int job_save(struct job *j, const void *data, size_t bytes, double progress)

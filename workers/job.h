@@ -36,6 +36,8 @@ int job_train(struct job *j) MUST_USE;
 
 /* Tells the supervisor, at most every 200 ms, that the item is alive. */
 void job_beat(struct job *j, double progress);
+/* The same, and that it has done nothing yet, since it waits for memory or its turn. */
+void job_waits(struct job *j, double progress);
 
 /* Saves what another attempt of this item can go on from; the bytes are the kind's own. Not waited for: the newest that
  * has reached the scheduler counts. */

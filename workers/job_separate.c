@@ -67,7 +67,10 @@ static int take_stems(void *context, const float *stems, int64_t frames)
 static void still_alive(void *context)
 {
     struct separating *const s = context;
-    job_beat(s->job, progress_of(s));
+    if (s->separation)
+        job_beat(s->job, progress_of(s));
+    else
+        job_waits(s->job, progress_of(s));
 }
 
 /* ---- what is saved, and gone on from ---- */

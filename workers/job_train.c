@@ -121,7 +121,10 @@ static int open_sounds(struct training *t)
 static void beat(void *context)
 {
     struct training *const t = context;
-    job_beat(t->job, t->progress);
+    if (t->moves)
+        job_beat(t->job, t->progress);
+    else
+        job_waits(t->job, t->progress);
 }
 
 static void for_sounds(void *context, bool begin)

@@ -161,6 +161,7 @@ int lease_create(const struct message_grant *grant, struct places *places, struc
     if (!l)
         return fail(STATUS_NOMEM, "lease: out of memory");
     l->job = grant->job;
+    l->priority = grant->priority;
     l->places = places;
     l->params = copy_bytes(grant->params);
     l->params_bytes = grant->params.bytes;

@@ -20,6 +20,7 @@ enum {
     BEAT_DEFAULT_MS = 1000,
     IDLE_MS = 1000,
     BUSY_MS = 50,
+    LINES_MS = 50, /* between beats whose entries are full of lines */
     PART_MS = 500,
     CARE_MS = 10000,
     DRAIN_MS = 2000,
@@ -34,19 +35,16 @@ int64_t supervisor_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* The more important, then the older. */
 void supervisor_enqueue(struct supervisor *s, struct item *it, bool first)
 {
+    struct item **at = &s->queue;
+    const int64_t ahead = it->lease->priority + (first ? 1 : 0);
+    while (*at && (*at)->lease->priority >= ahead)
+        at = &(*at)->next;
     it->queued = true;
-    if (first) {
-        it->next = s->queue;
-        s->queue = it;
-        if (!it->next)
-            s->queue_tail = &it->next;
-        return;
-    }
-    it->next = NULL;
-    *s->queue_tail = it;
-    s->queue_tail = &it->next;
+    it->next = *at;
+    *at = it;
 }
 
 /* An equal file that is being computed now, or was and is not committed yet. */
@@ -271,6 +269,9 @@ static void sweep_fetched(struct pool_work *w)
 static void timers(struct supervisor *s)
 {
     const int64_t now = supervisor_now_ms();
+    const bool lines = s->engaged && s->says_much && now - s->beat_at_ms >= LINES_MS;
+    if (lines && now < s->next_beat_ms)
+        uplink_beat(s);
     if (now >= s->next_beat_ms) {
         s->next_beat_ms = now + s->beat_ms;
         if (s->engaged && now - s->heard_ms > SILENCE_BEATS * s->beat_ms) {
@@ -312,6 +313,7 @@ static int loop(struct supervisor *s)
         take_finished(s);
         transfers_work(s);
         child_side_dispatch(s);
+        child_side_make_room(s);
         drop_reported(s);
         uplink_take(s);
         timers(s);
@@ -388,7 +390,6 @@ int supervisor_run(const struct supervisor_options *options)
                            .beat_ms = BEAT_DEFAULT_MS,
                            .credits = (uint32_t)options->threads,
                            .most_running = 2 * options->threads};
-    s.queue_tail = &s.queue;
     s.places.features = options->features;
     s.places.home = options->home;
     s.places.objects = options->objects;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WATCH_MS = 50, QUICK_DEATH_MS = 1000, QUICK_DEATHS_MOST = 5 };
+enum { WATCH_MS = 50, QUICK_DEATH_MS = 1000, QUICK_DEATHS_MOST = 5, BEGIN_MS = 100 };
 
 int child_side_start(struct supervisor *s)
 {
@@ -66,8 +66,6 @@ static bool dispatch_one(struct supervisor *s)
     if (!it->aborted && (s->alone_runs || (it->alone && s->running) || s->running >= s->most_running))
         return false;
     s->queue = it->next;
-    if (!s->queue)
-        s->queue_tail = &s->queue;
     it->next = NULL;
     it->queued = false;
     int code = STATUS_OK;
@@ -83,7 +81,7 @@ static bool dispatch_one(struct supervisor *s)
         if (it->anew[0])
             item_log_warn(&it->log, it->anew);
         it->anew[0] = '\0';
-        it->started = false;
+        it->started = it->waits = false;
         it->started_ms = it->sign_ms = supervisor_now_ms();
         s->running++;
         s->alone_runs = it->alone;
@@ -98,6 +96,46 @@ void child_side_dispatch(struct supervisor *s)
 {
     while (s->child.pid > 0 && dispatch_one(s))
         ;
+}
+
+/* ---- room for what is more important ---- */
+
+/* The most important item that would begin if another made room: here, with the child while all of its threads are
+ * busy, or on one of them. */
+static const struct item *find_urgent(struct supervisor *s)
+{
+    const int64_t now = supervisor_now_ms();
+    const struct item *const head = s->queue;
+    const bool no_place = s->alone_runs || s->running >= s->most_running || (head && head->alone && s->running);
+    const struct item *best = no_place ? head : NULL;
+    EACH_ITEM (s, l, it) {
+        const bool waits = it->started ? it->waits : now - it->started_ms >= BEGIN_MS;
+        if (it->stage == STAGE_RUNNING && waits && (!best || best->lease->priority < l->priority))
+            best = it;
+    }
+    return best;
+}
+
+/* It loses little when it is stopped: it goes on from what it saved last. */
+static bool goes_on_later(const struct item *it)
+{
+    return it->training || it->saved;
+}
+
+void child_side_make_room(struct supervisor *s)
+{
+    const struct item *const urgent = s->child.pid > 0 && s->engaged ? find_urgent(s) : NULL;
+    struct item *least = NULL;
+    if (!urgent)
+        return;
+    EACH_ITEM (s, l, it)
+        if (it->stage == STAGE_RUNNING && it->started && !it->aborted && goes_on_later(it) &&
+            l->priority < urgent->lease->priority &&
+            (!least || l->priority < least->lease->priority ||
+             (l->priority == least->lease->priority && it->started_ms > least->started_ms)))
+            least = it;
+    if (least)
+        uplink_give_back(s, least);
 }
 
 static struct item *find_running(struct supervisor *s, uint64_t id)
@@ -150,6 +188,8 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
     if (!it)
         return;
     it->sign_ms = supervisor_now_ms();
+    it->waits = r->event == TASK_PROGRESS && r->waits;
+    it->saved |= r->event == TASK_SAVED;
     if (r->event == TASK_STARTED) {
         it->started = true;
         it->started_ms = it->sign_ms;

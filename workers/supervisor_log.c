@@ -10,17 +10,27 @@
 
 enum { LINE_MOST = 1000, BEAT_LOG_MOST = 256 << 10 };
 
-/* Makes room by letting the oldest lines go. */
-static void make_room(struct item_log *l, size_t bytes)
+/* Makes room, if need be by letting the oldest lines go. False: there is no memory. */
+static bool make_room(struct item_log *l, size_t bytes)
 {
     size_t gone = 0;
-    while (l->bytes - gone + bytes > LIMIT_LOG) {
+    while (l->bytes - gone + bytes > ITEM_LOG_MOST) {
         const char *end = memchr(l->text + gone, '\n', l->bytes - gone);
         gone = end ? (size_t)(end - l->text) + 1 : l->bytes;
     }
-    memmove(l->text, l->text + gone, l->bytes - gone);
+    if (gone)
+        memmove(l->text, l->text + gone, l->bytes - gone);
     l->bytes -= gone;
     l->sent = l->sent > gone ? l->sent - gone : 0;
+    if (l->bytes + bytes <= l->room)
+        return true;
+    const size_t room = l->room ? 2 * l->room : LIMIT_LOG; /* most items say little */
+    char *const text = realloc(l->text, room);
+    if (!text)
+        return false;
+    l->text = text;
+    l->room = room;
+    return true;
 }
 
 void item_log_add(struct item_log *l, const char *line, size_t bytes)
@@ -29,9 +39,8 @@ void item_log_add(struct item_log *l, const char *line, size_t bytes)
     snprintf(text, sizeof text, "%.*s", (int)(bytes < LINE_MOST ? bytes : LINE_MOST), line);
     item_make_utf8(text);
     const size_t n = strlen(text);
-    if (!l->text && !(l->text = malloc(LIMIT_LOG)))
+    if (!make_room(l, n + 1))
         return;
-    make_room(l, n + 1);
     memcpy(l->text + l->bytes, text, n);
     l->text[l->bytes + n] = '\n';
     l->bytes += n + 1;
@@ -71,8 +80,10 @@ static void take_line(struct supervisor *s, char *line, size_t bytes)
         bytes -= LOG_TAG_BYTES;
     }
     struct item *it = belongs_to(s, token);
-    if (it)
+    if (it) {
         item_log_add(&it->log, line, bytes);
+        s->says_much |= it->log.bytes - it->log.sent > LIMIT_LOG / 2;
+    }
     line[bytes] = '\n';
     const ssize_t ignored = write(STDERR_FILENO, line, bytes + 1);
     (void)ignored; /* nowhere left to say so */
@@ -111,15 +122,34 @@ void child_side_logs(struct supervisor *s)
     }
 }
 
+/* Whole lines from the first on; one is always within LIMIT_LOG. */
+static size_t whole_lines(const char *text, size_t bytes)
+{
+    if (bytes <= LIMIT_LOG)
+        return bytes;
+    size_t n = LIMIT_LOG;
+    while (text[n - 1] != '\n')
+        n--;
+    return n;
+}
+
 struct wire_slice item_log_unsent(struct item_log *l, size_t *budget)
 {
-    const size_t bytes = l->bytes - l->sent;
+    const size_t bytes = l->text ? whole_lines(l->text + l->sent, l->bytes - l->sent) : 0;
     if (bytes == 0 || bytes > *budget)
         return (struct wire_slice){0};
     const struct wire_slice s = {(const uint8_t *)l->text + l->sent, (uint32_t)bytes};
     *budget -= bytes;
-    l->sent = l->bytes;
+    l->sent += bytes;
     return s;
+}
+
+struct wire_slice item_log_last(const struct item_log *l)
+{
+    size_t from = l->bytes > LIMIT_LOG ? l->bytes - LIMIT_LOG : 0;
+    while (from && l->text[from - 1] != '\n')
+        from++;
+    return (struct wire_slice){(const uint8_t *)l->text + from, (uint32_t)(l->bytes - from)};
 }
 
 size_t item_log_budget(void)

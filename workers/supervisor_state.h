@@ -44,7 +44,10 @@ struct supervisor {
     uint64_t epoch;
     int64_t lease_ms; /* 0: never engaged */
     int64_t beat_ms, next_beat_ms, heard_ms, ready_ms;
-    bool take_waits;
+    int64_t beat_at_ms;           /* the last one */
+    bool says_much;               /* lines of an item wait that fill half an entry of a BEAT */
+    bool take_waits, take_urgent; /* urgent: that TAKE is for more than `take_above` only */
+    int64_t take_above;
     uint32_t credits;
     struct pending_report *reports;
     struct transfer *transfers;
@@ -54,7 +57,7 @@ struct supervisor {
     int64_t next_sweep_ms;
 
     struct lease *leases;
-    struct item *queue, **queue_tail; /* for the child, in order */
+    struct item *queue; /* for the child, in order */
     struct child child;
     int running, most_running;
     bool alone_runs;
@@ -74,7 +77,8 @@ struct item *supervisor_find(struct supervisor *s, uint64_t token);
 /* Scheduler side. */
 uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct wire_schema *schema, const void *body);
 void uplink_return(struct supervisor *s);
-void uplink_drop_all(struct supervisor *s); /* without a word: the leases have ended, or will */
+void uplink_give_back(struct supervisor *s, struct item *it); /* one that the child has begun */
+void uplink_drop_all(struct supervisor *s);                   /* without a word: the leases have ended, or will */
 void uplink_ready(struct supervisor *s);
 void uplink_beat(struct supervisor *s);
 void uplink_take(struct supervisor *s);
@@ -108,6 +112,7 @@ void handed_end(struct supervisor *s);
 /* Child side. */
 int child_side_start(struct supervisor *s) MUST_USE;
 void child_side_dispatch(struct supervisor *s);
+void child_side_make_room(struct supervisor *s);
 void child_side_receive(struct supervisor *s);
 void child_side_logs(struct supervisor *s);
 void child_side_watch(struct supervisor *s);

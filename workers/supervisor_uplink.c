@@ -9,7 +9,9 @@
 
 enum {
     RESEND_MS = 2000,
+    LINES_BEATS_MOST = 2 * ITEM_LOG_MOST / LIMIT_LOG, /* an entry may be cut at half of what it may have */
     LEASE_AIM_MS = 250,
+    URGENT_MS = 300,         /* after which a lease counts as one that lasts */
     REPORT_BYTES = 768 << 10 /* and one more entry: below WIRE_BODY_MAX */
 };
 
@@ -83,12 +85,15 @@ void uplink_beat(struct supervisor *s)
     size_t budget = item_log_budget();
     uint32_t count = 0;
     int code = STATUS_OK;
+    s->beat_at_ms = supervisor_now_ms();
+    s->says_much = false;
     EACH_ITEM (s, l, it)
         if (!it->reported && !it->aborted && !code) {
             const struct message_beat_entry e = {
                 .token = it->token, .progress = it->progress, .log = item_log_unsent(&it->log, &budget)};
             code = wire_encode(&beat_entry_schema, &e, &entries);
             count++;
+            s->says_much |= it->log.bytes - it->log.sent > LIMIT_LOG / 2;
         }
     if (!code && count)
         uplink_send(s, MESSAGE_BEAT, &beat_schema, &(struct message_beat){wire_list_of(&entries, count)});
@@ -97,15 +102,46 @@ void uplink_beat(struct supervisor *s)
     wire_free(&entries);
 }
 
+/* Trainings last: those that find no place here are better off with another worker, or a later one. */
+static bool is_long(const struct item *it)
+{
+    return it->lease->task == TASK_TRAIN || it->lease->task == TASK_SWEEP;
+}
+
+/* What a TAKE is to say now; false: nothing is wanted. With leases enough, or places full of what lasts, only what is
+ * more important than the least of that: it goes first, and trainings make room for it. */
+static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
+{
+    const int64_t now = supervisor_now_ms();
+    int open = 0, lasting = 0;
+    bool waits = false;
+    *above = INT64_MAX;
+    for (const struct lease *l = s->leases; l; l = l->next) {
+        open += !l->reported;
+        waits |= !l->reported && now - l->granted_ms >= URGENT_MS;
+    }
+    EACH_ITEM (s, l, it)
+        if (!it->over && !it->aborted) {
+            lasting += is_long(it);
+            *above = l->priority < *above ? l->priority : *above;
+        }
+    *urgent = open >= LEASES_MOST || lasting >= s->options->threads;
+    return !*urgent || (waits && open < 2 * LEASES_MOST && *above < LIMIT_PRIORITY);
+}
+
 void uplink_take(struct supervisor *s)
 {
-    int open = 0;
-    for (const struct lease *l = s->leases; l; l = l->next)
-        open += !l->reported;
-    if (!s->engaged || s->take_waits || s->stop || s->drain_until_ms || open >= LEASES_MOST)
+    bool urgent;
+    int64_t above;
+    if (!s->engaged || s->stop || s->drain_until_ms || !wanted(s, &urgent, &above))
         return;
-    uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = s->credits});
+    if (s->take_waits && (!s->take_urgent || (urgent && s->take_above == above)))
+        return;
+    uplink_send(s, MESSAGE_TAKE, &take_schema,
+                &(struct message_take){.credits = s->credits, .urgent = urgent, .above = urgent ? above : 0});
     s->take_waits = true;
+    s->take_urgent = urgent;
+    s->take_above = above;
 }
 
 /* Leases are sized so that one takes about LEASE_AIM_MS: one transaction and one report for each, and results that come
@@ -151,7 +187,7 @@ void uplink_report(struct supervisor *s, struct lease *l)
     struct wire_buffer entries = {0};
     uint32_t count = 0;
     int code = STATUS_OK;
-    if (s->engaged && has_unsent_lines(l))
+    for (int i = 0; i < LINES_BEATS_MOST && s->engaged && has_unsent_lines(l); i++)
         uplink_beat(s);
     for (size_t i = 0; i < l->count && !code; i++) {
         const struct item *it = &l->items[i];
@@ -163,8 +199,7 @@ void uplink_report(struct supervisor *s, struct lease *l)
             .message = it->code ? wire_str(it->message) : (struct wire_slice){0},
             .result =
                 it->code ? (struct wire_slice){0} : (struct wire_slice){it->result.data, (uint32_t)it->result.bytes},
-            .log = it->code ? (struct wire_slice){(const uint8_t *)it->log.text, (uint32_t)it->log.bytes}
-                            : (struct wire_slice){0}};
+            .log = it->code ? item_log_last(&it->log) : (struct wire_slice){0}};
         code = wire_encode(&report_entry_schema, &e, &entries);
         count++;
         if (!code && entries.bytes > REPORT_BYTES)
@@ -293,6 +328,41 @@ void uplink_return(struct supervisor *s)
     wire_free(&tokens);
 }
 
+void uplink_give_back(struct supervisor *s, struct item *it)
+{
+    struct wire_buffer tokens = {0};
+    if (wire_append_uint(&tokens, it->token) == STATUS_OK) {
+        log_info("an item makes room for what is more important");
+        item_log_warn(&it->log, "it makes room for what is more important, and goes on later");
+        uplink_beat(s);
+        abort_item(s, it); /* first: whoever gets it next must find it at rest */
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
+    }
+    wire_free(&tokens);
+}
+
+/* A lease of more trainings than there are places: others may have room. */
+static void return_surplus(struct supervisor *s, const struct lease *granted)
+{
+    struct wire_buffer tokens = {0};
+    uint32_t count = 0;
+    int lasting = 0;
+    EACH_ITEM (s, l, it)
+        lasting += l != granted && is_long(it) && !it->over && !it->aborted;
+    for (size_t i = 0; i < granted->count; i++) {
+        struct item *const it = &granted->items[i];
+        if (it->over || !is_long(it) || i == 0 || ++lasting < s->options->threads)
+            continue;
+        if (wire_append_uint(&tokens, it->token))
+            break;
+        abort_item(s, it);
+        count++;
+    }
+    if (count)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
+    wire_free(&tokens);
+}
+
 static void on_engaged(struct supervisor *s, const struct packet *p)
 {
     struct message_engaged m;
@@ -345,6 +415,7 @@ static void on_grant(struct supervisor *s, const struct packet *p)
         it->work.run = item_prepare;
         supervisor_submit(s, it);
     }
+    return_surplus(s, l);
     if (s->drain_until_ms) /* it crossed the word that no more is wanted */
         uplink_return(s);
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-    TASK_MAGIC = 0x574d5403,
+    TASK_MAGIC = 0x574d5404,
     TASK_PARAMS_MAX = 80 << 10,
     TASK_FDS = 4,     /* enum task_fd */
     TASK_EXTRA = 216, /* with roles, behind those: 32 clips with 5 stems each, and some; Linux passes 253 */
@@ -83,6 +83,7 @@ struct task_reply {
     uint64_t id;
     int32_t code;          /* enum status */
     uint32_t wants_ffmpeg; /* not a bool: of those a child that was taken over could send one that is neither */
+    uint32_t waits;        /* TASK_PROGRESS: for memory or its turn, and nothing is done yet */
     uint32_t result_bytes;
     uint32_t dtype, bins; /* of the array */
     uint32_t output;      /* of the files with TASK_ROLE_OUTPUT */

@@ -93,7 +93,7 @@ static int worker_message(struct run *r, struct end *worker)
     }
     const struct message_report m = {wire_list_of(&r->list, count)};
     code = code ? code : end_send(worker, MESSAGE_REPORT, &report_schema, &m);
-    return code ? code : end_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){BATCH});
+    return code ? code : end_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = BATCH});
 }
 
 /* All that has come for one end. */
@@ -139,7 +139,7 @@ static int open_all(struct run *r, void *context, const struct server *s)
         snprintf(name, sizeof name, "worker %d", i);
         code = end_open(context, s, "worker", &r->end[i]);
         code = code ? code : end_ready(&r->end[i], name);
-        code = code ? code : end_send(&r->end[i], MESSAGE_TAKE, &take_schema, &(struct message_take){BATCH});
+        code = code ? code : end_send(&r->end[i], MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = BATCH});
     }
     return code || r->how == CYCLE_JOBS ? code : end_job(&r->end[0], &r->job);
 }

@@ -84,7 +84,7 @@ static int start_one(struct end *client, struct end *worker, double *seconds)
     memset(path, 'p', sizeof path);
     int code = wire_encode(&item_schema, &(struct message_item){.path = {path, sizeof path}}, &item);
     const struct message_submit m = {.kind = wire_str("noop"), .items = wire_list_of(&item, 1), .sealed = true};
-    code = code ? code : end_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){1});
+    code = code ? code : end_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 1});
     code = code ? code : end_send(worker, MESSAGE_PING, &empty_schema, &(struct message_empty){0});
     code = code ? code : end_expect(worker, MESSAGE_PONG);
     const double began = bench_now();

@@ -104,7 +104,7 @@ static int drive(struct batch *b, struct client *c, uint64_t *job, struct progre
     struct client_job spec = {.kind = b->kind,
                               .name = b->name ? b->name : b->command,
                               .params = b->params,
-                              .priority = b->priority,
+                              .priority = b->common->priority,
                               .wave = b->wave,
                               .cancel_on_disconnect = true};
     uint64_t cursor = 0;

@@ -35,6 +35,7 @@ struct common {
     const char *serve[16]; /* options for a scheduler that has to be started */
     int serve_count;
     int64_t timeout_ms;
+    int64_t priority; /* of the jobs; commands that have it append CLI_PRIORITY_OPTION */
 };
 
 enum {
@@ -49,8 +50,14 @@ enum {
     OPT_MEMORY,
     OPT_STORE_LIMIT,
     OPT_TIMEOUT,
+    OPT_PRIORITY,
     OPT_HELP
 };
+
+#define CLI_PRIORITY_OPTION \
+    { \
+        "priority", required_argument, NULL, OPT_PRIORITY \
+    }
 
 #define CLI_COMMON_OPTIONS \
     {"json", no_argument, NULL, OPT_JSON}, {"csv", no_argument, NULL, OPT_CSV}, \
@@ -159,11 +166,10 @@ struct batch {
     const struct walk *files;
     char *const *names;             /* [files]: what failures call the items; NULL: their paths */
     struct wire_slice *item_params; /* [files], or NULL */
-    int64_t priority;
-    uint64_t device_bytes; /* of device memory that an item wants; 0: nothing is booked */
-    uint64_t wave;         /* items that run before the next so many may; 0: all at once */
-    bool upload;           /* the files go to the scheduler as objects */
-    bool was_cancelled;    /* by somebody else, or with its session */
+    uint64_t device_bytes;          /* of device memory that an item wants; 0: nothing is booked */
+    uint64_t wave;                  /* items that run before the next so many may; 0: all at once */
+    bool upload;                    /* the files go to the scheduler as objects */
+    bool was_cancelled;             /* by somebody else, or with its session */
     /* Before an item is sent: what its parameters need that only a connection gives, into item_params; or NULL. */
     int (*ready)(struct batch *b, struct client *c, size_t index);
     /* One result that was committed. */

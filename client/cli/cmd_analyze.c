@@ -255,22 +255,7 @@ static int run(struct batch *b, struct kind_analyze_params *p, struct walk *file
 
 int cmd_analyze(int argc, char **argv)
 {
-    enum {
-        N_FFT = 1,
-        HOP,
-        N_MELS,
-        N_MFCC,
-        FEATURES,
-        RATE,
-        CHANNELS,
-        MONO,
-        RESAMPLE,
-        ISA,
-        FORCE,
-        VERIFY,
-        PRIORITY,
-        UPLOAD
-    };
+    enum { N_FFT = 1, HOP, N_MELS, N_MFCC, FEATURES, RATE, CHANNELS, MONO, RESAMPLE, ISA, FORCE, VERIFY, UPLOAD };
     static const struct option options[] = {{"n-fft", required_argument, NULL, N_FFT},
                                             {"hop", required_argument, NULL, HOP},
                                             {"hop-length", required_argument, NULL, HOP},
@@ -284,13 +269,13 @@ int cmd_analyze(int argc, char **argv)
                                             {"isa", required_argument, NULL, ISA},
                                             {"force", no_argument, NULL, FORCE},
                                             {"verify", no_argument, NULL, VERIFY},
-                                            {"priority", required_argument, NULL, PRIORITY},
+                                            CLI_PRIORITY_OPTION,
                                             {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};
     struct common common = {0};
     struct kind_analyze_params p = {0};
     struct wire_buffer names = {0};
-    double priority = 0, number;
+    double number;
     bool upload = false;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int code = -1;
@@ -347,10 +332,6 @@ int cmd_analyze(int argc, char **argv)
         case UPLOAD:
             upload = true;
             break;
-        case PRIORITY:
-            if (!cli_number("analyze", "--priority", optarg, -1000, 1000, &priority))
-                return EXIT_USAGE;
-            break;
         default:
             code = cli_common(o, &common, "analyze", help);
         }
@@ -360,8 +341,7 @@ int cmd_analyze(int argc, char **argv)
     if (optind == argc)
         return cli_usage("analyze", "which files?");
     struct walk files = {0};
-    struct batch b = {
-        .common = &common, .command = "analyze", .kind = KIND_ANALYZE, .priority = (int64_t)priority, .show = show};
+    struct batch b = {.common = &common, .command = "analyze", .kind = KIND_ANALYZE, .show = show};
     p.statistics = common.format == OUTPUT_JSON && !cli_submission; /* the store has them; the journal need not */
     b.upload = upload;
     const int code = run(&b, &p, &files, argc - optind, argv + optind);

@@ -42,6 +42,7 @@ static const char help[] =
     "  --channels C       samples: mix (default), or each: [samples, channels] of a file with several\n"
     "  --isa NAME         scalar, avx2 or avx512 (default: the widest there is)\n"
     "  --force            compute also what is in the store\n"
+    "  --priority N       -1000 to 1000, larger first (default 0)\n"
     "  --verify           read the file's bytes again to know it by its contents\n"
     "  --keep             store a spectrum (stft, magnitude, power, db) or samples too, which are otherwise only "
     "written\n"
@@ -369,6 +370,7 @@ int cmd_features(int argc, char **argv)
                                             {"no-norm", no_argument, NULL, NO_NORM},
                                             {"top-db", required_argument, NULL, TOP_DB},
                                             {"force", no_argument, NULL, FORCE},
+                                            CLI_PRIORITY_OPTION,
                                             {"verify", no_argument, NULL, VERIFY},
                                             {"keep", no_argument, NULL, KEEP},
                                             {"n-mfcc", required_argument, NULL, N_MFCC},

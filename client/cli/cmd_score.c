@@ -34,7 +34,6 @@ struct score_command {
     struct kind_score_params params;
     char *only[ONLY_MOST];
     size_t only_count;
-    double priority;
     bool upload;
     struct score_pairs pairs;
     size_t *tracks;             /* [items] among the pairs */
@@ -190,7 +189,6 @@ static int run_tracks(struct score_command *c)
                       .params = {params.data, (uint32_t)params.bytes},
                       .files = &c->folders,
                       .item_params = c->details,
-                      .priority = (int64_t)c->priority,
                       .ready = c->upload ? put_track : NULL,
                       .show = show,
                       .context = c};
@@ -264,7 +262,7 @@ int cmd_score(int argc, char **argv)
     static const struct option options[] = {
         {"reference", required_argument, NULL, 'r'}, {"estimate", required_argument, NULL, 'e'},
         {"stems", required_argument, NULL, 's'},     {"bss", no_argument, NULL, 'b'},
-        {"no-bss", no_argument, NULL, 'n'},          {"priority", required_argument, NULL, 'p'},
+        {"no-bss", no_argument, NULL, 'n'},          CLI_PRIORITY_OPTION,
         {"upload", no_argument, NULL, 'u'},          CLI_COMMON_OPTIONS};
     struct score_command c = {.root = {NULL, NULL}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -277,9 +275,7 @@ int cmd_score(int argc, char **argv)
             c.upload = true;
         else if (o == 's' && !read_stems(&c, optarg))
             code = cli_usage("score", "--stems: a list like drums,vocals, of at most %d", ONLY_MOST);
-        else if (o == 'p' && !cli_number("score", "--priority", optarg, -1000, 1000, &c.priority))
-            code = EXIT_USAGE;
-        else if (o != 's' && o != 'p')
+        else if (o != 's')
             code = cli_common(o, &c.common, "score", help);
         if (code >= 0)
             return code;

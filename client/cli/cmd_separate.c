@@ -50,6 +50,7 @@ static const char help[] =
     "  --seed N           of the shifts: the same seed, the same stems. Goes with --shifts, always\n"
     "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; the cpu is fp32 "
     "always\n"
+    "  --priority N       -1000 to 1000, larger first (default 0)\n"
     "  --pack             several short files (up to half a segment) share a segment: many one-shots in the time of "
     "one, "
     "but\n"
@@ -444,6 +445,7 @@ static const struct option options[] = {{"out", required_argument, NULL, OUT},
                                         {"skip-existing", no_argument, NULL, SKIP},
                                         {"isa", required_argument, NULL, ISA},
                                         {"precision", required_argument, NULL, PRECISION},
+                                        CLI_PRIORITY_OPTION,
                                         {"pack", no_argument, NULL, PACK},
                                         {"pack-check", no_argument, NULL, PACK_CHECK},
                                         {"upload", no_argument, NULL, UPLOAD},

@@ -182,6 +182,7 @@ int submit_jobs(const struct common *c, const char *kind, struct wire_slice para
     int code = cli_connect(c, false, &client);
     if (code)
         return cli_failed("submit", code);
+    job.priority = c->priority ? c->priority : job.priority;
     job.device_bytes = cli_submission->books ? b->device_bytes : job.device_bytes;
     job.wave = b ? b->wave : 0;
     job.kind = kind;

@@ -50,6 +50,9 @@ static const char help[] =
     "  --precision P      fp32 (default), tf32 or bf16: what a device with tensor cores multiplies; weights, sums and "
     "the\n"
     "                     cpu are fp32\n"
+    "  --priority N       -1000 to 1000, larger first (default 0): what trains for less makes room within a second, "
+    "and\n"
+    "                     goes on from its last state when there is room again\n"
     "  --detach           leave it to `wavemill serve`, print the job and go\n"
     "  --upload           by any worker of the farm, also without this machine's disk: sounds, states and the model\n"
     "                     travel as objects of the scheduler. The job is the scheduler's: when a worker is killed "
@@ -451,6 +454,7 @@ int cmd_train(int argc, char **argv)
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
                                             {"precision", required_argument, NULL, PRECISION},
+                                            CLI_PRIORITY_OPTION,
                                             {"detach", no_argument, NULL, DETACH},
                                             {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};

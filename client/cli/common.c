@@ -159,6 +159,11 @@ int cli_common(int option, struct common *c, const char *command, const char *he
             return EXIT_USAGE;
         c->timeout_ms = (int64_t)(number * 1000);
         return -1;
+    case OPT_PRIORITY:
+        if (!cli_number(command, "--priority", optarg, -LIMIT_PRIORITY, LIMIT_PRIORITY, &number))
+            return EXIT_USAGE;
+        c->priority = (int64_t)number;
+        return (double)c->priority == number ? -1 : cli_usage(command, "--priority %s: a whole number", optarg);
     case OPT_HELP:
         fputs(help, stdout);
         fputs(cli_common_help, stdout);

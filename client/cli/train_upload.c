@@ -28,6 +28,7 @@ static int submit(struct batch *b, const struct train_upload *u, const uint8_t o
     struct wire_buffer params = {0};
     const struct client_job job = {.kind = KIND_TRAIN_OBJECTS,
                                    .name = u->model,
+                                   .priority = b->common->priority,
                                    .max_attempts = ATTEMPTS,
                                    .key = {(const uint8_t *)u->begun->upload, (uint32_t)strlen(u->begun->upload)}};
     int code = wire_encode(&kind_train_item_schema, u->begun->item, &params);

@@ -93,8 +93,9 @@ static void event(struct after *a, struct fuzz_input *in)
     }
     switch (what % 6) {
     case 0:
-        apply(a, (struct queue_event){
-                     .type = QUEUE_TAKE, .worker = a->worker, .take = &(struct message_take){1 + number % 5}});
+        apply(a, (struct queue_event){.type = QUEUE_TAKE,
+                                      .worker = a->worker,
+                                      .take = &(struct message_take){.credits = 1 + number % 5}});
         return;
     case 1:
         report(a, a->tokens[number % TOKENS_MOST], what / 6 % 8);

@@ -71,8 +71,9 @@ static uint32_t work(struct churn *c, uint32_t most)
 {
     static const uint8_t result[LIMIT_RESULT];
     struct wire_buffer b = {0};
-    apply(c, (struct queue_event){
-                 .type = QUEUE_TAKE, .worker = c->worker, .take = &(struct message_take){most < GRANT ? most : GRANT}});
+    apply(c, (struct queue_event){.type = QUEUE_TAKE,
+                                  .worker = c->worker,
+                                  .take = &(struct message_take){.credits = most < GRANT ? most : GRANT}});
     const struct queue_action *const a = find(c, QUEUE_GRANT);
     const uint32_t count = a ? (uint32_t)a->count : 0;
     for (uint32_t i = 0; i < count && !c->code; i++)

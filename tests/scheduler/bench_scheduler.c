@@ -49,7 +49,7 @@ static bool work(struct peer_end *worker, uint64_t items, uint64_t credits)
 {
     static const uint8_t result[250];
     struct wire_buffer b = {0};
-    bool good = peer_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){credits});
+    bool good = peer_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = credits});
     for (uint64_t done = 0; good && done < items;) {
         struct message_grant grant = {0};
         struct message_lease lease = {0};
@@ -69,7 +69,7 @@ static bool work(struct peer_end *worker, uint64_t items, uint64_t credits)
         }
         good = good &&
                peer_send(worker, MESSAGE_REPORT, &report_schema, &(struct message_report){wire_list_of(&b, count)}) &&
-               peer_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){credits});
+               peer_send(worker, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = credits});
     }
     wire_free(&b);
     return good;

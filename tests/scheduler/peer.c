@@ -92,7 +92,7 @@ bool peer_send_empty(struct peer_end *p, enum message_type type)
 
 bool peer_take(struct peer_end *p, uint64_t credits)
 {
-    return peer_send(p, MESSAGE_TAKE, &take_schema, &(struct message_take){credits});
+    return peer_send(p, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = credits});
 }
 
 uint32_t peer_granted(struct peer_end *p, struct message_lease *leases, uint32_t most)

@@ -206,7 +206,8 @@ uint64_t rig_ready_on(struct rig *r, const char *name, uint64_t pid, const char 
 
 void rig_take(struct rig *r, uint64_t worker, uint32_t credits)
 {
-    rig_apply(r, &(struct queue_event){.type = QUEUE_TAKE, .worker = worker, .take = &(struct message_take){credits}});
+    rig_apply(r, &(struct queue_event){
+                     .type = QUEUE_TAKE, .worker = worker, .take = &(struct message_take){.credits = credits}});
 }
 
 uint64_t rig_take_one(struct rig *r, uint64_t worker)

@@ -359,7 +359,7 @@ TEST(what_no_job_names_goes)
 static bool take_one(struct peer_end *w, struct message_lease *out, int wait_ms)
 {
     struct message_grant g;
-    return peer_send(w, MESSAGE_TAKE, &take_schema, &(struct message_take){1}) &&
+    return peer_send(w, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 1}) &&
            peer_receive(w, wait_ms) == MESSAGE_GRANT && peer_decode(w, &grant_schema, &g) &&
            wire_next(&g.leases, &lease_schema, out);
 }

@@ -75,7 +75,7 @@ TEST(program_serves_and_ends_on_sigterm)
     CHECK(peer_open(&client, "run", "client") && peer_open(&worker, "run", "worker"));
     CHECK(peer_hello(&client, NULL) && peer_ready(&worker, "w", "noop", &engaged));
     CHECK(peer_submit(&client, "noop", 3, true) == 1);
-    CHECK(peer_send(&worker, MESSAGE_TAKE, &take_schema, &(struct message_take){2}));
+    CHECK(peer_send(&worker, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 2}));
     CHECK(peer_receive(&worker, PEER_PATIENCE_MS) == MESSAGE_GRANT && worker.packet.header.seq == worker.seq);
     CHECK(peer_decode(&worker, &grant_schema, &grant) && grant.job == 1 && grant.leases.count == 2);
     CHECK(stop(&p) == 0);

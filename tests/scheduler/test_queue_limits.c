@@ -199,13 +199,13 @@ TEST(events_of_nobody_are_refused)
     memset(longest, 'k', sizeof longest - 1);
     longest[100] = '\0';
     CHECK(rig_ready(&r, 0, "w", 1, longest, NULL, 0)); /* no job can have such a kind */
-    struct wire_slice kind, params;
+    struct message_grant spec = {0};
     struct message_lease item = {0};
-    CHECK_OK(queue_spec(r.queue, 1, &kind, &params));
-    CHECK(kind.bytes == 4 && params.bytes == 6);
+    CHECK_OK(queue_spec(r.queue, 1, &spec));
+    CHECK(spec.kind.bytes == 4 && spec.params.bytes == 6);
     CHECK_OK(queue_item(r.queue, 1, 0, &item));
     CHECK_CODE(queue_item(r.queue, 1, 1, &item), STATUS_NOT_FOUND);
-    CHECK_CODE(queue_spec(r.queue, 2, &kind, &params), STATUS_NOT_FOUND);
+    CHECK_CODE(queue_spec(r.queue, 2, &spec), STATUS_NOT_FOUND);
     rig_close(&r);
     struct queue *q = NULL;
     CHECK_CODE(queue_create(&(struct queue_options){.lease_ms = 0}, &q), STATUS_ARGUMENT);

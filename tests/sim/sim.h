@@ -51,6 +51,7 @@ struct shadow_item {
     int64_t begun_ms, moved_ms;          /* of the lease: when its progress last grew */
     int progress;                        /* in percent */
     double saved_most;                   /* the most progress of its checkpoints */
+    bool saved;                          /* there is one */
     bool gained;                         /* the last of them was further than all before */
     int64_t not_before_ms, not_after_ms; /* when its backoff ends; 0: it has none */
     uint64_t failed_in;                  /* event in which the backoff began */
@@ -76,9 +77,11 @@ struct shadow_job {
 #define SHADOW_RETRIED (UINT32_C(1) << 31)
 
 struct shadow_worker {
-    uint64_t id;                      /* 0: free */
-    int kinds;                        /* bits */
-    uint32_t credits;                 /* of a waiting TAKE */
+    uint64_t id;      /* 0: free */
+    int kinds;        /* bits */
+    uint32_t credits; /* of a waiting TAKE */
+    bool urgent;      /* of it: only what is more important than `above` */
+    int above;
     int64_t heard_ms, heard_least_ms; /* they differ after an event that memory did not allow */
     int actor;                        /* its name; -1: none, it holds the leases of before a restart */
     uint64_t pid;                     /* of its process */
@@ -185,6 +188,7 @@ struct sim_message {
     uint64_t chosen; /* RETRY, once it is applied: the dead items that it means, as bits */
     int kind, priority, max_attempts;
     bool sealed, fragile; /* fragile: cancel_on_disconnect */
+    bool urgent;          /* TAKE: above `priority` */
 };
 
 static inline bool sim_is_answer(const struct sim_message *m)

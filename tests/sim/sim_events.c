@@ -54,8 +54,11 @@ int sim_apply(struct sim *s, struct queue_event *e)
            status_message());
     if (w)
         heard(w, shadow->now_ms, code == STATUS_OK);
-    if (w && e->type == QUEUE_TAKE && !code)
+    if (w && e->type == QUEUE_TAKE && !code) {
         w->credits = (uint32_t)e->take->credits;
+        w->urgent = e->take->urgent;
+        w->above = (int)e->take->above;
+    }
     if (e->type == QUEUE_READY && !code && shadow->from && shadow_worker(shadow, shadow->from))
         shadow_worker(shadow, shadow->from)->credits = 0;
     if (shadow->starved)
@@ -200,7 +203,8 @@ static int on_checkpoint(struct sim *s, const struct sim_message *m, struct queu
     if (code)
         return code;
     shadow_moved(&s->shadow, m->tokens[0], e.worker, m->values[0]);
-    EXPECT(wanted != COMMIT_COMMITTED || !item->gained || item->attempts == 1,
+    const uint32_t counts = item && item->state == ITEM_LEASED; /* of a job that is paused it was given back */
+    EXPECT(wanted != COMMIT_COMMITTED || !item->gained || item->attempts == counts,
            "an attempt that got further than all before counts %u", item->attempts);
     const struct queue_action *a = &s->actions.list[first];
     EXPECT(a->type == QUEUE_REFUSED || (a->type == QUEUE_SAVED && s->actions.entries[a->first].verdict == wanted),
@@ -308,7 +312,7 @@ static int on_worker(struct sim *s, const struct sim_message *m)
     struct wire_buffer b = {0};
     if (m->type == SIM_RETURN)
         tokens_to(&b, m);
-    const struct message_take take = {m->count};
+    const struct message_take take = {.credits = m->count, .urgent = m->urgent, .above = m->priority};
     const struct message_returned returned = {wire_list_of(&b, m->type == SIM_RETURN ? m->count : 0)};
     if (m->type == SIM_TAKE)
         e.take = &take;

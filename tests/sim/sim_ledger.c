@@ -378,16 +378,16 @@ static void audit_job(struct sim *s, const struct owed_job *j)
 {
     struct message_job m;
     struct message_item spec;
-    struct wire_slice kind, params;
+    struct message_grant of = {0};
     uint8_t wanted[8];
     EXPECT(queue_show(s->queue, j->id, &m) == STATUS_OK, "job %d was accepted, and is lost", (int)j->id);
     EXPECT(m.paused == j->paused && m.priority == j->priority && m.deadline_unix_ms == j->deadline_unix_ms,
            "job %d: its priority, its deadline or that it is paused is another", (int)j->id);
     EXPECT(m.items == j->count, "job %d has %d items of %u", (int)j->id, (int)m.items, j->count);
-    EXPECT(queue_spec(s->queue, j->id, &kind, &params) == STATUS_OK, "job %d is lost", (int)j->id);
+    EXPECT(queue_spec(s->queue, j->id, &of) == STATUS_OK, "job %d is lost", (int)j->id);
     const struct wire_slice mine = sim_params(j->nonce, wanted);
-    EXPECT(kind.bytes == 1 && kind.data[0] == 'a' + j->kind && params.bytes == mine.bytes &&
-               (!mine.bytes || memcmp(params.data, mine.data, mine.bytes) == 0),
+    EXPECT(of.kind.bytes == 1 && of.kind.data[0] == 'a' + j->kind && of.params.bytes == mine.bytes &&
+               (!mine.bytes || memcmp(of.params.data, mine.data, mine.bytes) == 0),
            "job %d has another kind or other parameters", (int)j->id);
     for (uint32_t i = 0; i < j->count; i++)
         EXPECT(sim_item_of(s->queue, j->id, i, &spec) == STATUS_OK && sim_content(&spec) == j->items[i].content,

@@ -100,6 +100,18 @@ static void check_time(const struct shadow *s, const struct shadow_job *j, const
            (int)j->id, (int)(item->not_before_ms - s->now_ms));
 }
 
+/* Nobody makes room as long as another has nothing to do; but an item that crashed there. */
+static void check_idle(struct shadow *s, const struct queue *q, const struct shadow_worker *w,
+                       const struct shadow_job *j, const struct queue_entry *e)
+{
+    for (int i = 0; i < SIM_BOUND && w->urgent && e->attempt == 1; i++) {
+        const struct shadow_worker *o = &s->workers[i];
+        EXPECT(!o->id || !o->credits || o->urgent || !(o->kinds >> j->kind & 1) || !fits(s, o, j) ||
+                   is_quarantined(q, o->id) || s->starved,
+               "job %d goes to worker %d, which is busy, and worker %d waits", (int)j->id, (int)w->id, (int)o->id);
+    }
+}
+
 static void check_grant(struct shadow *s, const struct queue *q, const struct queue_action *a,
                         const struct queue_entry *entries)
 {
@@ -107,10 +119,13 @@ static void check_grant(struct shadow *s, const struct queue *q, const struct qu
     const struct shadow_job *j = shadow_find(s, a->job);
     EXPECT(w && j, "a grant of nothing to nobody");
     EXPECT(a->count > 0 && a->count <= w->credits, "%d items for %u credits", (int)a->count, w->credits);
+    EXPECT(!w->urgent || j->priority > w->above, "job %d is not more important than what worker %d has", (int)j->id,
+           (int)w->id);
     EXPECT(w->kinds >> j->kind & 1, "a kind that worker %d does not have", (int)w->id);
     EXPECT(!j->device_bytes || (w->device && shadow_booked(s, w->device) <= SIM_DEVICE),
            "device %d has no room for job %d", w->device, (int)j->id);
     check_turn(s, q, w, j);
+    check_idle(s, q, w, j, entries);
     for (size_t i = 0; i < a->count; i++) {
         const struct queue_entry *e = &entries[i];
         const struct shadow_job *of = shadow_find(s, e->job);
@@ -183,6 +198,8 @@ static void compare_job(const struct shadow *s, const struct shadow_job *j, cons
     EXPECT(queue_show(q, j->id, &m) == STATUS_OK, "job %d is lost", (int)j->id);
     for (uint32_t i = 0; i < j->count; i++) {
         states[j->items[i].state]++;
+        EXPECT(!j->paused || j->items[i].state != ITEM_LEASED || !j->items[i].saved,
+               "an item of job %d, which is paused, goes on though it has saved", (int)j->id);
     }
     EXPECT((int)m.state == j->state && m.items == j->count,
            "job %d: state %d or its items differ from the journal's %d", (int)j->id, (int)m.state, j->state);
@@ -206,7 +223,8 @@ void shadow_compare(struct shadow *s, const struct queue *q)
     for (int w = 0; w < SIM_BOUND && !s->starved; w++)
         for (size_t i = 0; i < s->count && s->workers[w].credits; i++)
             EXPECT(!(s->workers[w].kinds >> s->jobs[i].kind & 1) || !is_ready(s, &s->jobs[i]) ||
-                       !fits(s, &s->workers[w], &s->jobs[i]) || is_quarantined(q, s->workers[w].id),
+                       !fits(s, &s->workers[w], &s->jobs[i]) || is_quarantined(q, s->workers[w].id) ||
+                       (s->workers[w].urgent && s->jobs[i].priority <= s->workers[w].above),
                    "worker %d waits, and job %d has items", (int)s->workers[w].id, (int)s->jobs[i].id);
 }
 

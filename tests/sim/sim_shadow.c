@@ -191,7 +191,8 @@ static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_it
     j->attempts++;
 }
 
-/* Why a lease may end otherwise than by a result: its time, the silence of its worker, or the worker's word. */
+/* Why a lease may end otherwise than by a result: its time, the silence of its worker, the worker's word, or that
+ * somebody paused it. */
 static void check_end(struct shadow *s, const struct shadow_item *item, bool counted)
 {
     const struct shadow_worker *w = shadow_worker(s, item->owner);
@@ -207,6 +208,11 @@ static void check_end(struct shadow *s, const struct shadow_item *item, bool cou
         break;
     case QUEUE_READY:
         EXPECT(counted && item->owner == s->from, "READY ends a lease of another worker");
+        break;
+    case QUEUE_PAUSE:
+    case QUEUE_PRIORITY:
+    case QUEUE_CHECKPOINT:
+        EXPECT(!counted && item->saved, "an item is taken back that has not saved, or it counts");
         break;
     default:
         EXPECT(counted && s->event == QUEUE_REPORT, "a lease ends in event %d", s->event);
@@ -307,6 +313,7 @@ static void put_outcome(struct shadow *s, struct shadow_job *j, struct shadow_it
     item->state = (int)r->outcome.state;
     item->failure = (int)r->outcome.failure;
     item->saved_most = 0;
+    item->saved = false;
     item->result = 0;
     if (r->outcome.result.bytes >= 2 * sizeof item->result) /* content, token, and more */
         memcpy(&item->result, r->outcome.result.data + sizeof item->result, sizeof item->result);
@@ -382,6 +389,7 @@ static void put_checkpoint(const struct shadow *s, struct shadow_item *item, con
     item->gained = r->checkpoint.progress > item->saved_most;
     if (item->gained)
         item->saved_most = r->checkpoint.progress;
+    item->saved = true;
 }
 
 static void put_of_item(struct shadow *s, struct shadow_job *j, const struct journal_record *r)

@@ -92,7 +92,11 @@ static void say_beat(struct sim *s, int n)
 static void take(struct sim *s, int n)
 {
     if (s->workers[n].held_count + 4 <= SIM_HELD / 2)
-        send_from(s, n, (struct sim_message){.type = SIM_TAKE, .count = (uint32_t)sim_random(s, 5)});
+        send_from(s, n,
+                  (struct sim_message){.type = SIM_TAKE,
+                                       .count = (uint32_t)sim_random(s, 5),
+                                       .urgent = sim_chance(s, 30),
+                                       .priority = (int)sim_random(s, 4) - 2});
 }
 
 static void finish_one(struct sim *s, int n)

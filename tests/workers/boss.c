@@ -191,6 +191,8 @@ static int serve(struct boss *b)
         b->takes++;
         b->take_waits = true;
         b->credits = take.credits;
+        b->take_urgent = take.urgent;
+        b->take_above = take.above;
         break;
     case MESSAGE_REPORT:
         on_report(b, &p);
@@ -305,7 +307,8 @@ uint64_t boss_grant(struct boss *b, const char *kind, const struct wire_schema *
     boss_send_grant(b, &(struct message_grant){.job = 1,
                                                .kind = wire_str(kind),
                                                .params = {job.data, (uint32_t)job.bytes},
-                                               .leases = wire_list_of(&leases, (uint32_t)count)});
+                                               .leases = wire_list_of(&leases, (uint32_t)count),
+                                               .priority = b->priority});
     wire_free(&leases);
     wire_free(&job);
     return first;

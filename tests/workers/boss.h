@@ -9,7 +9,7 @@
 
 /* How long what must come is waited for: only a broken worker lets it pass, no machine that is slow. */
 enum { BOSS_PATIENCE_MS = 30000 };
-enum { BOSS_OUTCOMES = 256, BOSS_TOKENS = 64, BOSS_OBJECTS = 512, BOSS_LOG = 16384 };
+enum { BOSS_OUTCOMES = 256, BOSS_TOKENS = 64, BOSS_OBJECTS = 512, BOSS_LOG = 64 << 10 };
 
 struct outcome {
     uint64_t token, failure;
@@ -42,11 +42,13 @@ struct boss {
     bool flips;         /* sends objects with a wrong byte */
     int busy;           /* so many more questions for objects are answered ERROR busy */
     uint64_t lease_ms;  /* 0: 10,000 */
+    int64_t priority;   /* of what it grants */
     int committed_most; /* verdicts in a COMMITS, when not 0 */
 
     /* What it has seen. */
-    bool take_waits, left;
+    bool take_waits, take_urgent, left;
     uint64_t credits;
+    int64_t take_above;
     int readies, takes, reports;
     char name[LIMIT_NAME + 1], device[LIMIT_NAME + 1]; /* of the last READY */
     uint64_t held[BOSS_TOKENS], beaten[BOSS_TOKENS];   /* of the last READY and BEAT */

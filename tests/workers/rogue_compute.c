@@ -1,4 +1,5 @@
 /* rogue_compute - a compute child that misbehaves: WAVEMILL_ROGUE says how. For test_supervisor. */
+#include "log.h"
 #include "task.h"
 
 #include <math.h>
@@ -81,6 +82,10 @@ int main(void)
             reply.id = r->id + 1000;
             code = task_send_reply(TASK_SOCKET, &reply);
         }
+        if (strcmp(how, "talks") == 0)
+            for (int line = 0; line < 500; line++)
+                fprintf(stderr, "%c%016llxline %03d of five hundred, longer than most of what is said in a log\n",
+                        LOG_TAG, (unsigned long long)r->id, line);
         if (strcmp(how, "hands") == 0) {
             reply.event = TASK_FAILED;
             reply.code = STATUS_ARGUMENT;

@@ -421,3 +421,20 @@ TEST(rogue_large_result)
     CHECK(failed(&b, t, FAILURE_INTERNAL, "cannot be read"));
     boss_stop(&b);
 }
+
+/* More in a moment than one message may bring: none of it is lost, and what a failure keeps are the last lines. */
+TEST(rogue_says_much)
+{
+    struct boss b;
+    start_rogue(&b, "talks");
+    const uint64_t t = boss_noop(&b, 0, &succeed, 1);
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && done(&b, t));
+    const char *at = b.log;
+    char want[16];
+    for (int line = 0; line < 500; line++) {
+        snprintf(want, sizeof want, "line %03d of", line);
+        at = strstr(at, want);
+        REQUIRE(at);
+    }
+    boss_stop(&b);
+}
