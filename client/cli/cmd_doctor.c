@@ -158,8 +158,7 @@ static void look_at_scheduler(struct findings *f, const struct common *c)
     struct common quick = *c;
     quick.timeout_ms = quick.timeout_ms ? quick.timeout_ms : 2000;
     if (cli_connect(&quick, false, &client) || client_stats(client, &m)) {
-        snprintf(s->value, sizeof s->value,
-                 "none running: analyze, features and separate start one for their own duration");
+        snprintf(s->value, sizeof s->value, "none running: a command that computes starts one for its own duration");
     } else {
         struct message_worker w;
         unsigned workers = 0;

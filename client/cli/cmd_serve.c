@@ -17,12 +17,9 @@
 
 static const char help[] =
     "usage: wavemill serve [OPTION...]\n"
-    "Keeps a scheduler and a worker for this machine's device running until it is stopped (Ctrl-C or SIGTERM). "
-    "Commands find\n"
-    "it by WAVEMILL_HOME and attach. Without it analyze, features and separate start one for their own duration. Jobs "
-    "are kept "
-    "in\n"
-    "WAVEMILL_HOME/queue, and are there again after a crash.\n\n"
+    "Keeps a scheduler and a worker for this machine's device running until it is stopped (Ctrl-C or SIGTERM).\n"
+    "Commands find it by WAVEMILL_HOME and attach. Without it a command that computes starts one for its own\n"
+    "duration. Jobs are kept in WAVEMILL_HOME/queue, and are there again after a crash.\n\n"
     "  --linger-ms N      end by itself N ms after the last client has left (default: stay)\n"
     "  --listen ADDRESS   take workers of other machines at tcp://127.0.0.1:PORT (see `wavemill worker`)\n"
     "  --insecure-tcp     let --listen be an address that other machines reach: whoever reaches it may work\n"

@@ -1,4 +1,4 @@
-/* store - a look at the feature store, without a scheduler. */
+/* store - looks after the feature store, without a scheduler. */
 #include "cli.h"
 #include "objects.h"
 #include "paths.h"

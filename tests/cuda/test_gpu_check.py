@@ -244,7 +244,8 @@ def test_determinism_is_checked_of_every_operation():
     header, program = build.read("bench/gpu/batch.h"), build.read("bench/gpu/device_check.c")
     for name in re.findall(r"\b(GPU_\w+)\b", header.split("enum gpu_op {", 1)[1].split("}", 1)[0]):
         assert name == "GPU_OPS" or re.search(rf'"[^"]+", (\.op = )?{name}\b', program), name
-    called = set(re.findall(r"\b(\w+)\((?:n->)?ex,", build.read("bench/gpu/batch.c") + build.read("bench/network.c")))
+    calls = "".join(build.read(name) for name in ("bench/gpu/batch.c", "bench/network.c", "bench/network_run.c"))
+    called = set(re.findall(r"\b(\w+)\((?:n->)?ex,", calls))
     outputs = {o.lower() for o in re.findall(r'"[^"]+", SPECTRAL_(\w+)', program)}
     assert table_rows() <= called | outputs, table_rows() - called - outputs
 

@@ -33,6 +33,17 @@ void server_stop(struct server *s)
     close(s->stop_fd);
 }
 
+void server_end_well(struct server *s)
+{
+    server_stop(s);
+    CHECK(s->code == STATUS_OK);
+}
+
+void server_open_client(struct peer_end *client)
+{
+    REQUIRE(peer_open(client, "run", "client") && peer_hello(client, NULL));
+}
+
 void server_open_both(struct peer_end *client, struct peer_end *worker)
 {
     REQUIRE(peer_open(client, "run", "client") && peer_open(worker, "run", "worker"));

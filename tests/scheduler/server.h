@@ -18,6 +18,9 @@ extern const struct broker_options server_patient;
 
 void server_start(struct server *s, struct broker_options options); /* in the folder "run" */
 void server_stop(struct server *s);
+void server_end_well(struct server *s); /* stops it, and checks that it ended well */
+
+void server_open_client(struct peer_end *client); /* that has said HELLO */
 
 /* A client that has said HELLO, and a worker that has said READY, for noop. */
 void server_open_both(struct peer_end *client, struct peer_end *worker);

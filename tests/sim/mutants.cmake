@@ -1,5 +1,5 @@
 # Planted bugs, and the program that must find each: mutant(PROGRAM NAME FILE TEXT REPLACED_BY [CASE]). PROGRAM is sim,
-# powercut (tests/scheduler/test_powercut.c) or journal (test_journal.c); FILE is in scheduler/, or in tests/sim/ when it
+# powercut (tests/scheduler/test_powercut.c) or journal (test_journal*.c); FILE is in scheduler/, or in tests/sim/ when it
 # begins with sim_. Each text stands in its file exactly once.
 #
 # The rules of the queue:

@@ -197,7 +197,8 @@ def build_all(build: Build) -> dict:
     room = plan.all_objects(host_sources())
     kit = plan.all_objects(["tests/runner/test.c"] + sources("tests/kernels", cmake_list(
         "tests/kernels/CMakeLists.txt", r"add_library\(wavemill_kernel_check STATIC\s+([^)]*)\)")))
-    batch = plan.all_objects(["bench/gpu/batch.c", "bench/gpu/figures.c", "bench/network.c"])
+    batch = plan.all_objects(["bench/gpu/batch.c", "bench/gpu/figures.c"] + [
+        f"bench/network{part}.c" for part in ("", "_run", "_cost")])
     links = {
         "module": (f"lib/libwavemill_{'emulated' if emulated else 'cuda'}.so", plan.all_objects(cu + cu_host) + beside,
                    shared),
