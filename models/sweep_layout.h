@@ -4,7 +4,7 @@
  *                       "keep", "model", "trials": [what each is trained with, as in a model's begun.json]}; in the end
  *                       also {"finished": true, "ranking": [{"rank", "trial", "state", ...}]}, the best first
  *   trial-NNN/          a training: begun.json, states, metrics.jsonl; then its model, and the best go to the library
- *   results/            trial-NNN.round-R: what came of a round, a sweep_result (kinds.h), whole or not there;
+ *   results/            trial-NNN.round-R: what came of a round, a sweep_result (kinds.h) behind its CRC-32C;
  *                       trial-NNN.failed: why there is none */
 #ifndef SWEEP_LAYOUT_H
 #define SWEEP_LAYOUT_H

@@ -275,7 +275,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 2, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
     F(S, 3, UINT, OPTIONAL, bytes, 0, NULL)
 
-/* Losses are those of the best weights; absent: not finite. `files`: where they are objects. */
+/* Losses are those of the best weights; absent: not finite. `files`: where they are objects. `place`: what trained it,
+ * "backend ISA precision[ device]": two of the same place come to the same bits. */
 #define TRAIN_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \
     F(S, 20, UINT, OPTIONAL, steps, 0, NULL) \
@@ -293,7 +294,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
     F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema) \
-    F(S, 41, UINT, OPTIONAL, moves, 0, NULL)
+    F(S, 41, UINT, OPTIONAL, moves, 0, NULL) \
+    F(S, 42, STR, OPTIONAL, place, 128, NULL)
 
 /* One training in one round, or with a round behind the last what they come to. Begins as a train_item; `out` is the
  * sweep's folder. `halving`: one of so many goes on; `judge`: the divergence's weight in the score, absent: each

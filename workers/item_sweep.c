@@ -170,6 +170,9 @@ int sweep_open(struct item *it)
         return serve_stopped(it);
     code = code ? code : become_training(it);
     code = code ? code : training_open(it);
+    if (!code) /* so that its curves, states and table are of one run */
+        code = sweep_records_forget(it->sweep->folder, &it->sweep->h, (int64_t)it->sweep->m.trial,
+                                    (int64_t)it->sweep->m.round);
     if (code == STATUS_ARGUMENT || code == STATUS_IO) { /* whoever held its lock may just have finished it */
         char why[TASK_MESSAGE];
         snprintf(why, sizeof why, "%s", status_message());

@@ -129,6 +129,20 @@ static const char *state_of(const struct ending *e, int64_t trial)
     return member[trial] ? "failed" : "stopped";
 }
 
+static json_t *text(struct wire_slice s)
+{
+    return s.bytes ? json_stringn((const char *)s.data, s.bytes) : json_null();
+}
+
+/* What trained it: losses of another place are rounded otherwise. */
+static int add_place(const struct kind_sweep_result *r, json_t *row)
+{
+    const int bad = json_object_set_new(row, "backend", text(r->backend)) ||
+                    json_object_set_new(row, "place", text(r->place)) ||
+                    json_object_set_new(row, "moves", json_integer((json_int_t)r->moves));
+    return bad ? fail(STATUS_NOMEM, "out of memory") : STATUS_OK;
+}
+
 static int add_outcome(const struct ending *e, int64_t trial, json_t *row)
 {
     struct sweep_record record;
@@ -146,6 +160,7 @@ static int add_outcome(const struct ending *e, int64_t trial, json_t *row)
         number(r->resumed_from), "bad_steps", (json_int_t)r->bad_steps, "parameters", (json_int_t)r->parameters);
     code = !more || json_object_update(row, more) ? fail(STATUS_NOMEM, "out of memory") : STATUS_OK;
     json_decref(more);
+    code = code ? code : add_place(r, row);
     sweep_record_free(&record);
     return code;
 }

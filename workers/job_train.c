@@ -195,7 +195,8 @@ static int fit(struct training *t)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
-    if (state && !t->moves && training_states_begins_anew(&t->states, code)) {
+    const bool is_beyond = code == STATUS_NOT_FOUND && t->o.pause_step > 0;
+    if (state && !t->moves && (is_beyond || training_states_begins_anew(&t->states, code))) {
         log_warn("begun anew: %s", status_message());
         code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
                        &t->trainer);
@@ -340,7 +341,8 @@ static int report(struct training *t)
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,
                                           .seed = t->o.seed,
-                                          .moves = (uint64_t)r->moves};
+                                          .moves = (uint64_t)r->moves,
+                                          .place = wire_str(r->place)};
     return job_write_result(t->job, &kind_train_result_schema, &out);
 }
 

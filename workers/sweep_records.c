@@ -1,5 +1,6 @@
 #include "sweep_records.h"
 
+#include "hash.h"
 #include "log.h"
 #include "output_file.h"
 #include "paths.h"
@@ -15,6 +16,13 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = LIMIT_PATH + 64 };
+
+/* In front of a record's bytes. */
+struct head {
+    char magic[4];
+    uint32_t crc;
+};
+static const char MAGIC[4] = {'W', 'M', 'S', 'R'};
 
 static void name_record(const char *folder, int64_t trial, int64_t round, char out[PATH_BYTES])
 {
@@ -59,16 +67,30 @@ static int read_file(const char *path, size_t most, uint8_t **out, size_t *bytes
     return STATUS_OK;
 }
 
+/* The result behind the head; its texts lie in out->bytes. */
+static int decode(struct sweep_record *out, int64_t trial, int64_t round)
+{
+    struct head head;
+    if (out->count < sizeof head)
+        return fail(STATUS_FORMAT, "%zu bytes", out->count);
+    memcpy(&head, out->bytes, sizeof head);
+    const uint8_t *const result = out->bytes + sizeof head;
+    const size_t bytes = out->count - sizeof head;
+    if (memcmp(head.magic, MAGIC, sizeof MAGIC) != 0 || head.crc != crc32c(0, result, bytes))
+        return fail(STATUS_FORMAT, "bytes were altered or are missing");
+    const int code = wire_decode(&kind_sweep_result_schema, result, bytes, &out->result);
+    if (!code && ((int64_t)out->result.trial != trial || (int64_t)out->result.round != round))
+        return fail(STATUS_FORMAT, "it is of another trial or round");
+    return code;
+}
+
 int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct sweep_record *out)
 {
     char path[PATH_BYTES];
     name_record(folder, trial, round, path);
     *out = (struct sweep_record){0};
-    int code = read_file(path, LIMIT_RESULT, &out->bytes, &out->count);
-    if (!code)
-        code = wire_decode(&kind_sweep_result_schema, out->bytes, out->count, &out->result);
-    if (!code && ((int64_t)out->result.trial != trial || (int64_t)out->result.round != round))
-        code = fail(STATUS_FORMAT, "it is of another trial or round");
+    int code = read_file(path, LIMIT_RESULT + sizeof(struct head), &out->bytes, &out->count);
+    code = code ? code : decode(out, trial, round);
     if (!code)
         return STATUS_OK;
     sweep_record_free(out);
@@ -90,13 +112,27 @@ int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct 
     char path[PATH_BYTES], results[PATH_BYTES];
     name_record(folder, trial, round, path);
     struct output_file f = {.path = path, .fd = -1};
+    struct head head = {.crc = crc32c(0, result.data, result.bytes)};
+    memcpy(head.magic, MAGIC, sizeof MAGIC);
     int code = make_results(folder, results);
     code = code ? code : output_file_open(&f, token);
-    if (!code && (write(f.fd, result.data, result.bytes) != (ssize_t)result.bytes || fsync(f.fd)))
+    if (!code && (write(f.fd, &head, sizeof head) != sizeof head ||
+                  write(f.fd, result.data, result.bytes) != (ssize_t)result.bytes || fsync(f.fd)))
         code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
     code = code ? code : output_file_settle(&f);
     output_file_drop(&f);
     return code ? code : paths_sync(results);
+}
+
+int sweep_records_forget(const char *folder, const struct halving *h, int64_t trial, int64_t round)
+{
+    char path[PATH_BYTES];
+    for (int64_t r = round; r < h->rounds; r++) {
+        name_record(folder, trial, r, path);
+        if (unlink(path) && errno != ENOENT)
+            return fail(STATUS_IO, "cannot remove %.200s: %s", path, strerror(errno));
+    }
+    return STATUS_OK;
 }
 
 int sweep_records_scores(const char *folder, const struct halving *h, int64_t rounds, double *scores)

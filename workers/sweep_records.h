@@ -1,8 +1,8 @@
 /* sweep_records - what came of each round of a sweep's trials, in its folder (sweep_layout.h).
  *
  *   whole        a record is there whole or not at all, and on the disk before anybody hears of it
- *   damage       one that cannot be read is said in the log and counts as missing: its trial does the round again, or is
- *                lost
+ *   damage       one that is not what was written (a CRC-32C is in front of it) is said in the log and counts as missing:
+ *                its trial does the round again, and all behind it, or is lost
  *   errors       STATUS_NOT_FOUND, STATUS_IO, STATUS_NOMEM */
 #ifndef SWEEP_RECORDS_H
 #define SWEEP_RECORDS_H
@@ -22,6 +22,9 @@ void sweep_record_free(struct sweep_record *r);
 /* `token` tells apart who writes it. */
 int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct wire_slice result,
                        uint64_t token) MUST_USE;
+
+/* Those of a trial from `round` on go: what comes behind a round that is done again is done again, too. */
+int sweep_records_forget(const char *folder, const struct halving *h, int64_t trial, int64_t round) MUST_USE;
 
 /* Of the rounds before `rounds`: scores [rounds][trials], NaN: none. */
 int sweep_records_scores(const char *folder, const struct halving *h, int64_t rounds, double *scores) MUST_USE;

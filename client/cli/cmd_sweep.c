@@ -7,6 +7,7 @@
 #include "sweep_items.h"
 #include "sweep_layout.h"
 #include "sweep_show.h"
+#include "sweep_warnings.h"
 #include "train_begun.h"
 #include "train_sounds.h"
 #include "vae_fit.h"
@@ -27,7 +28,10 @@ static const char help[] =
     "or\n"
     "interrupted. It lies in WAVEMILL_HOME/sweeps/NAME, the table in its sweep.json; the best becomes the model NAME, "
     "with\n"
-    "the bytes that `train` gives it.\n\n"
+    "the bytes that `train` gives it. The table names the place (processor, device) of each training; were there more "
+    "than\n"
+    "one, close ranks hang on that too, and a line says so. What a training warns of stands on stderr, with its "
+    "name.\n\n"
     "  --presets P,..     tiny, small, medium (default: the one that fits, as of `train`)\n"
     "  --rates X,..       of AdamW; --betas X,..: weights of the divergence; --latents N,..; --dropouts X,..;\n"
     "  --weight-decays X,..  every combination is trained (default of each: the preset's). A..B is a range, for "
@@ -44,6 +48,7 @@ static const char help[] =
     "  --resume           go on with NAME where it was interrupted; of a finished one only the table\n"
     "  --steps N, --batch N, --patience N, --validate N, --free-nats X, --no-changes, --previews N: as of `train`, for "
     "all\n"
+    "  --precision P      fp32, tf32 or bf16, as of `train`, for all\n"
     "  --detach           leave it to `wavemill serve`, print the job and go; --resume shows the table later\n"
     "  --dry-run          the trials and the rounds\n\n";
 
@@ -67,6 +72,7 @@ enum {
     FREE_NATS,
     NO_CHANGES,
     PREVIEWS,
+    PRECISION,
     NAME,
     RESUME,
     DETACH
@@ -78,6 +84,7 @@ struct request {
     const char *dataset, *given_name;
     bool resume, detach, changed;
     struct paths paths;
+    struct sweep_warnings warnings;
     char name[DATASET_NAME_MOST + 16], folder[PATHS_MAX + 96], model[PATHS_MAX + 96];
 };
 
@@ -135,6 +142,15 @@ static int set_common(struct kind_train_item *i, int option)
     }
 }
 
+static int set_precision(struct sweep_plan *p)
+{
+    enum precision precision;
+    if (precision_parse(optarg, &precision))
+        return cli_usage("sweep", "--precision: %s", status_message());
+    snprintf(p->precision, sizeof p->precision, "%s", precision_name(precision));
+    return -1;
+}
+
 static int set_plan(struct request *r, int option)
 {
     static const struct {
@@ -166,6 +182,8 @@ static int set_plan(struct request *r, int option)
         return set_whole("--halving", HALVING_ETA_MOST, &p->eta);
     case KEEP:
         return set_whole("--keep", HALVING_TRIALS_MOST, &p->keep);
+    case PRECISION:
+        return set_precision(p);
     case JUDGE:
         return set_number("--judge", 0, 1e6, false, &p->judge);
     default:
@@ -279,14 +297,28 @@ static int check_jobs(const struct request *r)
 
 /* ---- running ---- */
 
+static int show_warnings(struct batch *b, struct client *c)
+{
+    struct request *const r = b->context;
+    return sweep_warnings_show(&r->warnings, c, b->job, b->names, b->files->count);
+}
+
+/* Where none came to the end, the last item says so: by then all have said what they had to. */
+static void last_failed(struct batch *b, size_t index)
+{
+    if (index + 1 == b->files->count && show_warnings(b, b->client))
+        fprintf(stderr, "wavemill sweep: warnings of the trainings cannot be read: %s\n", status_message());
+}
+
 static int show_result(struct batch *b, const char *path, struct wire_slice result)
 {
     const struct request *const r = b->context;
     struct kind_sweep_result m;
     const int code = wire_decode(&kind_sweep_result_schema, result.data, result.bytes, &m);
     (void)path;
-    if (code || r->common.quiet || m.stopped || (int64_t)m.round >= r->plan.h.rounds ||
-        (int64_t)m.trial >= r->plan.h.trials)
+    if (!code && (int64_t)m.round >= r->plan.h.rounds)
+        return show_warnings(b, b->client); /* the last ones: it is over */
+    if (code || r->common.quiet || m.stopped || (int64_t)m.trial >= r->plan.h.trials)
         return code;
     sweep_show_progress(&r->plan.h, &r->plan.trials[m.trial], &m);
     return STATUS_OK;
@@ -319,6 +351,8 @@ static int send(struct request *r, const struct sweep_items *s)
                       .wave = (uint64_t)r->plan.h.trials,
                       .device_bytes = device_bytes(&r->plan),
                       .show = show_result,
+                      .during = show_warnings,
+                      .failed_for_good = last_failed,
                       .stays = "--resume goes on with it",
                       .context = r};
     cli_submission = r->detach ? &submission : NULL;
@@ -385,6 +419,7 @@ int cmd_sweep(int argc, char **argv)
                                             {"free-nats", required_argument, NULL, FREE_NATS},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
+                                            {"precision", required_argument, NULL, PRECISION},
                                             {"name", required_argument, NULL, NAME},
                                             {"resume", no_argument, NULL, RESUME},
                                             {"detach", no_argument, NULL, DETACH},

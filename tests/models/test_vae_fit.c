@@ -288,6 +288,7 @@ TEST(refuses_states_that_are_not_its_own)
     EXPECT(STATUS_ARGUMENT, t->o.config.latent++);
     EXPECT(STATUS_ARGUMENT, t->o.sounds[31] = 1);
     EXPECT(STATUS_ARGUMENT, t->o.change.noise_db.most++);
+    EXPECT(STATUS_NOT_FOUND, t->o.pause_step = 10); /* it is of step 20: what it was at 10 is not in it */
     try_close(whole);
 }
 

@@ -170,6 +170,39 @@ TEST(goes_on_ends_or_is_done)
         CHECK(it->stage == STAGE_WAITING && it->training && told_until(it) == trained[i][2]);
         lease_destroy(&l);
     }
+    /* What came of its rounds behind that goes: it is done again, too. Others keep theirs. */
+    CHECK(access("sweep/results/trial-001.round-1", F_OK) == 0 && access("sweep/results/trial-002.round-0", F_OK) == 0);
+    CHECK(unlink("sweep/results/trial-001.round-0") == 0);
+    struct item *const again = prepare(trial_item(1, 0), &l);
+    CHECK(again->stage == STAGE_WAITING && access("sweep/results/trial-001.round-1", F_OK) != 0 &&
+          access("sweep/results/trial-001.round-2", F_OK) != 0 && access("sweep/results/trial-002.round-0", F_OK) == 0);
+    lease_destroy(&l);
+    store_close(&places.store);
+}
+
+/* A record that is not what was written is none, whichever byte it is. */
+TEST(altered_records_are_missing)
+{
+    struct sweep_record r;
+    uint8_t bytes[512] = {0};
+    open_places();
+    record(1, 0, 0.5);
+    FILE *f = fopen("sweep/results/trial-001.round-0", "rb");
+    REQUIRE(f);
+    const size_t count = fread(bytes, 1, sizeof bytes, f);
+    CHECK(fclose(f) == 0 && count > 8 && count < sizeof bytes);
+    CHECK_OK(sweep_record_read(sweep, 1, 0, &r));
+    CHECK(r.result.score == 0.5);
+    sweep_record_free(&r);
+    for (size_t i = 0; i <= count; i++) { /* the last one is cut off */
+        f = fopen("sweep/results/trial-001.round-0", "wb");
+        REQUIRE(f);
+        bytes[i] ^= 0x10;
+        CHECK(fwrite(bytes, 1, i < count ? count : count - 1, f) == (i < count ? count : count - 1));
+        bytes[i] ^= 0x10;
+        CHECK(fclose(f) == 0);
+        CHECK_CODE(sweep_record_read(sweep, 1, 0, &r), STATUS_NOT_FOUND);
+    }
     store_close(&places.store);
 }
 
