@@ -1,6 +1,6 @@
 /* sweep_layout - what lies in HOME/sweeps/NAME, for those who begin a sweep and those who work on it.
  *
- *   sweep.json          what it was begun with, all of it there from then on: {"schema", "dataset", "halving", "judge",
+ *   sweep.json          what it was begun with, all of it there from then on: {"schema", "dataset", "upload", "halving", "judge",
  *                       "keep", "model", "trials": [what each is trained with, as in a model's begun.json]}; in the end
  *                       also {"finished": true, "ranking": [{"rank", "trial", "state", ...}]}, the best first
  *   trial-NNN/          a training: begun.json, states, metrics.jsonl; then its model, and the best go to the library

@@ -434,6 +434,8 @@ int vae_fit(const struct vae_fit_options *o, const struct vae_sound *sounds, int
     if (!code)
         code = state ? take_up(&f, state, state_bytes) : begin(&f);
     code = code ? code : run(&f);
+    if (!code && o->pause_step > 0 && hooks->paused)
+        code = hooks->paused(hooks->context, f.state, f.state_bytes); /* of the last validation: nothing came behind */
     code = code ? code : conclude(&f, out);
     *metric_count = f.p.metrics;
     vae_examples_close(&f.examples);

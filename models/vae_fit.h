@@ -87,6 +87,9 @@ struct vae_fit_hooks {
     int (*look)(void *context, const struct vae_fit_view *view);
     void (*says)(void *context, const char *text); /* what should be known: a step back, a short set */
     void (*sounds)(void *context, bool begin);     /* around what runs on `cpu`; or NULL */
+    /* With pause_step, when that is reached, or there is nothing left to do before: the state to go on from; or NULL.
+     */
+    int (*paused)(void *context, const void *state, size_t bytes);
 };
 
 /* Bytes of it, before there is one: of ex's memory, and of the host's besides. ex NULL: at most, on any device. */

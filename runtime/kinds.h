@@ -247,7 +247,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
 
 /* One training; its path, or its object, is a pack of sounds. `out`: the folder of the model; none: its files become
  * objects. What else is absent is the preset's. preview_every: validations between previews (absent: a better one, a
- * minute after the last); or only at the end. `until`: it pauses at that step, and no model is made. */
+ * minute after the last); or only at the end. `until`: it pauses at that step, and no model is made. `state`: an
+ * object that the item of another job paused with, to go on from; only where states are objects. */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, OPTIONAL, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
@@ -267,7 +268,11 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
     F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL) \
     F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL) \
-    F(S, 40, UINT, OPTIONAL, until, 0, NULL)
+    F(S, 40, UINT, OPTIONAL, until, 0, NULL) \
+    F(S, 41, BIN, OPTIONAL, state, LIMIT_OBJECT, NULL)
+
+/* Among the files of a training that pauses: its state. */
+#define TRAIN_STATE_FILE "state"
 
 /* A file of a model that was trained, by its place in the model's folder. */
 #define TRAINED_FILE_FIELDS(F, S) \

@@ -155,12 +155,29 @@ static int validated(void *context, const struct vae_metric *m, bool best)
     return STATUS_OK;
 }
 
-/* That of a pause is always kept. */
+/* That of a pause is always kept; where it becomes an object as it is, not as a checkpoint besides. */
 static int save(void *context, const void *state, size_t bytes, double progress)
 {
     struct training *const t = context;
-    const bool pauses = t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
+    const bool pauses =
+        t->states.slots >= 0 && t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
     return training_states_keep(&t->states, state, bytes, progress, pauses);
+}
+
+/* Without a folder, where the model would be: the next round may be another worker's. */
+static int paused(void *context, const void *state, size_t bytes)
+{
+    const struct training *const t = context;
+    const int fd = t->job->fds[TASK_FD_ARRAY];
+    for (size_t done = 0; t->states.slots < 0 && done < bytes;) {
+        const ssize_t n = pwrite(fd, (const char *)state + done, bytes - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(STATUS_IO, "train: a state of %zu bytes cannot be written: %s", bytes, strerror(errno));
+        done += (size_t)n;
+    }
+    return STATUS_OK;
 }
 
 static int look(void *context, const struct vae_fit_view *v)
@@ -183,7 +200,7 @@ static void says(void *context, const char *text)
 static int fit(struct training *t)
 {
     const struct vae_fit_hooks hooks = {
-        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL};
+        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL, paused};
     struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;

@@ -7,6 +7,7 @@
 #include "sweep_items.h"
 #include "sweep_layout.h"
 #include "sweep_show.h"
+#include "sweep_upload.h"
 #include "sweep_warnings.h"
 #include "train_begun.h"
 #include "train_sounds.h"
@@ -50,6 +51,16 @@ static const char help[] =
     "all\n"
     "  --precision P      fp32, tf32 or bf16, as of `train`, for all\n"
     "  --detach           leave it to `wavemill serve`, print the job and go; --resume shows the table later\n"
+    "  --upload           by any workers of the farm, also without this machine's disk: sounds, states and models "
+    "travel "
+    "as\n"
+    "                     objects of the scheduler, to the same table and bytes on the same kind of processor. Each "
+    "round "
+    "is a\n"
+    "                     job that stays when this command ends; --resume waits for it and goes on. The scheduler's "
+    "disk "
+    "has a\n"
+    "                     state of each trial for each round, for a day or two\n"
     "  --dry-run          the trials and the rounds\n\n";
 
 enum {
@@ -75,14 +86,15 @@ enum {
     PRECISION,
     NAME,
     RESUME,
-    DETACH
+    DETACH,
+    UPLOAD
 };
 
 struct request {
     struct common common, quietly; /* quietly: failures as lines on stderr, whatever the format of the table */
     struct sweep_plan plan;
     const char *dataset, *given_name;
-    bool resume, detach, changed;
+    bool resume, detach, upload, changed;
     struct paths paths;
     struct sweep_warnings warnings;
     char name[DATASET_NAME_MOST + 16], folder[PATHS_MAX + 96], model[PATHS_MAX + 96];
@@ -203,6 +215,9 @@ static int set_option(struct request *r, int option)
     case DETACH:
         r->detach = true;
         return -1;
+    case UPLOAD:
+        r->upload = true;
+        return -1;
     default:
         return option < DETACH ? set_plan(r, option) : cli_common(option, &r->common, "sweep", help);
     }
@@ -276,6 +291,15 @@ static int take_up(struct request *r)
     return code == STATUS_ARGUMENT ? cli_usage("sweep", "%s: %s", r->name, status_message())
            : code                  ? train_failed("sweep", code)
                                    : show_if_finished(r);
+}
+
+/* Of one that was begun with --upload nobody has to say so again. */
+static int check_upload(const struct request *r)
+{
+    if (r->upload && !r->plan.upload)
+        return cli_usage("sweep", "%s was begun without --upload: its states are in its folder", r->name);
+    return r->plan.upload && r->detach ? cli_usage("sweep", "with --upload this command says who goes on: no --detach")
+                                       : -1;
 }
 
 /* Two jobs at one sweep would only be in each other's way. */
@@ -368,7 +392,10 @@ static int run(struct request *r, const struct dataset *d)
     int code = sweep_items_make(&r->common, &r->plan, &target, d, &s);
     if (!code && !r->resume)
         code = sweep_begin(r->folder, r->dataset, &r->plan);
-    int exit_code = code ? train_failed("sweep", code) : send(r, &s);
+    int exit_code = code ? train_failed("sweep", code)
+                    : r->plan.upload
+                        ? sweep_upload_run(&(struct sweep_upload){&r->common, &r->plan, &target, &s, r->resume})
+                        : send(r, &s);
     sweep_items_free(&s);
     if (code || r->detach || (exit_code != EXIT_DONE && exit_code != EXIT_SOME_FAILED))
         return exit_code;
@@ -381,13 +408,16 @@ static int sweep(struct request *r, const struct dataset *d)
     int exit_code = name_sweep(r);
     if (exit_code >= 0)
         return exit_code;
+    r->plan.upload = r->upload;
     if (r->resume) {
         exit_code = take_up(r);
+        exit_code = exit_code >= 0 ? exit_code : check_upload(r);
         exit_code = exit_code >= 0 ? exit_code : check_jobs(r);
     } else if (sweep_plan_make(&r->plan, train_preset_for(d))) {
         exit_code = cli_usage("sweep", "%s", status_message());
     } else {
         exit_code = check_models(r);
+        exit_code = exit_code >= 0 ? exit_code : check_upload(r);
     }
     if (exit_code >= 0)
         return exit_code;
@@ -423,6 +453,7 @@ int cmd_sweep(int argc, char **argv)
                                             {"name", required_argument, NULL, NAME},
                                             {"resume", no_argument, NULL, RESUME},
                                             {"detach", no_argument, NULL, DETACH},
+                                            {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};
     static struct request r = {
         .plan = {.common = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN},

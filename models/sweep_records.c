@@ -2,7 +2,6 @@
 
 #include "hash.h"
 #include "log.h"
-#include "output_file.h"
 #include "paths.h"
 #include "sweep_layout.h"
 
@@ -100,6 +99,11 @@ int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct s
     return fail(STATUS_NOT_FOUND, "%.200s cannot be used", path);
 }
 
+double sweep_score(const struct kind_sweep_result *r, double judge)
+{
+    return isnan(judge) ? r->validation_loss : r->reconstruction + judge * r->kl;
+}
+
 void sweep_record_free(struct sweep_record *r)
 {
     free(r->bytes);
@@ -107,21 +111,51 @@ void sweep_record_free(struct sweep_record *r)
     r->count = 0;
 }
 
+static bool write_all(int fd, const void *data, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = write(fd, (const char *)data + done, bytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+int sweep_file_write(const char *path, const void *head, size_t head_bytes, const void *data, size_t bytes,
+                     uint64_t token)
+{
+    char folder[PATH_BYTES], temporary[PATH_BYTES + 64];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *const slash = strrchr(folder, '/');
+    *slash = '\0';
+    snprintf(temporary, sizeof temporary, "%s/.%s.%ld-%llu.part", folder, slash + 1, (long)getpid(),
+             (unsigned long long)token);
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    int code = STATUS_OK;
+    if (!write_all(fd, head, head_bytes) || !write_all(fd, data, bytes) || fsync(fd))
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (close(fd) && !code)
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (!code && rename(temporary, path))
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (code)
+        unlink(temporary);
+    return code ? code : paths_sync(folder);
+}
+
 int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct wire_slice result, uint64_t token)
 {
     char path[PATH_BYTES], results[PATH_BYTES];
     name_record(folder, trial, round, path);
-    struct output_file f = {.path = path, .fd = -1};
     struct head head = {.crc = crc32c(0, result.data, result.bytes)};
     memcpy(head.magic, MAGIC, sizeof MAGIC);
-    int code = make_results(folder, results);
-    code = code ? code : output_file_open(&f, token);
-    if (!code && (write(f.fd, &head, sizeof head) != sizeof head ||
-                  write(f.fd, result.data, result.bytes) != (ssize_t)result.bytes || fsync(f.fd)))
-        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
-    code = code ? code : output_file_settle(&f);
-    output_file_drop(&f);
-    return code ? code : paths_sync(results);
+    const int code = make_results(folder, results);
+    return code ? code : sweep_file_write(path, &head, sizeof head, result.data, result.bytes, token);
 }
 
 int sweep_records_forget(const char *folder, const struct halving *h, int64_t trial, int64_t round)

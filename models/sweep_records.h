@@ -19,9 +19,16 @@ struct sweep_record {
 int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct sweep_record *out) MUST_USE;
 void sweep_record_free(struct sweep_record *r);
 
+/* What it is ranked by; judge: weight of the divergence, NaN: its own loss. */
+double sweep_score(const struct kind_sweep_result *r, double judge);
+
 /* `token` tells apart who writes it. */
 int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct wire_slice result,
                        uint64_t token) MUST_USE;
+
+/* A file of the sweep's folder: `head`, then `data`; whole or as it was before, and on the disk. */
+int sweep_file_write(const char *path, const void *head, size_t head_bytes, const void *data, size_t bytes,
+                     uint64_t token) MUST_USE;
 
 /* Those of a trial from `round` on go: what comes behind a round that is done again is done again, too. */
 int sweep_records_forget(const char *folder, const struct halving *h, int64_t trial, int64_t round) MUST_USE;
