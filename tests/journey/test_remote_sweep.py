@@ -14,7 +14,7 @@ from test_sweep import FAST, read, table
 from test_train import files, make_dataset, model, wait_for
 
 FOUR = ("--rates", "1e-3,4e-3", "--seeds", "2", "--halving", "2", *FAST)  # rounds of 4, 2 and 1, to steps 15, 30 and 60
-LONG = tuple("1600" if x == "60" else "100" if x == "15" else x for x in FOUR)
+LONG = tuple("600" if x == "60" else "50" if x == "15" else x for x in FOUR)
 
 
 def rows_of(lines: list[dict]) -> list[dict]:
@@ -62,7 +62,7 @@ def interrupted_cancelled_forgotten() -> None:
         assert not h.wait_for_end()
         with service(h, "--no-workers") as (_, address), far(h, address):
             running = h.start("sweep", "tones", "--name", "s", *LONG, "--upload")
-            wait_for(lambda: len(records(h, "s", 0)) == 1)
+            wait_for(lambda: records(h, "s", 0))
             assert b"another command is at s" in h.run("sweep", "tones", "--name", "s", "--resume", code=1).stderr
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=60)
@@ -77,7 +77,7 @@ def interrupted_cancelled_forgotten() -> None:
             h.run("cancel", str(job))
             # What is left of it is sent again, until that is forgotten, too.
             running = h.start("sweep", "tones", "--name", "s", "--resume")
-            wait_for(lambda: len(records(h, "s", 1)) == 1)
+            wait_for(lambda: records(h, "s", 1))
             running.kill()
             _, said = running.communicate()
             assert said.count(b"the job of round 1 was cancelled: what is left of it is sent again") == 1, said

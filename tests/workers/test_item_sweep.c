@@ -301,6 +301,49 @@ TEST(nothing_came_to_the_end)
     store_close(&places.store);
 }
 
+/* Whose item goes on from an object of another job, and what is none. */
+TEST(states_are_objects_of_other_jobs)
+{
+    open_places();
+    static const uint8_t state[33] = {1}, own[32] = {2};
+    static const struct {
+        const char *kind;
+        uint32_t state, own;
+        int code;
+        uint8_t from; /* first byte of what it goes on from; 0: nothing */
+    } cases[] = {
+        {KIND_TRAIN_OBJECTS, 0, 0, 0, 0},
+        {KIND_TRAIN_OBJECTS, 32, 0, 0, 1},
+        {KIND_TRAIN_OBJECTS, 32, 32, 0, 2}, /* a second attempt has come further */
+        {KIND_TRAIN_OBJECTS, 31, 0, STATUS_ARGUMENT, 0},
+        {KIND_TRAIN, 32, 0, STATUS_ARGUMENT, 0}, /* its states are in its folder */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire_buffer params = {0}, leases = {0};
+        struct lease *l = NULL;
+        const struct kind_train_item m = {.preset = wire_str("tiny"), .state = {state, cases[i].state}};
+        CHECK_OK(wire_encode(&kind_train_item_schema, &m, &params));
+        CHECK_OK(wire_encode(&lease_schema,
+                             &(struct message_lease){.token = 1 + i,
+                                                     .attempt = 1,
+                                                     .path = wire_str(pack),
+                                                     .params = {params.data, (uint32_t)params.bytes},
+                                                     .checkpoint = {own, cases[i].own}},
+                             &leases));
+        CHECK_OK(lease_create(
+            &(struct message_grant){.kind = wire_str(cases[i].kind), .leases = wire_list_of(&leases, 1)}, &places, &l));
+        REQUIRE(l);
+        const struct item *const it = &l->items[0];
+        CHECK_CODE(it->code, cases[i].code);
+        CHECK(it->has_checkpoint == (cases[i].from > 0));
+        CHECK(!it->has_checkpoint || it->checkpoint.bytes[0] == cases[i].from);
+        lease_destroy(&l);
+        wire_free(&params);
+        wire_free(&leases);
+    }
+    store_close(&places.store);
+}
+
 TEST(bad_items_are_refused)
 {
     open_places();
