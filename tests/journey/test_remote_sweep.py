@@ -4,17 +4,18 @@ import glob
 import json
 import os
 import signal
+import time
 
 import journey
 from journey import Home
 from test_remote import service
 from test_remote_separate import far
-from test_remote_train import checkpoints, running_job
+from test_remote_train import checkpoints
 from test_sweep import FAST, read, table
 from test_train import files, make_dataset, model, wait_for
 
 FOUR = ("--rates", "1e-3,4e-3", "--seeds", "2", "--halving", "2", *FAST)  # rounds of 4, 2 and 1, to steps 15, 30 and 60
-LONG = tuple("600" if x == "60" else "50" if x == "15" else x for x in FOUR)
+JOURNAL = "queue"
 
 
 def rows_of(lines: list[dict]) -> list[dict]:
@@ -55,39 +56,53 @@ def the_same_table() -> None:
         assert model(h, "alone") == model(h, "here")
 
 
+def jobs(h: Home) -> list[int]:
+    return [j["job"] for j in h.lines("jobs") if j["name"] == "s"]
+
+
 def interrupted_cancelled_forgotten() -> None:
     with Home() as h:
         make_dataset(h)
-        whole = rows_of(h.lines("sweep", "tones", "--name", "whole", *LONG))
+        whole = rows_of(h.lines("sweep", "tones", "--name", "whole", *FOUR))
         assert not h.wait_for_end()
-        with service(h, "--no-workers") as (_, address), far(h, address):
-            running = h.start("sweep", "tones", "--name", "s", *LONG, "--upload")
-            wait_for(lambda: records(h, "s", 0))
-            assert b"another command is at s" in h.run("sweep", "tones", "--name", "s", "--resume", code=1).stderr
+        resume = ("sweep", "tones", "--name", "s", "--resume")
+        with service(h, "--no-workers") as (_, address):
+            running = h.start("sweep", "tones", "--name", "s", *FOUR, "--upload")
+            (job,) = wait_for(lambda: jobs(h))
+            assert b"another command is at s" in h.run(*resume, code=1).stderr
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=60)
-            job = running_job(h, "s")
             assert running.returncode == 130 and b"interrupted; job %d, round 1 of s, stays" % job in said, said
-            # It is waited for: the same job.
-            running = h.start("sweep", "tones", "--name", "s", "--resume")
-            wait_for(lambda: len(records(h, "s", 0)) >= 2)
-            running.kill()
-            running.communicate()
-            assert running_job(h, "s") == job
+            # It is waited for, and when it is cancelled, sent again by the next.
+            running = h.start(*resume)
+            time.sleep(1)
+            assert jobs(h) == [job] and running.poll() is None
             h.run("cancel", str(job))
-            # What is left of it is sent again, until that is forgotten, too.
-            running = h.start("sweep", "tones", "--name", "s", "--resume")
-            wait_for(lambda: records(h, "s", 1))
-            running.kill()
+            _, said = running.communicate(timeout=60)
+            assert running.returncode == 1 and b"job %d was cancelled: --resume goes on with s" % job in said, said
+            running = h.start(*resume)
+            wait_for(lambda: [x for x in jobs(h) if x != job])
+            with far(h, address):
+                wait_for(lambda: records(h, "s", 0))
+                running.kill()
             _, said = running.communicate()
             assert said.count(b"the job of round 1 was cancelled: what is left of it is sent again") == 1, said
         assert not h.wait_for_end()
-        for name in glob.glob(os.path.join(h.home, "queue*")) + glob.glob(os.path.join(h.home, "journal*")):
-            os.rename(name, name + ".away")
+        # A scheduler that has forgotten it: of those that have a record nothing is done again.
+        with open(os.path.join(h.home, "sweeps/s/sent.json"), encoding="utf-8") as f:
+            round_ = json.load(f)["round"]
+        known = records(h, "s", round_)
+        for path in known[:-1] if round_ == 0 else known:
+            os.remove(path)
+        left = records(h, "s", 0)
+        before = {path: os.stat(path).st_ino for path in left}
+        (journal,) = glob.glob(os.path.join(h.home, JOURNAL))
+        os.rename(journal, journal + ".away")
         with service(h, "--no-workers") as (_, address), far(h, address):
-            done = h.run("sweep", "tones", "--name", "s", "--resume", "--json")
-            assert done.stderr.count(b"the job of round 2 is forgotten: what is left of it is sent again") == 1, done.stderr
+            done = h.run(*resume, "--json")
+            assert done.stderr.count(b"the job of round %d is forgotten: what is left of it is sent again" % (round_ + 1)) == 1, done.stderr
             assert b"begun anew" not in done.stderr, done.stderr
+        assert before and before == {path: os.stat(path).st_ino for path in left}, "done again"
         assert rows_of([json.loads(x) for x in done.stdout.splitlines()]) == whole, (done.stdout, whole)
         assert model(h, "s") == model(h, "whole")
 

@@ -81,7 +81,7 @@ static int look(void *context, const struct vae_fit_view *v)
 static int paused(void *context, const void *state, size_t bytes)
 {
     struct try *const t = context;
-    CHECK(t->pauses++ == 0 && bytes > 0);
+    REQUIRE(t->pauses++ == 0 && bytes > 0);
     t->pause = malloc(bytes);
     REQUIRE(t->pause);
     memcpy(t->pause, state, bytes);
