@@ -245,12 +245,11 @@ static void drop_states(const struct ending *e)
 int sweep_end(const struct sweep_end *s, uint64_t token, int64_t *models)
 {
     struct ending *const e = calloc(1, sizeof *e);
-    int code = e ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
-    if (code)
-        return code;
+    if (!e)
+        return fail(STATUS_NOMEM, "out of memory");
     *e = (struct ending){.s = s, .token = token};
     e->scores = calloc((size_t)(s->h.trials * s->h.rounds), sizeof *e->scores);
-    code = e->scores ? rank(e) : fail(STATUS_NOMEM, "out of memory");
+    int code = e->scores ? rank(e) : fail(STATUS_NOMEM, "out of memory");
     code = code ? code : make_models(e);
     code = code ? code : end_table(e);
     if (!code && !e->finished)

@@ -31,6 +31,8 @@ struct run {
     double *scores; /* [rounds][trials] */
     uint64_t job;
     struct sweep_warnings warnings;
+    struct progress progress;
+    uint64_t done, all; /* items; all: where none is lost */
     bool was_cancelled;
 };
 
@@ -72,24 +74,24 @@ static int send_packs(struct run *r)
 
 /* ---- a round's job ---- */
 
-/* Those that are in the round; lacking: only if nothing is known of what came of it. */
-static int list_members(struct run *r, int64_t round, bool lacking, int64_t *list, size_t *count)
+/* Those in the round of which it is not known what came of it. */
+static int list_lacking(struct run *r, int64_t round, int64_t *list, size_t *count)
 {
     bool member[HALVING_TRIALS_MOST];
-    const int code = sweep_records_scores(r->folder, r->h, round + 1, r->scores);
+    const int code = sweep_records_scores(r->folder, r->h, round, r->scores);
     if (code)
         return code;
     halving_members(r->h, r->scores, round, member);
     *count = 0;
     for (int64_t k = 0; k < r->h->trials; k++) {
         struct sweep_record record;
-        const int known = lacking ? sweep_record_read(r->folder, k, round, &record) : STATUS_NOT_FOUND;
+        const int known = member[k] ? sweep_record_read(r->folder, k, round, &record) : STATUS_OK;
         if (known && known != STATUS_NOT_FOUND)
             return known;
-        if (!known)
-            sweep_record_free(&record);
-        else if (member[k])
+        if (known)
             list[(*count)++] = k;
+        else if (member[k])
+            sweep_record_free(&record);
     }
     return STATUS_OK;
 }
@@ -99,7 +101,7 @@ static int begin_round(struct run *r, int64_t round)
 {
     int code = train_upload_key(r->sent.key);
     r->sent.round = round;
-    code = code ? code : list_members(r, round, true, r->sent.trial, &r->sent.count);
+    code = code ? code : list_lacking(r, round, r->sent.trial, &r->sent.count);
     return code ? code : sweep_sent_write(r->folder, &r->sent);
 }
 
@@ -237,6 +239,7 @@ static int take_outcome(struct run *r, const struct message_outcome *o)
         return fail(STATUS_FORMAT, "scheduler: an outcome of item %llu", (unsigned long long)o->index);
     if (o->retried)
         return STATUS_OK;
+    r->done++;
     if (o->state == ITEM_DONE)
         return keep(r, (size_t)o->index, o->result);
     wire_copy(o->message, message, sizeof message);
@@ -271,6 +274,8 @@ static int watch(struct run *r)
         code = client_watch(r->c, r->job, cursor, WAIT_MS, &page);
         if (code)
             return code;
+        if (page.outcomes.count)
+            progress_clear(&r->progress);
         while (!code && client_next(&page, &o))
             code = take_outcome(r, &o);
         cursor = page.cursor;
@@ -278,6 +283,7 @@ static int watch(struct run *r)
         r->was_cancelled = page.job.state == JOB_CANCELLED;
         client_page_release(&page);
         code = code ? code : show_warnings(r);
+        progress_show(&r->progress, r->done, r->all);
     }
     return code;
 }
@@ -287,7 +293,7 @@ static int run_round(struct run *r, int64_t round)
     struct message_accepted a = {0};
     int64_t left[HALVING_TRIALS_MOST];
     size_t count;
-    int code = list_members(r, round, true, left, &count);
+    int code = list_lacking(r, round, left, &count);
     if (code || count == 0)
         return code;
     if (r->sent.key[0] && r->sent.round == round && r->sent.count) {
@@ -296,7 +302,7 @@ static int run_round(struct run *r, int64_t round)
         code = begin_round(r, round);
         code = code ? code : submit(r, &a);
     }
-    r->job = a.job;
+    r->job = r->progress.job = a.job;
     return code ? code : watch(r);
 }
 
@@ -324,13 +330,15 @@ static int fetch(struct run *r, int64_t trial)
     sweep_record_free(&record);
     if (code != STATUS_NOT_FOUND && code != STATUS_DAMAGED && code != STATUS_FORMAT)
         return code;
-    int forgotten = sweep_records_forget(r->folder, r->h, trial, r->h->rounds - 1);
+    char why[LIMIT_MESSAGE];
+    snprintf(why, sizeof why, "%s", status_message());
+    code = sweep_records_forget(r->folder, r->h, trial, r->h->rounds - 1);
     r->sent.key[0] = '\0'; /* its job would only tell the same again */
     r->sent.count = 0;
-    forgotten = forgotten ? forgotten : sweep_sent_write(r->folder, &r->sent);
-    code = status_context(code, "trial %lld cannot be fetched", (long long)trial);
-    fprintf(stderr, "wavemill sweep: --resume trains the last round of trial %lld again\n", (long long)trial);
-    return forgotten ? forgotten : code;
+    code = code ? code : sweep_sent_write(r->folder, &r->sent);
+    return code ? code
+                : fail(STATUS_DAMAGED, "the model of trial %lld: %s: --resume trains its last round again",
+                       (long long)trial, why);
 }
 
 static int end(struct run *r)
@@ -359,6 +367,8 @@ static int run_all(struct run *r)
         code = known == STATUS_NOT_FOUND ? STATUS_OK : known; /* killed before anything was sent */
     }
     code = code ? code : send_packs(r);
+    for (int64_t round = 0; round < r->h->rounds; round++)
+        r->all += (uint64_t)halving_members_most(r->h, round);
     for (int64_t round = 0; round < r->h->rounds && !code && !r->was_cancelled; round++)
         code = run_round(r, round);
     return code || r->was_cancelled ? code : end(r);
@@ -367,6 +377,10 @@ static int run_all(struct run *r)
 static int say_end(const struct run *r, int code)
 {
     const bool answered = r->c && client_refusal(r->c) && r->job;
+    if (code == STATUS_CANCELLED && !r->job) {
+        fprintf(stderr, "wavemill sweep: interrupted; --resume goes on with it\n");
+        return EXIT_INTERRUPTED;
+    }
     if (code == STATUS_CANCELLED) {
         fprintf(stderr,
                 "wavemill sweep: interrupted; job %llu, round %lld of %s, stays: --resume waits for it and goes on, "
@@ -397,7 +411,10 @@ int sweep_upload_run(const struct sweep_upload *u)
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB))
         code = errno == EWOULDBLOCK ? fail(STATUS_ARGUMENT, "another command is at %s", u->target->name)
                                     : fail(STATUS_IO, "cannot lock %.200s: %s", r->folder, strerror(errno));
-    const int exit_code = say_end(r, code ? code : run_all(r));
+    progress_init(&r->progress, u->common->progress, "sweep");
+    code = code ? code : run_all(r);
+    progress_end(&r->progress, r->done, r->all, code == STATUS_CANCELLED ? "interrupted" : code ? "failed" : "done");
+    const int exit_code = say_end(r, code);
     client_close(&r->c);
     if (lock >= 0)
         close(lock);
