@@ -176,6 +176,9 @@ static int check_state(const struct fit *f, const void *state, size_t bytes)
     if (p.parameters != vae_trainer_parameters(f->trainer) || p.place[VAE_PLACE - 1] || p.metrics < 0 ||
         p.metrics > VAE_METRICS_MOST || state_bytes(f, p.metrics) != bytes)
         return fail(STATUS_FORMAT, "the checkpoint does not fit its network");
+    if (f->o->pause_step > 0 && p.step > f->o->pause_step)
+        return fail(STATUS_NOT_FOUND, "its state is of step %lld: from there is no way to what it was at step %lld",
+                    (long long)p.step, (long long)f->o->pause_step);
     return STATUS_OK;
 }
 
@@ -410,6 +413,7 @@ static int conclude(struct fit *f, struct vae_fit_result *out)
                                    .isa = f->isa,
                                    .moves = f->moves,
                                    .config = f->config};
+    memcpy(out->place, f->place, sizeof out->place);
     for (int64_t d = 0; d < f->config.latent; d++)
         if (kl[d] > VAE_ACTIVE_NATS) {
             out->active++;
@@ -430,6 +434,8 @@ int vae_fit(const struct vae_fit_options *o, const struct vae_sound *sounds, int
     if (!code)
         code = state ? take_up(&f, state, state_bytes) : begin(&f);
     code = code ? code : run(&f);
+    if (!code && o->pause_step > 0 && hooks->paused)
+        code = hooks->paused(hooks->context, f.state, f.state_bytes); /* of the last validation: nothing came behind */
     code = code ? code : conclude(&f, out);
     *metric_count = f.p.metrics;
     vae_examples_close(&f.examples);

@@ -4,7 +4,9 @@
  *                are encoded and decoded by the averaged weights. What was best then is what stays; it stops when
  *                recipe.patience validations in a row were not better
  *   pause        pause_step, a multiple of validate_steps: behind the validation of that step it ends as it would behind
- *                the last, with the best weights so far; the state that save was handed last goes on from there
+ *                the last, with the best weights so far; the state that save was handed last goes on from there.
+ *                What comes of a pause hangs on nothing behind it: a state of a later step is not taken up,
+ *                STATUS_NOT_FOUND
  *   not finite   a step whose loss is not finite changes nothing, but goes back to the state of the last validation
  *                and halves the rate from there on; after VAE_BAD_MOST of these, STATUS_ARGUMENT says so
  *   state        save is handed what to go on from before the first step and after validations: bytes of this build
@@ -30,7 +32,7 @@ struct vae_fit_options {
     struct augment_params change;
     uint64_t seed;
     int64_t validate_steps;
-    int64_t pause_step; /* 0: none; no other training for that: states of one with another are taken up */
+    int64_t pause_step; /* 0: none; no other training for that: states of one with another are taken up, up to it */
     uint8_t sounds[32]; /* what set it is: a hash of it */
     char device[64];    /* which of its backend's devices ex is; "" where there is but one */
 };
@@ -57,6 +59,7 @@ struct vae_fit_result {
     enum exec_backend backend; /* where the network was computed, in the end, */
     enum exec_isa isa;         /* and what the sounds were changed with */
     int64_t moves;             /* how often it was taken up elsewhere */
+    char place[VAE_PLACE];     /* where, as states are compared: "backend ISA precision[ device]" */
     struct vae_config config;
 };
 
@@ -84,6 +87,9 @@ struct vae_fit_hooks {
     int (*look)(void *context, const struct vae_fit_view *view);
     void (*says)(void *context, const char *text); /* what should be known: a step back, a short set */
     void (*sounds)(void *context, bool begin);     /* around what runs on `cpu`; or NULL */
+    /* With pause_step, when that is reached, or there is nothing left to do before: the state to go on from; or NULL.
+     */
+    int (*paused)(void *context, const void *state, size_t bytes);
 };
 
 /* Bytes of it, before there is one: of ex's memory, and of the host's besides. ex NULL: at most, on any device. */

@@ -247,7 +247,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
 
 /* One training; its path, or its object, is a pack of sounds. `out`: the folder of the model; none: its files become
  * objects. What else is absent is the preset's. preview_every: validations between previews (absent: a better one, a
- * minute after the last); or only at the end. `until`: it pauses at that step, and no model is made. */
+ * minute after the last); or only at the end. `until`: it pauses at that step, and no model is made. `state`: an
+ * object that the item of another job paused with, to go on from; only where states are objects. */
 #define TRAIN_ITEM_FIELDS(F, S) \
     F(S, 1, BIN, OPTIONAL, out, LIMIT_PATH, NULL) \
     F(S, 2, STR, REQUIRED, preset, LIMIT_FEATURE_NAME, NULL) \
@@ -267,7 +268,11 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 18, UINT, OPTIONAL, preview_every, 0, NULL) \
     F(S, 19, BOOL, OPTIONAL, previews_at_end, 0, NULL) \
     F(S, 20, STR, OPTIONAL, precision, LIMIT_FEATURE_NAME, NULL) \
-    F(S, 40, UINT, OPTIONAL, until, 0, NULL)
+    F(S, 40, UINT, OPTIONAL, until, 0, NULL) \
+    F(S, 41, BIN, OPTIONAL, state, LIMIT_OBJECT, NULL)
+
+/* Among the files of a training that pauses: its state. */
+#define TRAIN_STATE_FILE "state"
 
 /* A file of a model that was trained, by its place in the model's folder. */
 #define TRAINED_FILE_FIELDS(F, S) \
@@ -275,7 +280,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 2, BIN, REQUIRED, object, LIMIT_OBJECT, NULL) \
     F(S, 3, UINT, OPTIONAL, bytes, 0, NULL)
 
-/* Losses are those of the best weights; absent: not finite. `files`: where they are objects. */
+/* Losses are those of the best weights; absent: not finite. `files`: where they are objects. `place`: what trained it,
+ * "backend ISA precision[ device]": two of the same place come to the same bits. */
 #define TRAIN_RESULT_FIELDS(F, S) \
     PROVENANCE_FIELDS(F, S) \
     F(S, 20, UINT, OPTIONAL, steps, 0, NULL) \
@@ -293,7 +299,8 @@ enum { LIMIT_STATISTICS = 40 * LIMIT_SERIES_VALUES }; /* ten f32 for each value 
     F(S, 32, UINT, OPTIONAL, bad_steps, 0, NULL) \
     F(S, 33, UINT, OPTIONAL, seed, 0, NULL) \
     F(S, 40, LIST, OPTIONAL, files, LIMIT_TRAINED_FILES, &kind_trained_file_schema) \
-    F(S, 41, UINT, OPTIONAL, moves, 0, NULL)
+    F(S, 41, UINT, OPTIONAL, moves, 0, NULL) \
+    F(S, 42, STR, OPTIONAL, place, 128, NULL)
 
 /* One training in one round, or with a round behind the last what they come to. Begins as a train_item; `out` is the
  * sweep's folder. `halving`: one of so many goes on; `judge`: the divergence's weight in the score, absent: each

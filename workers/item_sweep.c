@@ -4,6 +4,7 @@
  * of the rounds before, which are all there: the queue begins no round before the last one is over. */
 #include "item_sweep.h"
 #include "log.h"
+#include "sweep_end.h"
 #include "sweep_layout.h"
 #include "sweep_records.h"
 #include "vae_fit.h"
@@ -49,7 +50,8 @@ static int read_item(struct item *it)
     return STATUS_OK;
 }
 
-struct kind_sweep_result sweep_no_result(void)
+/* A result that has no numbers yet. */
+static struct kind_sweep_result no_result(void)
 {
     return (struct kind_sweep_result){.seconds = NAN,
                                       .decode_s = NAN,
@@ -66,7 +68,8 @@ struct kind_sweep_result sweep_no_result(void)
                                       .score = NAN};
 }
 
-int sweep_serve(struct item *it, const struct kind_sweep_result *r)
+/* It becomes the item's, which is over then. */
+static int serve(struct item *it, const struct kind_sweep_result *r)
 {
     it->result.bytes = 0;
     const int code = wire_encode(&kind_sweep_result_schema, r, &it->result);
@@ -83,7 +86,7 @@ static int serve_record(struct item *it)
     if (code)
         return code;
     record.result.from_store = true;
-    code = sweep_serve(it, &record.result);
+    code = serve(it, &record.result);
     sweep_record_free(&record);
     return code;
 }
@@ -106,12 +109,12 @@ static int is_member(const struct item_sweep *s, bool *out)
 
 static int serve_stopped(struct item *it)
 {
-    struct kind_sweep_result r = sweep_no_result();
+    struct kind_sweep_result r = no_result();
     r.trial = it->sweep->m.trial;
     r.round = it->sweep->m.round;
     r.stopped = true;
     r.seed = it->sweep->m.seed;
-    return sweep_serve(it, &r);
+    return serve(it, &r);
 }
 
 /* Steps that the round ends at, as the child will understand steps and validations. */
@@ -154,6 +157,19 @@ static int become_training(struct item *it)
     return STATUS_OK;
 }
 
+/* The item behind all rounds. */
+static int conclude(struct item *it)
+{
+    const struct item_sweep *const s = it->sweep;
+    const struct sweep_end end = {.folder = s->folder, .model = s->model, .keep = (int64_t)s->m.keep, .h = s->h};
+    struct kind_sweep_result r = no_result();
+    int64_t models = 0;
+    const int code = sweep_end(&end, it->token, &models);
+    r.round = (uint64_t)s->h.rounds;
+    r.models = (uint64_t)models;
+    return code ? code : serve(it, &r);
+}
+
 int sweep_open(struct item *it)
 {
     bool member = false;
@@ -161,7 +177,7 @@ int sweep_open(struct item *it)
     if (code)
         return code;
     if ((int64_t)it->sweep->m.round == it->sweep->h.rounds)
-        return sweep_conclude(it);
+        return conclude(it);
     code = serve_record(it);
     if (code != STATUS_NOT_FOUND)
         return code;
@@ -170,6 +186,9 @@ int sweep_open(struct item *it)
         return serve_stopped(it);
     code = code ? code : become_training(it);
     code = code ? code : training_open(it);
+    if (!code) /* so that its curves, states and table are of one run */
+        code = sweep_records_forget(it->sweep->folder, &it->sweep->h, (int64_t)it->sweep->m.trial,
+                                    (int64_t)it->sweep->m.round);
     if (code == STATUS_ARGUMENT || code == STATUS_IO) { /* whoever held its lock may just have finished it */
         char why[TASK_MESSAGE];
         snprintf(why, sizeof why, "%s", status_message());
@@ -185,7 +204,7 @@ void sweep_describe(const struct item *it, struct kind_sweep_result *out)
     out->trial = s->m.trial;
     out->round = s->m.round;
     out->stopped = false;
-    out->score = isnan(s->m.judge) ? out->validation_loss : out->reconstruction + s->m.judge * out->kl;
+    out->score = sweep_score(out, s->m.judge);
 }
 
 /* The record is there before the states go: who comes behind a kill between the two finds one of them. */

@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static const char MODEL_FILE[] = "model.safetensors";
+/* Of a training that pauses there is no model, but what the next one goes on from. */
+static const char MODEL_FILE[] = "model.safetensors", STATE_FILE[] = TRAIN_STATE_FILE;
 
 bool training_is_remote(const struct item *it, const struct kind_train_item *m)
 {
@@ -32,7 +33,7 @@ int training_open_remote(struct item *it, const struct kind_train_item *m)
         return fail(STATUS_ARGUMENT, "train: what an item of this kind makes are objects, it has no folder");
     const int wanted = TRAIN_FILES + TRAIN_PREVIEW_KINDS * (int)(m->previews ? m->previews : TRAIN_PREVIEWS);
     it->puts.wanted = true;
-    int code = open_file(&it->array, MODEL_FILE);
+    int code = open_file(&it->array, m->until ? STATE_FILE : MODEL_FILE);
     for (; t->files < wanted && !code; t->files += !code) {
         char name[LIMIT_TRAINED_NAME];
         training_file_name(t->files, name);

@@ -158,12 +158,29 @@ static int validated(void *context, const struct vae_metric *m, bool best)
     return STATUS_OK;
 }
 
-/* That of a pause is always kept. */
+/* That of a pause is always kept; where it becomes an object as it is, not as a checkpoint besides. */
 static int save(void *context, const void *state, size_t bytes, double progress)
 {
     struct training *const t = context;
-    const bool pauses = t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
+    const bool pauses =
+        t->states.slots >= 0 && t->o.pause_step > 0 && progress >= (double)t->o.pause_step / (double)t->o.recipe.steps;
     return training_states_keep(&t->states, state, bytes, progress, pauses);
+}
+
+/* Without a folder, where the model would be: the next round may be another worker's. */
+static int paused(void *context, const void *state, size_t bytes)
+{
+    const struct training *const t = context;
+    const int fd = t->job->fds[TASK_FD_ARRAY];
+    for (size_t done = 0; t->states.slots < 0 && done < bytes;) {
+        const ssize_t n = pwrite(fd, (const char *)state + done, bytes - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(STATUS_IO, "train: a state of %zu bytes cannot be written: %s", bytes, strerror(errno));
+        done += (size_t)n;
+    }
+    return STATUS_OK;
 }
 
 static int look(void *context, const struct vae_fit_view *v)
@@ -186,7 +203,7 @@ static void says(void *context, const char *text)
 static int fit(struct training *t)
 {
     const struct vae_fit_hooks hooks = {
-        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL};
+        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL, paused};
     struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;
@@ -198,7 +215,8 @@ static int fit(struct training *t)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
-    if (state && !t->moves && training_states_begins_anew(&t->states, code)) {
+    const bool is_beyond = code == STATUS_NOT_FOUND && t->o.pause_step > 0;
+    if (state && !t->moves && (is_beyond || training_states_begins_anew(&t->states, code))) {
         log_warn("begun anew: %s", status_message());
         code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
                        &t->trainer);
@@ -343,7 +361,8 @@ static int report(struct training *t)
                                           .parameters = (uint64_t)vae_trainer_parameters(t->trainer),
                                           .bad_steps = (uint64_t)r->bad_steps,
                                           .seed = t->o.seed,
-                                          .moves = (uint64_t)r->moves};
+                                          .moves = (uint64_t)r->moves,
+                                          .place = wire_str(r->place)};
     return job_write_result(t->job, &kind_train_result_schema, &out);
 }
 

@@ -109,6 +109,22 @@ static int read_params(struct lease *l, struct wire_slice kind)
     return fail(STATUS_UNSUPPORTED, "this worker does not do jobs of kind '%s'", name);
 }
 
+/* A training that goes on where that of another job has paused: as from a checkpoint of its own, which comes first. */
+static void adopt_state(struct item *it)
+{
+    struct kind_train_item m;
+    if (it->has_checkpoint || wire_decode(&kind_train_item_schema, it->params, it->params_bytes, &m) ||
+        m.state.bytes == 0)
+        return;
+    if (m.state.bytes != HASH_BYTES || !it->lease->to_objects) {
+        item_fail(it, fail(STATUS_ARGUMENT, "train: a state by %u bytes: it is an object, of kind " KIND_TRAIN_OBJECTS,
+                           m.state.bytes));
+        return;
+    }
+    memcpy(it->checkpoint.bytes, m.state.data, HASH_BYTES);
+    it->has_checkpoint = true;
+}
+
 static int read_item(struct lease *l, struct item *it, const struct message_lease *m)
 {
     *it = (struct item){.lease = l,
@@ -143,6 +159,8 @@ static int read_item(struct lease *l, struct item *it, const struct message_leas
     if (m->object.bytes && !it->has_object)
         item_fail(it,
                   fail(STATUS_ARGUMENT, "the item names an object by %u bytes, not %d", m->object.bytes, HASH_BYTES));
+    if (l->task == TASK_TRAIN && !l->code)
+        adopt_state(it);
     if (l->task == TASK_FEATURES && !l->code) {
         struct kind_features_item out;
         if (wire_decode(&kind_features_item_schema, it->params, it->params_bytes, &out))

@@ -7,6 +7,8 @@
 #include "sweep_items.h"
 #include "sweep_layout.h"
 #include "sweep_show.h"
+#include "sweep_upload.h"
+#include "sweep_warnings.h"
 #include "train_begun.h"
 #include "train_sounds.h"
 #include "vae_fit.h"
@@ -27,7 +29,10 @@ static const char help[] =
     "or\n"
     "interrupted. It lies in WAVEMILL_HOME/sweeps/NAME, the table in its sweep.json; the best becomes the model NAME, "
     "with\n"
-    "the bytes that `train` gives it.\n\n"
+    "the bytes that `train` gives it. The table names the place (processor, device) of each training; were there more "
+    "than\n"
+    "one, close ranks hang on that too, and a line says so. What a training warns of stands on stderr, with its "
+    "name.\n\n"
     "  --presets P,..     tiny, small, medium (default: the one that fits, as of `train`)\n"
     "  --rates X,..       of AdamW; --betas X,..: weights of the divergence; --latents N,..; --dropouts X,..;\n"
     "  --weight-decays X,..  every combination is trained (default of each: the preset's). A..B is a range, for "
@@ -44,7 +49,18 @@ static const char help[] =
     "  --resume           go on with NAME where it was interrupted; of a finished one only the table\n"
     "  --steps N, --batch N, --patience N, --validate N, --free-nats X, --no-changes, --previews N: as of `train`, for "
     "all\n"
+    "  --precision P      fp32, tf32 or bf16, as of `train`, for all\n"
     "  --detach           leave it to `wavemill serve`, print the job and go; --resume shows the table later\n"
+    "  --upload           by any workers of the farm, also without this machine's disk: sounds, states and models "
+    "travel "
+    "as\n"
+    "                     objects of the scheduler, to the same table and bytes on the same kind of processor. Each "
+    "round "
+    "is a\n"
+    "                     job that stays when this command ends; --resume waits for it and goes on. The scheduler's "
+    "disk "
+    "has a\n"
+    "                     state of each trial for each round, for a day or two\n"
     "  --dry-run          the trials and the rounds\n\n";
 
 enum {
@@ -67,17 +83,20 @@ enum {
     FREE_NATS,
     NO_CHANGES,
     PREVIEWS,
+    PRECISION,
     NAME,
     RESUME,
-    DETACH
+    DETACH,
+    UPLOAD
 };
 
 struct request {
     struct common common, quietly; /* quietly: failures as lines on stderr, whatever the format of the table */
     struct sweep_plan plan;
     const char *dataset, *given_name;
-    bool resume, detach, changed;
+    bool resume, detach, upload, changed;
     struct paths paths;
+    struct sweep_warnings warnings;
     char name[DATASET_NAME_MOST + 16], folder[PATHS_MAX + 96], model[PATHS_MAX + 96];
 };
 
@@ -135,6 +154,15 @@ static int set_common(struct kind_train_item *i, int option)
     }
 }
 
+static int set_precision(struct sweep_plan *p)
+{
+    enum precision precision;
+    if (precision_parse(optarg, &precision))
+        return cli_usage("sweep", "--precision: %s", status_message());
+    snprintf(p->precision, sizeof p->precision, "%s", precision_name(precision));
+    return -1;
+}
+
 static int set_plan(struct request *r, int option)
 {
     static const struct {
@@ -166,6 +194,8 @@ static int set_plan(struct request *r, int option)
         return set_whole("--halving", HALVING_ETA_MOST, &p->eta);
     case KEEP:
         return set_whole("--keep", HALVING_TRIALS_MOST, &p->keep);
+    case PRECISION:
+        return set_precision(p);
     case JUDGE:
         return set_number("--judge", 0, 1e6, false, &p->judge);
     default:
@@ -184,6 +214,9 @@ static int set_option(struct request *r, int option)
         return -1;
     case DETACH:
         r->detach = true;
+        return -1;
+    case UPLOAD:
+        r->upload = true;
         return -1;
     default:
         return option < DETACH ? set_plan(r, option) : cli_common(option, &r->common, "sweep", help);
@@ -260,6 +293,15 @@ static int take_up(struct request *r)
                                    : show_if_finished(r);
 }
 
+/* Of one that was begun with --upload nobody has to say so again. */
+static int check_upload(const struct request *r)
+{
+    if (r->upload && !r->plan.upload)
+        return cli_usage("sweep", "%s was begun without --upload: its states are in its folder", r->name);
+    return r->plan.upload && r->detach ? cli_usage("sweep", "with --upload this command says who goes on: no --detach")
+                                       : -1;
+}
+
 /* Two jobs at one sweep would only be in each other's way. */
 static int check_jobs(const struct request *r)
 {
@@ -279,14 +321,28 @@ static int check_jobs(const struct request *r)
 
 /* ---- running ---- */
 
+static int show_warnings(struct batch *b, struct client *c)
+{
+    struct request *const r = b->context;
+    return sweep_warnings_show(&r->warnings, c, b->job, b->names, b->files->count);
+}
+
+/* Where none came to the end, the last item says so: by then all have said what they had to. */
+static void last_failed(struct batch *b, size_t index)
+{
+    if (index + 1 == b->files->count && show_warnings(b, b->client))
+        fprintf(stderr, "wavemill sweep: warnings of the trainings cannot be read: %s\n", status_message());
+}
+
 static int show_result(struct batch *b, const char *path, struct wire_slice result)
 {
     const struct request *const r = b->context;
     struct kind_sweep_result m;
     const int code = wire_decode(&kind_sweep_result_schema, result.data, result.bytes, &m);
     (void)path;
-    if (code || r->common.quiet || m.stopped || (int64_t)m.round >= r->plan.h.rounds ||
-        (int64_t)m.trial >= r->plan.h.trials)
+    if (!code && (int64_t)m.round >= r->plan.h.rounds)
+        return show_warnings(b, b->client); /* the last ones: it is over */
+    if (code || r->common.quiet || m.stopped || (int64_t)m.trial >= r->plan.h.trials)
         return code;
     sweep_show_progress(&r->plan.h, &r->plan.trials[m.trial], &m);
     return STATUS_OK;
@@ -319,6 +375,8 @@ static int send(struct request *r, const struct sweep_items *s)
                       .wave = (uint64_t)r->plan.h.trials,
                       .device_bytes = device_bytes(&r->plan),
                       .show = show_result,
+                      .during = show_warnings,
+                      .failed_for_good = last_failed,
                       .stays = "--resume goes on with it",
                       .context = r};
     cli_submission = r->detach ? &submission : NULL;
@@ -334,7 +392,10 @@ static int run(struct request *r, const struct dataset *d)
     int code = sweep_items_make(&r->common, &r->plan, &target, d, &s);
     if (!code && !r->resume)
         code = sweep_begin(r->folder, r->dataset, &r->plan);
-    int exit_code = code ? train_failed("sweep", code) : send(r, &s);
+    int exit_code = code ? train_failed("sweep", code)
+                    : r->plan.upload
+                        ? sweep_upload_run(&(struct sweep_upload){&r->common, &r->plan, &target, &s, r->resume})
+                        : send(r, &s);
     sweep_items_free(&s);
     if (code || r->detach || (exit_code != EXIT_DONE && exit_code != EXIT_SOME_FAILED))
         return exit_code;
@@ -347,13 +408,16 @@ static int sweep(struct request *r, const struct dataset *d)
     int exit_code = name_sweep(r);
     if (exit_code >= 0)
         return exit_code;
+    r->plan.upload = r->upload;
     if (r->resume) {
         exit_code = take_up(r);
+        exit_code = exit_code >= 0 ? exit_code : check_upload(r);
         exit_code = exit_code >= 0 ? exit_code : check_jobs(r);
     } else if (sweep_plan_make(&r->plan, train_preset_for(d))) {
         exit_code = cli_usage("sweep", "%s", status_message());
     } else {
         exit_code = check_models(r);
+        exit_code = exit_code >= 0 ? exit_code : check_upload(r);
     }
     if (exit_code >= 0)
         return exit_code;
@@ -385,9 +449,11 @@ int cmd_sweep(int argc, char **argv)
                                             {"free-nats", required_argument, NULL, FREE_NATS},
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
+                                            {"precision", required_argument, NULL, PRECISION},
                                             {"name", required_argument, NULL, NAME},
                                             {"resume", no_argument, NULL, RESUME},
                                             {"detach", no_argument, NULL, DETACH},
+                                            {"upload", no_argument, NULL, UPLOAD},
                                             CLI_COMMON_OPTIONS};
     static struct request r = {
         .plan = {.common = {.rate = NAN, .beta = NAN, .free_nats = NAN, .dropout = NAN, .weight_decay = NAN},

@@ -26,8 +26,8 @@ static json_t *describe(const char *dataset, const struct sweep_plan *p)
         const struct train_begun b = begun_of(&p->trials[i], dataset);
         json_array_append_new(trials, train_begun_describe(&b));
     }
-    return json_pack("{s:i, s:s, s:I, s:I, s:o, s:o}", "schema", SWEEP_SCHEMA, "dataset", dataset, "halving",
-                     (json_int_t)p->eta, "keep", (json_int_t)p->keep, "judge",
+    return json_pack("{s:i, s:s, s:b, s:I, s:I, s:o, s:o}", "schema", SWEEP_SCHEMA, "dataset", dataset, "upload",
+                     p->upload, "halving", (json_int_t)p->eta, "keep", (json_int_t)p->keep, "judge",
                      isnan(p->judge) ? json_null() : json_real(p->judge), "trials", trials);
 }
 
@@ -98,6 +98,7 @@ int sweep_parse(const json_t *all, const char *folder, const char *dataset, stru
     const json_t *const judge = json_object_get(all, "judge"), *const list = json_object_get(all, "trials");
     snprintf(path, sizeof path, "%s/" SWEEP_FILE, folder);
     p->judge = json_is_number(judge) ? json_number_value(judge) : (double)NAN;
+    p->upload = json_is_true(json_object_get(all, "upload"));
     p->eta = (uint64_t)json_integer_value(json_object_get(all, "halving"));
     p->keep = (uint64_t)json_integer_value(json_object_get(all, "keep"));
     const int code = halving_plan((int64_t)json_array_size(list), (int64_t)p->eta, &p->h);

@@ -165,6 +165,7 @@ static size_t grid_size(const struct sweep_plan *p)
 static void trial_at(const struct sweep_plan *p, size_t place, uint64_t *state, struct sweep_trial *out)
 {
     out->item = p->common;
+    memcpy(out->precision, p->precision, sizeof out->precision);
     out->item.seed = p->seed[place % (size_t)p->seeds];
     place /= (size_t)p->seeds;
     for (int i = SWEEP_PARAMETERS - 1; i >= 0; i--) {

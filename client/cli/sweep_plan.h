@@ -34,8 +34,10 @@ struct sweep_plan {
     uint64_t seed[SWEEP_VALUES_MOST];
     int seeds;
     struct sweep_axis axis[SWEEP_PARAMETERS];
-    struct kind_train_item common; /* what all have alike */
-    uint64_t draws;                /* 0: all of the grid */
+    struct kind_train_item common;          /* what all have alike */
+    char precision[LIMIT_FEATURE_NAME + 1]; /* likewise; "": the default */
+    bool upload;                            /* its rounds are jobs for any worker */
+    uint64_t draws;                         /* 0: all of the grid */
 
     uint64_t eta, keep;
     double judge; /* NaN: each by its own loss */

@@ -91,6 +91,48 @@ static const char *text_of(const json_t *row, const char *name)
     return text ? text : "";
 }
 
+/* What trained it; "-" is not known: nothing came of it. */
+static const char *place_of(const json_t *row)
+{
+    const char *const place = text_of(row, "place");
+    return *place ? place : "-";
+}
+
+static int place_width(const json_t *rows)
+{
+    size_t width = strlen("place");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const size_t n = strlen(place_of(json_array_get(rows, i)));
+        width = n > width ? n : width;
+    }
+    return (int)width;
+}
+
+/* A trial that never moved was trained where its last round was: so these are all the places. */
+static void warn_of_places(const json_t *rows)
+{
+    const char *places[2] = {"", ""};
+    long long moved = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *const row = json_array_get(rows, i);
+        const char *const place = text_of(row, "place");
+        moved += whole_of(row, "moves") > 0;
+        if (*place && strcmp(place, places[0]) != 0)
+            places[*places[0] ? 1 : 0] = place;
+    }
+    if (!*places[1] && !moved)
+        return;
+    fputs("wavemill sweep: trained in more than one place: ", stderr);
+    output_plain(stderr, places[0]);
+    if (*places[1]) {
+        fputs(", ", stderr);
+        output_plain(stderr, places[1]);
+    }
+    if (moved)
+        fprintf(stderr, "; %lld of the trials moved on the way", moved);
+    fputs(". Losses are rounded otherwise there: close ranks may hang on that\n", stderr);
+}
+
 static void show_json(const char *name, const json_t *all, const json_t *row)
 {
     json_t *const line = json_pack("{s:i, s:s}", "schema", OUTPUT_SCHEMA, "sweep", name);
@@ -120,13 +162,14 @@ static void show_csv(const json_t *all, const json_t *row)
     printf("%s,%s,", text_of(settings, "preset"), text_of(settings, "seed"));
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++)
         show_real(real_of(settings, parameters[i]));
-    printf("%s,", text_of(row, "model"));
+    output_csv_text(text_of(row, "place"));
+    printf(",%lld,%s,", whole_of(row, "moves"), text_of(row, "model"));
     output_csv_text(text_of(row, "failure"));
     putchar('\n');
     json_decref(settings);
 }
 
-static void show_row(const json_t *row, const struct sweep_plan *p)
+static void show_row(const json_t *row, const struct sweep_plan *p, int width)
 {
     char settings[TEXT];
     const long long trial = whole_of(row, "trial");
@@ -143,7 +186,9 @@ static void show_row(const json_t *row, const struct sweep_plan *p)
         else
             printf(" %*s", reals[i].width, "-");
     }
-    printf(" %7lld %9.1f  %s", whole_of(row, "active_dimensions"), fmax(real_of(row, "training_s"), 0), settings);
+    printf(" %7lld %9.1f  ", whole_of(row, "active_dimensions"), fmax(real_of(row, "training_s"), 0));
+    output_plain(stdout, place_of(row));
+    printf("%*s  %s", width - (int)strlen(place_of(row)), "", settings);
     if (*text_of(row, "model"))
         printf("  -> %s", text_of(row, "model"));
     if (strcmp(text_of(row, "state"), "failed") == 0) {
@@ -156,13 +201,15 @@ static void show_row(const json_t *row, const struct sweep_plan *p)
 int sweep_show_table(const struct common *c, const char *name, const json_t *all, const struct sweep_plan *p)
 {
     const json_t *const rows = json_object_get(all, "ranking");
+    const int width = place_width(rows);
     int failed = 0;
     if (c->format == OUTPUT_CSV)
         puts("rank,trial,state,rounds,steps,score,validation_loss,reconstruction,kl_nats,active_dimensions,training_s,"
-             "preset,seed,latent,rate,beta,dropout,weight_decay,model,failure");
+             "preset,seed,latent,rate,beta,dropout,weight_decay,place,moves,model,failure");
     if (c->format == OUTPUT_TABLE)
-        puts("rank  trial  rounds    steps       score        loss  reconstruction        KL  active   seconds  "
-             "settings");
+        printf("rank  trial  rounds    steps       score        loss  reconstruction        KL  active   seconds  "
+               "%-*s  settings\n",
+               width, "place");
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *const row = json_array_get(rows, i);
         if (whole_of(row, "trial") < 0 || whole_of(row, "trial") >= p->h.trials)
@@ -173,7 +220,9 @@ int sweep_show_table(const struct common *c, const char *name, const json_t *all
         else if (c->format == OUTPUT_CSV)
             show_csv(all, row);
         else
-            show_row(row, p);
+            show_row(row, p, width);
     }
+    fflush(stdout);
+    warn_of_places(rows);
     return failed;
 }

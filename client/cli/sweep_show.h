@@ -12,7 +12,8 @@ void sweep_show_plan(const struct common *c, const char *name, const struct swee
 /* One item's end, on stderr. */
 void sweep_show_progress(const struct halving *h, const struct sweep_trial *t, const struct kind_sweep_result *r);
 
-/* The table of a finished sweep.json; the number of trials that failed. */
+/* The table of a finished sweep.json; the number of trials that failed. Where trials were trained in more than one
+ * place, or one of them moved, a line on stderr says so. */
 int sweep_show_table(const struct common *c, const char *name, const json_t *all, const struct sweep_plan *p);
 
 #endif

@@ -11,6 +11,7 @@ import time
 
 import journey
 from journey import DATA, Home
+from test_sweep import blocked
 from test_train import files, make_dataset, model, wait_for
 
 SETTINGS = ("--seed", "7", "--batch", "4", "--no-changes", "--previews", "1")
@@ -227,6 +228,27 @@ def cancelled_within_a_second() -> None:
             assert served.wait(20) == 0
 
 
+def swept_in_two_places() -> None:
+    """One trial of two is done again on the device: its row says so, and a line that close ranks may hang on that."""
+    with Home() as h:
+        make_dataset(h)
+        two = ("--rates", "1e-3,4e-3", "--halving", "2", "--steps", "4", "--validate", "2", "--batch", "4", "--no-changes", "--previews", "1")
+        blocked(h, os.path.join(h.home, "models", "s"), "sweep", "tones", "--name", "s", *two, "--device", "cpu")
+        results = os.path.join(h.home, "sweeps", "s", "results")
+        stopped = next(k for k in range(2) if not os.path.exists(os.path.join(results, f"trial-{k:03d}.round-1")))
+        os.remove(os.path.join(results, f"trial-{stopped:03d}.round-0"))
+        done = h.run("sweep", "tones", "--name", "s", "--resume", "--precision", "bf16", *EMULATED, code=2)
+        assert b"no other settings" in done.stderr, done.stderr
+        done = h.run("sweep", "tones", "--name", "s", "--resume", *EMULATED, "--json")
+        rows = [json.loads(x) for x in done.stdout.splitlines()]
+        assert [(x["trial"], x["backend"], x["moves"]) for x in rows] == [(1 - stopped, "cpu", 0), (stopped, "emulated", 1)], rows
+        places = [x["place"] for x in rows]
+        assert places[0].startswith("cpu ") and places[1].startswith("emulated "), places
+        line = f"wavemill sweep: trained in more than one place: {places[0]}, {places[1]}; 1 of the trials moved on the way."
+        assert line.encode() in done.stderr, done.stderr
+        assert b"goes on at step 2 on emulated" in done.stderr, done.stderr
+
+
 if __name__ == "__main__":
     journey.main([trained_on_it, killed_and_lost, gone_on_with_elsewhere, short_memory, several_at_once, memory_that_two_share,
-                  cancelled_within_a_second])
+                  cancelled_within_a_second, swept_in_two_places])

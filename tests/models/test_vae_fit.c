@@ -26,6 +26,9 @@ try {
     int64_t parameters;
 
     /* what hooks do */
+    uint8_t *pause; /* what paused was handed */
+    size_t pause_bytes;
+    int pauses;
     void *state[STATES];
     size_t state_bytes[STATES];
     int states, stop_after; /* stop_after: saves, as a kill would */
@@ -75,6 +78,17 @@ static int look(void *context, const struct vae_fit_view *v)
     return STATUS_OK;
 }
 
+static int paused(void *context, const void *state, size_t bytes)
+{
+    struct try *const t = context;
+    REQUIRE(t->pauses++ == 0 && bytes > 0);
+    t->pause = malloc(bytes);
+    REQUIRE(t->pause);
+    memcpy(t->pause, state, bytes);
+    t->pause_bytes = bytes;
+    return STATUS_OK;
+}
+
 static void says(void *context, const char *text)
 {
     struct try *const t = context;
@@ -120,6 +134,7 @@ static void try_close(struct try *t)
     for (int i = 0; i < STATES; i++)
         free(t->state[i]);
     free(t->weights);
+    free(t->pause);
     exec_destroy(&t->ex);
     free(t);
 }
@@ -131,7 +146,8 @@ static int fit(struct try *t, const void *state, size_t bytes)
                                         .save = save,
                                         .look = t->looks ? look : NULL,
                                         .says = says,
-                                        .sounds = t->for_sounds};
+                                        .sounds = t->for_sounds,
+                                        .paused = paused};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
@@ -222,6 +238,20 @@ TEST(looks_change_nothing)
     try_close(plain);
 }
 
+/* It is what was saved last; and, taken up with nothing left to do, it is handed once more. */
+static void check_pause(const struct try *t)
+{
+    const int last = t->states - 1;
+    CHECK(t->pause_bytes == t->state_bytes[last] && compare_bits(t->pause, t->state[last], t->pause_bytes));
+    struct try *const again = try_open(1);
+    again->o.pause_step = t->o.pause_step;
+    CHECK_OK(fit(again, t->pause, t->pause_bytes));
+    CHECK(again->states == 0 && again->pauses == 1 && again->pause_bytes == t->pause_bytes);
+    CHECK(compare_bits(again->pause, t->pause, t->pause_bytes));
+    CHECK(again->result.validation_loss == t->result.validation_loss && again->result.steps == t->result.steps);
+    try_close(again);
+}
+
 /* In rounds: each goes on from the last state of the one before, and the end is that of a run in one piece. */
 TEST(pauses_and_goes_on_bit_by_bit)
 {
@@ -243,6 +273,9 @@ TEST(pauses_and_goes_on_bit_by_bit)
         CHECK(next->result.best_step <= end && next->result.best_step > 0);
         CHECK(next->result.validation_loss == next->metric[next->result.best_step / 10 - 1].validation_loss);
         CHECK((next->states == 0) == (i == 3)); /* the last had nothing left to do */
+        CHECK(next->pauses == (pauses[i] > 0));
+        if (pauses[i])
+            check_pause(next);
     }
     CHECK(round->result.best_step == whole->result.best_step);
     CHECK(compare_bits(round->weights, whole->weights, (size_t)whole->parameters * sizeof(float)));
@@ -288,6 +321,7 @@ TEST(refuses_states_that_are_not_its_own)
     EXPECT(STATUS_ARGUMENT, t->o.config.latent++);
     EXPECT(STATUS_ARGUMENT, t->o.sounds[31] = 1);
     EXPECT(STATUS_ARGUMENT, t->o.change.noise_db.most++);
+    EXPECT(STATUS_NOT_FOUND, t->o.pause_step = 10); /* it is of step 20: what it was at 10 is not in it */
     try_close(whole);
 }
 

@@ -170,6 +170,39 @@ TEST(goes_on_ends_or_is_done)
         CHECK(it->stage == STAGE_WAITING && it->training && told_until(it) == trained[i][2]);
         lease_destroy(&l);
     }
+    /* What came of its rounds behind that goes: it is done again, too. Others keep theirs. */
+    CHECK(access("sweep/results/trial-001.round-1", F_OK) == 0 && access("sweep/results/trial-002.round-0", F_OK) == 0);
+    CHECK(unlink("sweep/results/trial-001.round-0") == 0);
+    struct item *const again = prepare(trial_item(1, 0), &l);
+    CHECK(again->stage == STAGE_WAITING && access("sweep/results/trial-001.round-1", F_OK) != 0 &&
+          access("sweep/results/trial-001.round-2", F_OK) != 0 && access("sweep/results/trial-002.round-0", F_OK) == 0);
+    lease_destroy(&l);
+    store_close(&places.store);
+}
+
+/* A record that is not what was written is none, whichever byte it is. */
+TEST(altered_records_are_missing)
+{
+    struct sweep_record r;
+    uint8_t bytes[512] = {0};
+    open_places();
+    record(1, 0, 0.5);
+    FILE *f = fopen("sweep/results/trial-001.round-0", "rb");
+    REQUIRE(f);
+    const size_t count = fread(bytes, 1, sizeof bytes, f);
+    CHECK(fclose(f) == 0 && count > 8 && count < sizeof bytes);
+    CHECK_OK(sweep_record_read(sweep, 1, 0, &r));
+    CHECK(r.result.score == 0.5);
+    sweep_record_free(&r);
+    for (size_t i = 0; i <= count; i++) { /* the last one is cut off */
+        f = fopen("sweep/results/trial-001.round-0", "wb");
+        REQUIRE(f);
+        bytes[i] ^= 0x10;
+        CHECK(fwrite(bytes, 1, i < count ? count : count - 1, f) == (i < count ? count : count - 1));
+        bytes[i] ^= 0x10;
+        CHECK(fclose(f) == 0);
+        CHECK_CODE(sweep_record_read(sweep, 1, 0, &r), STATUS_NOT_FOUND);
+    }
     store_close(&places.store);
 }
 
@@ -265,6 +298,49 @@ TEST(nothing_came_to_the_end)
     CHECK_CODE(conclude(), STATUS_ARGUMENT);
     check_row(1, 0, "failed");
     CHECK(access("models", F_OK) != 0);
+    store_close(&places.store);
+}
+
+/* Whose item goes on from an object of another job, and what is none. */
+TEST(states_are_objects_of_other_jobs)
+{
+    open_places();
+    static const uint8_t state[33] = {1}, own[32] = {2};
+    static const struct {
+        const char *kind;
+        uint32_t state, own;
+        int code;
+        uint8_t from; /* first byte of what it goes on from; 0: nothing */
+    } cases[] = {
+        {KIND_TRAIN_OBJECTS, 0, 0, 0, 0},
+        {KIND_TRAIN_OBJECTS, 32, 0, 0, 1},
+        {KIND_TRAIN_OBJECTS, 32, 32, 0, 2}, /* a second attempt has come further */
+        {KIND_TRAIN_OBJECTS, 31, 0, STATUS_ARGUMENT, 0},
+        {KIND_TRAIN, 32, 0, STATUS_ARGUMENT, 0}, /* its states are in its folder */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire_buffer params = {0}, leases = {0};
+        struct lease *l = NULL;
+        const struct kind_train_item m = {.preset = wire_str("tiny"), .state = {state, cases[i].state}};
+        CHECK_OK(wire_encode(&kind_train_item_schema, &m, &params));
+        CHECK_OK(wire_encode(&lease_schema,
+                             &(struct message_lease){.token = 1 + i,
+                                                     .attempt = 1,
+                                                     .path = wire_str(pack),
+                                                     .params = {params.data, (uint32_t)params.bytes},
+                                                     .checkpoint = {own, cases[i].own}},
+                             &leases));
+        CHECK_OK(lease_create(
+            &(struct message_grant){.kind = wire_str(cases[i].kind), .leases = wire_list_of(&leases, 1)}, &places, &l));
+        REQUIRE(l);
+        const struct item *const it = &l->items[0];
+        CHECK_CODE(it->code, cases[i].code);
+        CHECK(it->has_checkpoint == (cases[i].from > 0));
+        CHECK(!it->has_checkpoint || it->checkpoint.bytes[0] == cases[i].from);
+        lease_destroy(&l);
+        wire_free(&params);
+        wire_free(&leases);
+    }
     store_close(&places.store);
 }
 

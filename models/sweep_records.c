@@ -1,7 +1,7 @@
 #include "sweep_records.h"
 
+#include "hash.h"
 #include "log.h"
-#include "output_file.h"
 #include "paths.h"
 #include "sweep_layout.h"
 
@@ -15,6 +15,13 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = LIMIT_PATH + 64 };
+
+/* In front of a record's bytes. */
+struct head {
+    char magic[4];
+    uint32_t crc;
+};
+static const char MAGIC[4] = {'W', 'M', 'S', 'R'};
 
 static void name_record(const char *folder, int64_t trial, int64_t round, char out[PATH_BYTES])
 {
@@ -59,16 +66,30 @@ static int read_file(const char *path, size_t most, uint8_t **out, size_t *bytes
     return STATUS_OK;
 }
 
+/* The result behind the head; its texts lie in out->bytes. */
+static int decode(struct sweep_record *out, int64_t trial, int64_t round)
+{
+    struct head head;
+    if (out->count < sizeof head)
+        return fail(STATUS_FORMAT, "%zu bytes", out->count);
+    memcpy(&head, out->bytes, sizeof head);
+    const uint8_t *const result = out->bytes + sizeof head;
+    const size_t bytes = out->count - sizeof head;
+    if (memcmp(head.magic, MAGIC, sizeof MAGIC) != 0 || head.crc != crc32c(0, result, bytes))
+        return fail(STATUS_FORMAT, "bytes were altered or are missing");
+    const int code = wire_decode(&kind_sweep_result_schema, result, bytes, &out->result);
+    if (!code && ((int64_t)out->result.trial != trial || (int64_t)out->result.round != round))
+        return fail(STATUS_FORMAT, "it is of another trial or round");
+    return code;
+}
+
 int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct sweep_record *out)
 {
     char path[PATH_BYTES];
     name_record(folder, trial, round, path);
     *out = (struct sweep_record){0};
-    int code = read_file(path, LIMIT_RESULT, &out->bytes, &out->count);
-    if (!code)
-        code = wire_decode(&kind_sweep_result_schema, out->bytes, out->count, &out->result);
-    if (!code && ((int64_t)out->result.trial != trial || (int64_t)out->result.round != round))
-        code = fail(STATUS_FORMAT, "it is of another trial or round");
+    int code = read_file(path, LIMIT_RESULT + sizeof(struct head), &out->bytes, &out->count);
+    code = code ? code : decode(out, trial, round);
     if (!code)
         return STATUS_OK;
     sweep_record_free(out);
@@ -78,6 +99,11 @@ int sweep_record_read(const char *folder, int64_t trial, int64_t round, struct s
     return fail(STATUS_NOT_FOUND, "%.200s cannot be used", path);
 }
 
+double sweep_score(const struct kind_sweep_result *r, double judge)
+{
+    return isnan(judge) ? r->validation_loss : r->reconstruction + judge * r->kl;
+}
+
 void sweep_record_free(struct sweep_record *r)
 {
     free(r->bytes);
@@ -85,18 +111,62 @@ void sweep_record_free(struct sweep_record *r)
     r->count = 0;
 }
 
+static bool write_all(int fd, const void *data, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = write(fd, (const char *)data + done, bytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+int sweep_file_write(const char *path, const void *head, size_t head_bytes, const void *data, size_t bytes,
+                     uint64_t token)
+{
+    char folder[PATH_BYTES], temporary[PATH_BYTES + 64];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *const slash = strrchr(folder, '/');
+    *slash = '\0';
+    snprintf(temporary, sizeof temporary, "%s/.%s.%ld-%llu.part", folder, slash + 1, (long)getpid(),
+             (unsigned long long)token);
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    int code = STATUS_OK;
+    if (!write_all(fd, head, head_bytes) || !write_all(fd, data, bytes) || fsync(fd))
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (close(fd) && !code)
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (!code && rename(temporary, path))
+        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
+    if (code)
+        unlink(temporary);
+    return code ? code : paths_sync(folder);
+}
+
 int sweep_record_write(const char *folder, int64_t trial, int64_t round, struct wire_slice result, uint64_t token)
 {
     char path[PATH_BYTES], results[PATH_BYTES];
     name_record(folder, trial, round, path);
-    struct output_file f = {.path = path, .fd = -1};
-    int code = make_results(folder, results);
-    code = code ? code : output_file_open(&f, token);
-    if (!code && (write(f.fd, result.data, result.bytes) != (ssize_t)result.bytes || fsync(f.fd)))
-        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
-    code = code ? code : output_file_settle(&f);
-    output_file_drop(&f);
-    return code ? code : paths_sync(results);
+    struct head head = {.crc = crc32c(0, result.data, result.bytes)};
+    memcpy(head.magic, MAGIC, sizeof MAGIC);
+    const int code = make_results(folder, results);
+    return code ? code : sweep_file_write(path, &head, sizeof head, result.data, result.bytes, token);
+}
+
+int sweep_records_forget(const char *folder, const struct halving *h, int64_t trial, int64_t round)
+{
+    char path[PATH_BYTES];
+    for (int64_t r = round; r < h->rounds; r++) {
+        name_record(folder, trial, r, path);
+        if (unlink(path) && errno != ENOENT)
+            return fail(STATUS_IO, "cannot remove %.200s: %s", path, strerror(errno));
+    }
+    return STATUS_OK;
 }
 
 int sweep_records_scores(const char *folder, const struct halving *h, int64_t rounds, double *scores)

@@ -1,7 +1,8 @@
-/* The end of a sweep: its table, and its best models. */
-#include "item_sweep.h"
+#include "sweep_end.h"
+
 #include "library.h"
 #include "log.h"
+#include "paths.h"
 #include "sweep_layout.h"
 #include "sweep_records.h"
 
@@ -17,8 +18,8 @@
 enum { FOLDER_BYTES = LIMIT_PATH + 64, FILE_BYTES = FOLDER_BYTES + 32 };
 
 struct ending {
-    struct item *it;
-    const struct item_sweep *s;
+    const struct sweep_end *s;
+    uint64_t token;
     double *scores; /* [rounds][trials] */
     int64_t order[HALVING_TRIALS_MOST], last[HALVING_TRIALS_MOST];
     int64_t finished, models; /* so many came to the end; so many of them become models */
@@ -40,7 +41,7 @@ static void name_trial(const struct ending *e, int64_t n, char out[FOLDER_BYTES]
 
 static void name_model(const struct ending *e, int64_t n, char out[FOLDER_BYTES])
 {
-    if (e->s->m.keep > 1)
+    if (e->s->keep > 1)
         snprintf(out, FOLDER_BYTES, "%s-%d", e->s->model, (int)n + 1);
     else
         snprintf(out, FOLDER_BYTES, "%s", e->s->model);
@@ -101,7 +102,7 @@ static int make_model(struct ending *e, int64_t n)
 
 static int make_models(struct ending *e)
 {
-    const int64_t keep = e->s->m.keep > 1 ? (int64_t)e->s->m.keep : 1;
+    const int64_t keep = e->s->keep > 1 ? e->s->keep : 1;
     int code = STATUS_OK;
     e->models = e->finished < keep ? e->finished : keep;
     for (int64_t n = 0; n < e->models && !code; n++)
@@ -129,6 +130,20 @@ static const char *state_of(const struct ending *e, int64_t trial)
     return member[trial] ? "failed" : "stopped";
 }
 
+static json_t *text(struct wire_slice s)
+{
+    return s.bytes ? json_stringn((const char *)s.data, s.bytes) : json_null();
+}
+
+/* What trained it: losses of another place are rounded otherwise. */
+static int add_place(const struct kind_sweep_result *r, json_t *row)
+{
+    const int bad = json_object_set_new(row, "backend", text(r->backend)) ||
+                    json_object_set_new(row, "place", text(r->place)) ||
+                    json_object_set_new(row, "moves", json_integer((json_int_t)r->moves));
+    return bad ? fail(STATUS_NOMEM, "out of memory") : STATUS_OK;
+}
+
 static int add_outcome(const struct ending *e, int64_t trial, json_t *row)
 {
     struct sweep_record record;
@@ -146,6 +161,7 @@ static int add_outcome(const struct ending *e, int64_t trial, json_t *row)
         number(r->resumed_from), "bad_steps", (json_int_t)r->bad_steps, "parameters", (json_int_t)r->parameters);
     code = !more || json_object_update(row, more) ? fail(STATUS_NOMEM, "out of memory") : STATUS_OK;
     json_decref(more);
+    code = code ? code : add_place(r, row);
     sweep_record_free(&record);
     return code;
 }
@@ -172,15 +188,11 @@ static int add_row(const struct ending *e, int64_t n, json_t *rows)
 
 static int write_table(const char *path, const json_t *all, uint64_t token)
 {
-    char name[FILE_BYTES];
-    snprintf(name, sizeof name, "%s", path);
-    struct output_file f = {.path = name, .fd = -1};
-    int code = output_file_open(&f, token);
-    if (!code && (json_dumpfd(all, f.fd, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) || fsync(f.fd)))
-        code = fail(STATUS_IO, "cannot write %.200s: %s", path, strerror(errno));
-    code = code ? code : output_file_settle(&f);
-    output_file_drop(&f);
-    return code ? code : sync_parent(path);
+    char *const text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    const int code =
+        text ? sweep_file_write(path, NULL, 0, text, strlen(text), token) : fail(STATUS_NOMEM, "out of memory");
+    free(text);
+    return code;
 }
 
 static int end_table(const struct ending *e)
@@ -199,7 +211,7 @@ static int end_table(const struct ending *e)
         code = add_row(e, n, rows);
     if (!code && (json_object_set(all, "ranking", rows) || json_object_set_new(all, "finished", json_true())))
         code = fail(STATUS_NOMEM, "out of memory");
-    code = code ? code : write_table(path, all, e->it->token);
+    code = code ? code : write_table(path, all, e->token);
     json_decref(rows);
     json_decref(all);
     return code;
@@ -230,32 +242,22 @@ static void drop_states(const struct ending *e)
     }
 }
 
-static int report(struct ending *e)
+int sweep_end(const struct sweep_end *s, uint64_t token, int64_t *models)
 {
-    struct kind_sweep_result r = sweep_no_result();
-    r.round = (uint64_t)e->s->h.rounds;
-    r.models = (uint64_t)e->models;
-    return sweep_serve(e->it, &r);
-}
-
-int sweep_conclude(struct item *it)
-{
-    const struct item_sweep *const s = it->sweep;
     struct ending *const e = calloc(1, sizeof *e);
-    int code = e ? STATUS_OK : fail(STATUS_NOMEM, "out of memory");
-    if (e) {
-        *e = (struct ending){.it = it, .s = s};
-        e->scores = calloc((size_t)(s->h.trials * s->h.rounds), sizeof *e->scores);
-        code = e->scores ? rank(e) : fail(STATUS_NOMEM, "out of memory");
-        code = code ? code : make_models(e);
-        code = code ? code : end_table(e);
-        if (!code && !e->finished)
-            code = fail(STATUS_ARGUMENT, "none of %lld trials came to the end", (long long)s->h.trials);
-        else if (!code)
-            drop_states(e);
-        code = code ? code : report(e);
-        free(e->scores);
-    }
+    if (!e)
+        return fail(STATUS_NOMEM, "out of memory");
+    *e = (struct ending){.s = s, .token = token};
+    e->scores = calloc((size_t)(s->h.trials * s->h.rounds), sizeof *e->scores);
+    int code = e->scores ? rank(e) : fail(STATUS_NOMEM, "out of memory");
+    code = code ? code : make_models(e);
+    code = code ? code : end_table(e);
+    if (!code && !e->finished)
+        code = fail(STATUS_ARGUMENT, "none of %lld trials came to the end", (long long)s->h.trials);
+    else if (!code)
+        drop_states(e);
+    *models = e->models;
+    free(e->scores);
     free(e);
     return code;
 }
