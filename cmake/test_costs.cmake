@@ -7,7 +7,7 @@
 
 # Seconds, on two cores. Their order is what matters, and it is much the same with sanitizers.
 set(WAVEMILL_TEST_COSTS
-    journey_remote_train 144 journey_train_device 90 supervisor 85 sim 30 kernels_librosa 54 journey_train_bad 52
+    journey_remote_train 144 gpu_check_rehearsal 113 journey_train_device 90 supervisor 85 gpu_check_builds 79 sim 30 kernels_librosa 54 journey_train_bad 52
     features_librosa 51 emulated_conv2d_and_conv2d_weight_mma 50 kernels_score_bss 46 conformance 45 journey_faults 41
     journey_emulated 40 journey_networks 35 models_htdemucs_torch 32 faults_disk 29 journey_train 28 kernels_conv2d 25
     journey_separate 24 kernels_spectral 23 kernels_spectral_avx2 23 kernels_spectral_avx512 23 journey_sweep 22
@@ -44,8 +44,10 @@ function(wavemill_weigh name)
         set(share cores:1)
     elseif(name IN_LIST WAVEMILL_TESTS_WAIT_HALF)
         set(share cores:2)
-    elseif(name MATCHES "^gpu_check_") # two compilers at a time
+    elseif(name STREQUAL "gpu_check_builds") # two compilers at a time
         set(share 2,cores:3)
+    elseif(name STREQUAL "gpu_check_rehearsal") # the same, and then one program at a time
+        set(share 2,cores:2)
     endif()
     set_tests_properties(${name} PROPERTIES RESOURCE_GROUPS ${share})
 endfunction()

@@ -95,7 +95,7 @@ def killed_and_gone_on_with_elsewhere() -> None:
                     time.sleep(0.5)  # the object is there; that it is the item's checkpoint is said next
                     worker.kill()
             with far(h, address, "last"):
-                out, said = running.communicate(timeout=120)
+                out, said = running.communicate(timeout=300)
             assert running.returncode == 0, (out, said)
             assert b"begun anew" not in said and json.loads(out.splitlines()[-1])["results"]["resumed_from"] > 0, (out[-800:], said)
         assert model(h, "killed") == model(h, "whole"), "other bytes"
