@@ -54,6 +54,7 @@ function(wavemill_test name)
     endif()
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
         ENVIRONMENT "WAVEMILL_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;WAVEMILL_BIN=${CMAKE_BINARY_DIR}/bin")
+    wavemill_weigh(${name})
 endfunction()
 
 # The same test program under another name and environment: wavemill_test_again(NAME OF test ENVIRONMENT A=B LABELS quick)
@@ -62,6 +63,7 @@ function(wavemill_test_again name)
     add_test(NAME ${name} COMMAND test_${ARG_OF})
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120
         ENVIRONMENT "WAVEMILL_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;WAVEMILL_BIN=${CMAKE_BINARY_DIR}/bin;${ARG_ENVIRONMENT}")
+    wavemill_weigh(${name})
 endfunction()
 
 # A test that is a script, run with the peers' Python: wavemill_script_test(NAME SCRIPT x.py LABELS quick)
@@ -77,4 +79,5 @@ function(wavemill_script_test name)
     endif()
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
         ENVIRONMENT "WAVEMILL_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;WAVEMILL_BIN=${CMAKE_BINARY_DIR}/bin;WAVEMILL_SOURCE=${CMAKE_SOURCE_DIR}")
+    wavemill_weigh(${name})
 endfunction()

@@ -170,6 +170,20 @@ static int conclude(struct item *it)
     return code ? code : serve(it, &r);
 }
 
+/* With the lock: whoever had it may have finished meanwhile. What is left of other runs goes, so that curves, states and
+ * table are of one. */
+static int begin(struct item *it)
+{
+    const struct item_sweep *const s = it->sweep;
+    int code = training_open(it);
+    if (code)
+        return code;
+    code = serve_record(it);
+    return code == STATUS_NOT_FOUND
+               ? sweep_records_forget(s->folder, &s->h, (int64_t)s->m.trial, (int64_t)s->m.round)
+               : code;
+}
+
 int sweep_open(struct item *it)
 {
     bool member = false;
@@ -185,10 +199,7 @@ int sweep_open(struct item *it)
     if (!code && !member)
         return serve_stopped(it);
     code = code ? code : become_training(it);
-    code = code ? code : training_open(it);
-    if (!code) /* so that its curves, states and table are of one run */
-        code = sweep_records_forget(it->sweep->folder, &it->sweep->h, (int64_t)it->sweep->m.trial,
-                                    (int64_t)it->sweep->m.round);
+    code = code ? code : begin(it);
     if (code == STATUS_ARGUMENT || code == STATUS_IO) { /* whoever held its lock may just have finished it */
         char why[TASK_MESSAGE];
         snprintf(why, sizeof why, "%s", status_message());

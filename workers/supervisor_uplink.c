@@ -341,8 +341,9 @@ void uplink_give_back(struct supervisor *s, struct item *it)
     wire_free(&tokens);
 }
 
-/* A lease of more trainings than there are places: others may have room. */
-static void return_surplus(struct supervisor *s, const struct lease *granted)
+/* A lease of more trainings than there are places: others may have room. Before they are looked at, since whoever gets
+ * them does that too. */
+static void return_surplus(struct supervisor *s, struct lease *granted)
 {
     struct wire_buffer tokens = {0};
     uint32_t count = 0;
@@ -351,11 +352,12 @@ static void return_surplus(struct supervisor *s, const struct lease *granted)
         lasting += l != granted && is_long(it) && !it->over && !it->aborted;
     for (size_t i = 0; i < granted->count; i++) {
         struct item *const it = &granted->items[i];
-        if (it->over || !is_long(it) || i == 0 || ++lasting < s->options->threads)
+        if (it->stage == STAGE_OVER || !is_long(it) || i == 0 || ++lasting < s->options->threads)
             continue;
         if (wire_append_uint(&tokens, it->token))
             break;
-        abort_item(s, it);
+        it->aborted = true;
+        it->stage = STAGE_OVER;
         count++;
     }
     if (count)
@@ -406,6 +408,7 @@ static void on_grant(struct supervisor *s, const struct packet *p)
     l->granted_ms = l->told_ms = supervisor_now_ms();
     l->next = s->leases;
     s->leases = l;
+    return_surplus(s, l);
     for (size_t i = 0; i < l->count; i++) {
         struct item *it = &l->items[i];
         if (it->stage == STAGE_OVER) {
@@ -415,7 +418,6 @@ static void on_grant(struct supervisor *s, const struct packet *p)
         it->work.run = item_prepare;
         supervisor_submit(s, it);
     }
-    return_surplus(s, l);
     if (s->drain_until_ms) /* it crossed the word that no more is wanted */
         uplink_return(s);
 }

@@ -50,6 +50,7 @@ static const char help[] =
     "  --steps N, --batch N, --patience N, --validate N, --free-nats X, --no-changes, --previews N: as of `train`, for "
     "all\n"
     "  --precision P      fp32, tf32 or bf16, as of `train`, for all\n"
+    "  --priority N       -1000 to 1000, larger first (default 0)\n"
     "  --detach           leave it to `wavemill serve`, print the job and go; --resume shows the table later\n"
     "  --upload           by any workers of the farm, also without this machine's disk: sounds, states and models "
     "travel "
@@ -450,6 +451,7 @@ int cmd_sweep(int argc, char **argv)
                                             {"no-changes", no_argument, NULL, NO_CHANGES},
                                             {"previews", required_argument, NULL, PREVIEWS},
                                             {"precision", required_argument, NULL, PRECISION},
+                                            CLI_PRIORITY_OPTION,
                                             {"name", required_argument, NULL, NAME},
                                             {"resume", no_argument, NULL, RESUME},
                                             {"detach", no_argument, NULL, DETACH},

@@ -154,6 +154,7 @@ static int submit(struct run *r, struct message_accepted *out)
     const size_t n = r->sent.count;
     const struct client_job job = {.kind = KIND_TRAIN_OBJECTS,
                                    .name = r->u->target->name,
+                                   .priority = r->u->common->priority,
                                    .max_attempts = ATTEMPTS,
                                    .key = {(const uint8_t *)r->sent.key, (uint32_t)strlen(r->sent.key)}};
     struct client_item *const items = calloc(n + 1, sizeof *items);

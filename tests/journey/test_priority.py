@@ -87,7 +87,7 @@ def of_less_priority() -> None:
 
 def priorities_that_are_none() -> None:
     with Home() as h:
-        for command in ("train", "separate", "analyze", "features", "score"):
+        for command in ("train", "sweep", "separate", "analyze", "features", "score"):
             for text in ("1001", "-1001", "x", "1.5", ""):
                 said = h.run(command, "--priority", text, "none", code=2).stderr
                 assert b"--priority" in said, (command, text, said)

@@ -1,7 +1,8 @@
 """Trainings by workers of other homes, over tcp on this machine: sounds, states and models travel as objects. The same bytes as a
 training here, whoever is killed; what cannot be gone on from is said, and never used.
 
-WAVEMILL_KILLS sets how many kills one training has to survive (2)."""
+WAVEMILL_KILLS sets how many kills one training has to survive (2); WAVEMILL_STEPS how long those are that are killed (2500 steps, which
+must take so long that they are still running then; a build that is slower needs fewer)."""
 import glob
 import hashlib
 import json
@@ -18,6 +19,7 @@ from test_train import FAST, files, make_dataset, model
 from wavemill_client import ACCEPTED, COMMITS, JOB, LEAVE, REPORT, SHOW, SUBMIT, Worker, run_folder
 
 KILLS = int(os.environ.get("WAVEMILL_KILLS") or 2)
+STEPS = int(os.environ.get("WAVEMILL_STEPS") or 2500)
 LONG = ("--batch", "4", "--validate", "30", "--seed", "7", "--previews", "1", "--patience", "100000")
 CHECKPOINT, SAVED, PUT, STORED = 50, 51, 70, 71
 
@@ -79,7 +81,7 @@ def the_same_model() -> None:
 def killed_and_gone_on_with_elsewhere() -> None:
     """Workers are killed in turn; each comes with a home of its own, so that nothing but the queue's objects can help. One that goes
     on saves after its first validation, however fast the machine is."""
-    settings = ("--steps", "2500", *LONG)
+    settings = ("--steps", str(STEPS), *LONG)
     with Home() as h:
         make_dataset(h)
         h.run("train", "tones", "--name", "whole", *settings)
@@ -93,7 +95,7 @@ def killed_and_gone_on_with_elsewhere() -> None:
                     time.sleep(0.5)  # the object is there; that it is the item's checkpoint is said next
                     worker.kill()
             with far(h, address, "last"):
-                out, said = running.communicate(timeout=120)
+                out, said = running.communicate(timeout=300)
             assert running.returncode == 0, (out, said)
             assert b"begun anew" not in said and json.loads(out.splitlines()[-1])["results"]["resumed_from"] > 0, (out[-800:], said)
         assert model(h, "killed") == model(h, "whole"), "other bytes"
@@ -101,7 +103,7 @@ def killed_and_gone_on_with_elsewhere() -> None:
 
 def the_job_stays() -> None:
     """The command is killed, the job paused, the worker and the scheduler killed: --resume fetches what came of it."""
-    settings = ("--steps", "3000", *LONG)
+    settings = ("--steps", str(STEPS * 6 // 5), *LONG)
     with Home() as h:
         make_dataset(h)
         h.run("train", "tones", "--name", "whole", *settings)
