@@ -365,6 +365,7 @@ int job_train(struct job *j)
             networks_end_turn(j->networks);
         networks_end_work(j->networks, &t->part);
     }
+    training_states_close(&t->states);
     pack_close(&t->pack);
     free(t->sounds);
     free(t);
