@@ -31,7 +31,7 @@ struct training {
     struct networks_part part;
     double progress;
     struct demucs_alive alive; /* of this training, while it waits */
-    bool moves;                /* it has got beyond the state that it was to go on from */
+    bool refused;              /* the state that it was to go on from */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
     int64_t metric_count;
@@ -137,7 +137,6 @@ static int alive(void *context, const struct vae_losses *l, int64_t step, int64_
 {
     struct training *const t = context;
     (void)l;
-    t->moves = true;
     t->progress = (double)step / (double)steps;
     beat(t);
     if (!t->part.place.on_device)
@@ -180,14 +179,20 @@ static void says(void *context, const char *text)
     log_warn("%s", text);
 }
 
+static void refused(void *context)
+{
+    struct training *const t = context;
+    t->refused = true;
+}
+
 static int fit(struct training *t)
 {
     const struct vae_fit_hooks hooks = {
-        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL};
+        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL, refused};
     struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;
-    t->moves = false;
+    t->refused = false;
     int code = training_states_read(&t->states, &state, &bytes);
     if (code == STATUS_DAMAGED)
         log_warn("begun anew: states: %s", status_message());
@@ -195,7 +200,7 @@ static int fit(struct training *t)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
-    if (state && !t->moves && training_states_begins_anew(&t->states, code)) {
+    if (t->refused && training_states_begins_anew(&t->states, code)) {
         log_warn("begun anew: %s", status_message());
         code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
                        &t->trainer);
