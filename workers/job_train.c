@@ -7,6 +7,7 @@
 #include "networks.h"
 #include "pack.h"
 #include "previews.h"
+#include "status_origin.h"
 #include "training_states.h"
 #include "vae_files.h"
 
@@ -32,6 +33,7 @@ struct training {
     double progress;
     struct demucs_alive alive; /* of this training, while it waits */
     bool refused;              /* the state that it was to go on from */
+    bool device_is_full;       /* what ended it */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
     int64_t metric_count;
@@ -240,21 +242,26 @@ static int fit_in_turn(struct training *t)
     const bool on_device = t->part.place.on_device;
     if (!on_device)
         for_sounds(t, true);
-    const int code = fit(t);
+    int code = fit(t);
+    t->device_is_full = on_device && code == STATUS_NOMEM && status_is_of_device();
+    if (on_device && code == STATUS_NOMEM && !t->device_is_full)
+        code = status_context(code, "train: the host's memory, beside a device");
     if (on_device)
         for_sounds(t, true);
     return code;
 }
 
-/* Where the device runs out of memory nevertheless, the CPU goes on with the last state: that is said there. */
+/* Where the device runs out of memory nevertheless, the CPU goes on with the last state: that is said there. Of the
+ * host's it would want more. */
 static int fit_somewhere(struct training *t)
 {
     int code = begin_work(t, false);
     if (code)
         return code;
     code = fit_in_turn(t);
-    if (code != STATUS_NOMEM || !t->part.place.on_device)
+    if (!t->device_is_full)
         return code;
+    log_warn("the cpu goes on: %s", status_message());
     for_sounds(t, false);
     networks_end_work(t->job->networks, &t->part);
     code = begin_work(t, true);
