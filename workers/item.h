@@ -196,7 +196,8 @@ void item_fail(struct item *it, int code);
 /* Closes and removes what the item still holds but its result. */
 void item_release(struct item *it);
 
-/* Its checkpoint is of no use; the thread's message says why. Costs time, nothing else. */
+/* Its checkpoint is of no use; the thread's message says why. Costs time, nothing else, and not even that where states
+ * are in the item's folder: nothing is said then. */
 void item_begins_anew(struct item *it);
 
 /* Adds a line; the oldest go. */
@@ -271,6 +272,7 @@ const char *training_path(const struct item *it, uint32_t output); /* of a file 
 void training_release(struct item *it);
 void training_file_name(int i, char out[LIMIT_TRAINED_NAME]); /* of file[i], in the model's folder */
 bool training_is_remote(const struct item *it, const struct kind_train_item *m);
+bool training_has_folder(const struct item *it); /* and its states there; a sweep's trial too */
 int training_open_remote(struct item *it, const struct kind_train_item *m) MUST_USE;
 int training_name(struct item *it) MUST_USE;
 
