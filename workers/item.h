@@ -228,6 +228,9 @@ bool item_same_file(const struct stat *a, const struct stat *b);
 int item_check_unchanged(const struct item *it) MUST_USE;         /* the input, since it was opened */
 int item_serve(struct item *it, const struct record *r) MUST_USE; /* from a record that the store has */
 
+/* The result is this from now on, encoded; its strings and lists may lie in what it was. */
+int item_set_result(struct item *it, const struct wire_schema *schema, const void *result) MUST_USE;
+
 /* Of kind `separate`. open: finds the model, makes the folder, opens all that a child gets; give: into a request;
  * settle: the files get their names, all or none; release: what is still held goes. */
 int separation_open(struct item *it) MUST_USE;
