@@ -210,6 +210,7 @@ TEST(a_device_that_others_fill_is_not_waited_for)
     CHECK_OK(networks_begin_work(n, &w, &part));
     CHECK(!part.place.on_device && p.calls == 0);
     networks_end_work(n, &part);
+    CHECK(n->promised == 0 && n->parts == 0 && n->device->promised == 0); /* also what it had beside the device */
     api->release(of, m.data);
     networks_destroy(&n);
 }
@@ -369,7 +370,7 @@ TEST(a_room_stays_while_somebody_runs_in_it)
     networks_begin_turn(n, NULL);
     n->flights++;
     CHECK_CODE(networks_begin_work(n, &w, &part), STATUS_BUSY);
-    CHECK(rooms_destroyed == before);
+    CHECK(!networks_let_room_go(n) && rooms_destroyed == before);
     n->flights--;
     CHECK_OK(networks_begin_work(n, &w, &part));
     CHECK(rooms_destroyed == before + 1);
