@@ -374,6 +374,8 @@ static void say_moved(struct fit *f)
 static int take_up(struct fit *f, const void *state, size_t bytes)
 {
     int code = check_state(f, state, bytes);
+    if (code && f->hooks->refused)
+        f->hooks->refused(f->hooks->context);
     if (code)
         return code;
     memcpy(f->state, state, bytes);

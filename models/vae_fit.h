@@ -14,7 +14,7 @@
  *                was taken up again. One from elsewhere (backend, ISA, precision, device) is gone on with: it is said,
  *                and counted in `moves`; the weights are then those of no single device. A state of other options or
  *                sounds: STATUS_ARGUMENT; of another version or with altered bytes: STATUS_VERSION or STATUS_FORMAT;
- *                nothing is begun then
+ *                nothing is begun then, and the hook `refused` has told: the same codes have other reasons too
  *   ownership    sounds, execs, state and hooks are borrowed for the call; the trainer that comes out is the caller's,
  *                and holds the best weights as its average
  *   errors       those of vae.h, vae_examples.h and hooks; a hook's code ends the fit and is returned
@@ -90,6 +90,7 @@ struct vae_fit_hooks {
     /* With pause_step, when that is reached, or there is nothing left to do before: the state to go on from; or NULL.
      */
     int (*paused)(void *context, const void *state, size_t bytes);
+    void (*refused)(void *context);                /* the state cannot be gone on with, and so the fit fails; or NULL */
 };
 
 /* Bytes of it, before there is one: of ex's memory, and of the host's besides. ex NULL: at most, on any device. */

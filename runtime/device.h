@@ -85,7 +85,7 @@ struct device_api {
 
 /* What the module asks of its host. */
 struct host_api {
-    int (*fail)(enum status code, const char *file, int line, const char *format, ...); /* status_fail */
+    int (*fail)(enum status code, const char *file, int line, const char *format, ...); /* status_fail_on_device */
     void (*log)(int level, const char *format, ...);                                    /* log_write */
     struct device_stream *(*stream)(const struct exec *ex); /* where the operations of ex run */
     struct arena *(*arena)(struct exec *ex);                /* device memory for their scratch */

@@ -2,6 +2,7 @@
 
 #include "log.h"
 #include "paths.h"
+#include "status_origin.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -31,8 +32,11 @@ static void host_log(int level, const char *format, ...)
     log_write((enum log_level)level, "%s", text);
 }
 
-static const struct host_api host = {
-    .fail = status_fail, .log = host_log, .stream = exec_stream, .arena = exec_device_arena, .plan = exec_plan};
+static const struct host_api host = {.fail = status_fail_on_device,
+                                     .log = host_log,
+                                     .stream = exec_stream,
+                                     .arena = exec_device_arena,
+                                     .plan = exec_plan};
 
 const char *module_file(enum exec_backend backend)
 {

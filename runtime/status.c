@@ -1,4 +1,4 @@
-#include "status.h"
+#include "status_origin.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@ enum { MESSAGE_BYTES = 512, WHERE_BYTES = 96 };
 
 static _Thread_local char thread_message[MESSAGE_BYTES];
 static _Thread_local char thread_where[WHERE_BYTES];
+static _Thread_local bool thread_on_device;
 
 static const struct {
     const char *name;
@@ -53,15 +54,35 @@ const char *failure_name(int failure)
     return known ? names[failure] : "UNKNOWN";
 }
 
-int status_fail(enum status code, const char *file, int line, const char *format, ...)
+static void record(bool on_device, const char *file, int line, const char *format, va_list args)
 {
     const char *base = strrchr(file, '/');
     snprintf(thread_where, sizeof thread_where, "%s:%d", base ? base + 1 : file, line);
+    vsnprintf(thread_message, sizeof thread_message, format, args);
+    thread_on_device = on_device;
+}
+
+int status_fail(enum status code, const char *file, int line, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(thread_message, sizeof thread_message, format, args);
+    record(false, file, line, format, args);
     va_end(args);
     return code;
+}
+
+int status_fail_on_device(enum status code, const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    record(true, file, line, format, args);
+    va_end(args);
+    return code;
+}
+
+bool status_is_of_device(void)
+{
+    return thread_on_device;
 }
 
 int status_context(int code, const char *format, ...)

@@ -72,10 +72,13 @@ bool item_same_work(const struct item *a, const struct item *b)
 
 void item_begins_anew(struct item *it)
 {
+    it->has_checkpoint = false;
     snprintf(it->anew, sizeof it->anew, "begun anew: its checkpoint: %s", status_message());
     item_make_utf8(it->anew);
-    log_warn("an item is %s", it->anew);
-    it->has_checkpoint = false;
+    if (training_has_folder(it)) /* its states are there: the checkpoint only told the queue that there are some */
+        it->anew[0] = '\0';
+    else
+        log_warn("an item is %s", it->anew);
 }
 
 /* ---- prepare ---- */

@@ -201,7 +201,8 @@ void item_fail(struct item *it, int code);
 /* Closes and removes what the item still holds but its result. */
 void item_release(struct item *it);
 
-/* Its checkpoint is of no use; the thread's message says why. Costs time, nothing else. */
+/* Its checkpoint is of no use; the thread's message says why. Costs time, nothing else, and not even that where states
+ * are in the item's folder: nothing is said then. */
 void item_begins_anew(struct item *it);
 
 /* Adds a line; the oldest go. */
@@ -234,6 +235,9 @@ int item_open_file(const char *path, int *fd, struct stat *s) MUST_USE;
 bool item_same_file(const struct stat *a, const struct stat *b);
 int item_check_unchanged(const struct item *it) MUST_USE;         /* the input, since it was opened */
 int item_serve(struct item *it, const struct record *r) MUST_USE; /* from a record that the store has */
+
+/* The result is this from now on, encoded; its strings and lists may lie in what it was. */
+int item_set_result(struct item *it, const struct wire_schema *schema, const void *result) MUST_USE;
 
 /* Of kind `separate`. open: finds the model, makes the folder, opens all that a child gets; give: into a request;
  * settle: the files get their names, all or none; release: what is still held goes. */
@@ -279,6 +283,7 @@ const char *training_path(const struct item *it, uint32_t output); /* of a file 
 void training_release(struct item *it);
 void training_file_name(int i, char out[LIMIT_TRAINED_NAME]); /* of file[i], in the model's folder */
 bool training_is_remote(const struct item *it, const struct kind_train_item *m);
+bool training_has_folder(const struct item *it); /* and its states there; a sweep's trial too */
 int training_open_remote(struct item *it, const struct kind_train_item *m) MUST_USE;
 int training_name(struct item *it) MUST_USE;
 

@@ -52,6 +52,16 @@ static int encode_result(struct item *it, const void *map, size_t bytes, bool fr
     return wire_encode(schema, space, &it->result);
 }
 
+int item_set_result(struct item *it, const struct wire_schema *schema, const void *result)
+{
+    struct wire_buffer whole = {0};
+    const int code = wire_encode(schema, result, &whole);
+    wire_free(code ? &whole : &it->result);
+    if (!code)
+        it->result = whole;
+    return code;
+}
+
 static int write_full(int fd, const void *data, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {

@@ -58,7 +58,7 @@ static int tell(struct item *it)
     const struct item_separation *const s = it->separation;
     struct kind_separate_result r;
     struct kind_stem stem;
-    struct wire_buffer stems = {0}, whole = {0};
+    struct wire_buffer stems = {0};
     int code = wire_decode(&kind_separate_result_schema, it->result.data, it->result.bytes, &r);
     if (code)
         return code;
@@ -71,15 +71,9 @@ static int tell(struct item *it)
         code = wire_encode(&kind_stem_schema, &stem, &stems);
     }
     r.stems = wire_list_of(&stems, (uint32_t)s->plan.outputs);
-    code = code ? code : wire_encode(&kind_separate_result_schema, &r, &whole);
+    code = code ? code : item_set_result(it, &kind_separate_result_schema, &r);
     wire_free(&stems);
-    if (code) {
-        wire_free(&whole);
-        return code;
-    }
-    wire_free(&it->result);
-    it->result = whole;
-    return STATUS_OK;
+    return code;
 }
 
 int item_puts_begin(struct item *it, int count)

@@ -100,6 +100,16 @@ static int open_files(struct item_training *t, const char *folder, uint64_t prev
     return code;
 }
 
+bool training_has_folder(const struct item *it)
+{
+    struct kind_train_item m;
+    if (it->lease->task == TASK_SWEEP)
+        return true;
+    return it->lease->task == TASK_TRAIN &&
+           wire_decode(&kind_train_item_schema, it->params, it->params_bytes, &m) == STATUS_OK &&
+           !training_is_remote(it, &m);
+}
+
 int training_open(struct item *it)
 {
     struct kind_train_item m;

@@ -64,7 +64,7 @@ static int add_file(struct item *it, const struct output_file *f, struct wire_bu
 int training_name(struct item *it)
 {
     struct kind_train_result r;
-    struct wire_buffer files = {0}, whole = {0};
+    struct wire_buffer files = {0};
     int code = wire_decode(&kind_train_result_schema, it->result.data, it->result.bytes, &r);
     code = code ? code : item_puts_begin(it, it->training->files + 1);
     it->puts.count = 0;
@@ -72,13 +72,7 @@ int training_name(struct item *it)
         code = add_file(it, &it->training->file[i], &files);
     code = code ? code : add_file(it, &it->array, &files);
     r.files = wire_list_of(&files, (uint32_t)it->puts.count);
-    code = code ? code : wire_encode(&kind_train_result_schema, &r, &whole);
+    code = code ? code : item_set_result(it, &kind_train_result_schema, &r);
     wire_free(&files);
-    if (code) {
-        wire_free(&whole);
-        return code;
-    }
-    wire_free(&it->result);
-    it->result = whole;
-    return STATUS_OK;
+    return code;
 }

@@ -40,7 +40,7 @@ void job_waits(struct job *j, double progress)
     beat(j, progress, true);
 }
 
-int job_save(struct job *j, const void *data, size_t bytes, double progress)
+int job_save_held(struct job *j, const void *data, size_t bytes, double progress, int *held)
 {
     const struct task_reply r = {.magic = TASK_MAGIC, .event = TASK_SAVED, .id = j->request->id, .progress = progress};
     const int fd = memfd_create("checkpoint", MFD_CLOEXEC);
@@ -56,7 +56,20 @@ int job_save(struct job *j, const void *data, size_t bytes, double progress)
     }
     if (!code)
         code = task_send_saved(j->socket, &r, fd);
-    close(fd);
+    const int gone = code ? fd : *held;
+    if (!code)
+        *held = fd;
+    if (gone >= 0)
+        close(gone);
+    return code;
+}
+
+int job_save(struct job *j, const void *data, size_t bytes, double progress)
+{
+    int held = -1;
+    const int code = job_save_held(j, data, bytes, progress, &held);
+    if (held >= 0)
+        close(held);
     return code;
 }
 

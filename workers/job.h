@@ -43,6 +43,10 @@ void job_waits(struct job *j, double progress);
  * has reached the scheduler counts. */
 int job_save(struct job *j, const void *data, size_t bytes, double progress) MUST_USE;
 
+/* The same, and *held, -1 or of a call before, becomes a descriptor of what was saved, for the caller to read from and
+ * to close. On a failure it stays what it was. */
+int job_save_held(struct job *j, const void *data, size_t bytes, double progress, int *held) MUST_USE;
+
 /* Gives the supervisor what the kind's file `output` is to hold for now: `fd`, a memfd that is not touched again and
  * stays the caller's to close. The newest counts. line: for the item's log when it is there, "" for none. */
 int job_hand(struct job *j, int output, int fd, const char *line) MUST_USE;

@@ -7,6 +7,7 @@
 #include "networks.h"
 #include "pack.h"
 #include "previews.h"
+#include "status_origin.h"
 #include "training_states.h"
 #include "vae_files.h"
 
@@ -31,7 +32,9 @@ struct training {
     struct networks_part part;
     double progress;
     struct demucs_alive alive; /* of this training, while it waits */
-    bool moves;                /* it has got beyond the state that it was to go on from */
+    bool refused;              /* the state that it was to go on from */
+    bool moves;                /* it has begun to train: until then it waits */
+    bool device_is_full;       /* what ended it */
     struct vae_fit_result result;
     struct vae_metric metrics[VAE_METRICS_MOST];
     int64_t metric_count;
@@ -200,14 +203,20 @@ static void says(void *context, const char *text)
     log_warn("%s", text);
 }
 
+static void refused(void *context)
+{
+    struct training *const t = context;
+    t->refused = true;
+}
+
 static int fit(struct training *t)
 {
     const struct vae_fit_hooks hooks = {
-        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL, paused};
+        t, alive, validated, save, look, says, t->part.place.on_device ? for_sounds : NULL, paused, refused};
     struct exec *const ex = t->part.exec;
     void *state = NULL;
     size_t bytes = 0;
-    t->moves = false;
+    t->moves = t->refused = false;
     int code = training_states_read(&t->states, &state, &bytes);
     if (code == STATUS_DAMAGED)
         log_warn("begun anew: states: %s", status_message());
@@ -215,8 +224,7 @@ static int fit(struct training *t)
         return code;
     code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, state, bytes, &hooks, &t->result, t->metrics,
                    &t->metric_count, &t->trainer);
-    const bool is_beyond = code == STATUS_NOT_FOUND && t->o.pause_step > 0;
-    if (state && !t->moves && (is_beyond || training_states_begins_anew(&t->states, code))) {
+    if (t->refused && training_states_begins_anew(&t->states, code)) {
         log_warn("begun anew: %s", status_message());
         code = vae_fit(&t->o, t->sounds, t->count, ex, t->ex, NULL, 0, &hooks, &t->result, t->metrics, &t->metric_count,
                        &t->trainer);
@@ -256,21 +264,26 @@ static int fit_in_turn(struct training *t)
     const bool on_device = t->part.place.on_device;
     if (!on_device)
         for_sounds(t, true);
-    const int code = fit(t);
+    int code = fit(t);
+    t->device_is_full = on_device && code == STATUS_NOMEM && status_is_of_device();
+    if (on_device && code == STATUS_NOMEM && !t->device_is_full)
+        code = status_context(code, "train: the host's memory, beside a device");
     if (on_device)
         for_sounds(t, true);
     return code;
 }
 
-/* Where the device runs out of memory nevertheless, the CPU goes on with the last state: that is said there. */
+/* Where the device runs out of memory nevertheless, the CPU goes on with the last state: that is said there. Of the
+ * host's it would want more. */
 static int fit_somewhere(struct training *t)
 {
     int code = begin_work(t, false);
     if (code)
         return code;
     code = fit_in_turn(t);
-    if (code != STATUS_NOMEM || !t->part.place.on_device)
+    if (!t->device_is_full)
         return code;
+    log_warn("the cpu goes on: %s", status_message());
     for_sounds(t, false);
     networks_end_work(t->job->networks, &t->part);
     code = begin_work(t, true);
@@ -387,6 +400,7 @@ int job_train(struct job *j)
             networks_end_turn(j->networks);
         networks_end_work(j->networks, &t->part);
     }
+    training_states_close(&t->states);
     pack_close(&t->pack);
     free(t->sounds);
     free(t);

@@ -30,7 +30,7 @@ static struct networks *make(size_t limit)
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->less, NULL);
     pthread_cond_init(&n->turned, NULL);
-    n->limit = n->work_limit = limit;
+    n->limit = n->work_limit = n->memory = limit;
     return n;
 }
 
@@ -45,6 +45,7 @@ static void look_at_device(struct networks *n, int device)
     n->rounds = unknown || info.major >= TENSOR_CORES_MAJOR;
     api->counters(exec_device(n->exec), &c);
     const uint64_t most = info.memory_bytes < n->limit ? info.memory_bytes : n->limit;
+    n->memory = (size_t)most;
     n->work_limit = most > c.bytes_used ? (size_t)(most - c.bytes_used) : 0;
 }
 
@@ -132,6 +133,34 @@ size_t networks_bytes(const struct networks *n, size_t room)
     return bytes + room + n->promised;
 }
 
+/* On a device a turn alone waits for what is in flight. */
+static size_t room_to_let_go(const struct networks *n)
+{
+    return n->loader || n->flights == 0 ? n->room_bytes : 0;
+}
+
+size_t networks_bytes_kept(const struct networks *n)
+{
+    size_t bytes = n->promised, room = n->room_bytes - room_to_let_go(n);
+    for (int i = 0; i < HELD_MOST; i++) {
+        if (!n->held[i].net || !n->held[i].holders)
+            continue;
+        const size_t wanted = htdemucs_room_bytes(htdemucs_config(n->held[i].net), 1);
+        bytes += htdemucs_bytes(n->held[i].net);
+        room = wanted > room ? wanted : room;
+    }
+    return bytes + room;
+}
+
+size_t networks_bytes_to_let_go(const struct networks *n)
+{
+    size_t bytes = room_to_let_go(n);
+    for (int i = 0; i < HELD_MOST; i++)
+        if (n->held[i].net && !n->held[i].holders)
+            bytes += htdemucs_bytes(n->held[i].net);
+    return bytes;
+}
+
 bool networks_let_go(struct networks *n)
 {
     struct held *oldest = NULL;
@@ -168,7 +197,7 @@ int networks_make_room(struct networks *n, const struct htdemucs *net, int segme
 /* Loads for a device have a turn of their own, and wait for what is in flight. With the lock. */
 bool networks_let_room_go(struct networks *n)
 {
-    if (!n->room || n->flights > 0 || (n->turn && !n->loader))
+    if (!n->room || n->flights > 0)
         return false;
     drop_room(n); /* it may have been made for several segments */
     return true;

@@ -34,7 +34,8 @@ struct networks {
     bool rounds;                 /* a device with tensor cores */
     char name[64];               /* of a device, */
     struct exec_options options; /* and what it was opened with */
-    size_t work_limit;           /* what other work may have, all together */
+    size_t work_limit;           /* what other work may have, all together, */
+    size_t memory;               /* and a device in all, for whoever takes it; limit on the CPU */
     pthread_mutex_t lock;        /* of all that follows */
     pthread_cond_t less;         /* somebody has given a network back */
     struct held held[HELD_MOST];
@@ -61,10 +62,15 @@ struct networks {
 /* Bytes of weights, of the largest room that any of them will want, or `room`, and of other work. */
 size_t networks_bytes(const struct networks *n, size_t room);
 
+/* Of those, once all that nobody holds had gone; and what would have. */
+size_t networks_bytes_kept(const struct networks *n);
+size_t networks_bytes_to_let_go(const struct networks *n);
+
 /* Lets the one go that nobody holds and that was used longest ago; false: there is none. */
 bool networks_let_go(struct networks *n);
 
-/* The room too; on a device in a turn alone. false: there is none, or somebody has it. */
+/* The room too; on a device in a turn alone. false: there is none, or somebody runs in it: a turn alone is no reason,
+ * since who trains has one nearly always, and no room. */
 bool networks_let_room_go(struct networks *n);
 
 bool networks_are_held(const struct networks *n); /* one of them, by anybody */

@@ -1,6 +1,7 @@
 /* What the child hands over while its item still runs: the supervisor gives it the file's name, whole, over what stood
  * there. One write of an item is with the pool at a time; of what comes meanwhile the newest of each file waits. An
- * item ends after the last of its writes, so that none goes over what the item leaves. */
+ * item ends after the last of its writes, so that none goes over what the item leaves. None is waited for to be on the
+ * disk: what the item ends with is, and until then the next validation makes it again. */
 #include "log.h"
 #include "supervisor_state.h"
 
@@ -70,8 +71,6 @@ static int copy(int from, int to)
             code = fail(STATUS_IO, "it cannot be written: %s", n == 0 ? "it became shorter" : strerror(errno));
         at += n;
     }
-    if (!code && fsync(to))
-        code = fail(STATUS_IO, "it cannot be written: %s", strerror(errno));
     free(block);
     return code;
 }

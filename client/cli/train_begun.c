@@ -54,6 +54,8 @@ json_t *train_begun_describe(const struct train_begun *b)
         json_object_set_new(all, "precision", json_string(b->precision));
     if (b->upload[0])
         json_object_set_new(all, "upload_key", json_string(b->upload));
+    if (b->booked_bytes)
+        json_object_set_new(all, "booked_bytes", json_integer((json_int_t)b->booked_bytes));
     for (int i = 0; i < WHOLES; i++)
         if (*whole_of(b->item, i))
             json_object_set_new(all, wholes[i].name, json_integer((json_int_t)*whole_of(b->item, i)));
@@ -109,6 +111,8 @@ int train_begun_parse(const json_t *all, const char *path, struct train_begun *b
     snprintf(b->preset, LIMIT_FEATURE_NAME + 1, "%s", preset);
     const char *const upload = json_string_value(json_object_get(all, "upload_key"));
     snprintf(b->upload, sizeof b->upload, "%s", upload ? upload : "");
+    const json_int_t booked = json_integer_value(json_object_get(all, "booked_bytes"));
+    b->booked_bytes = booked > 0 ? (uint64_t)booked : 0;
     const char *const precision = json_string_value(json_object_get(all, "precision"));
     snprintf(b->precision, LIMIT_FEATURE_NAME + 1, "%s", precision ? precision : "");
     b->item->no_changes = json_is_true(json_object_get(all, "no_changes"));

@@ -15,6 +15,7 @@ struct train_begun {
     char *preset;               /* [LIMIT_FEATURE_NAME + 1] */
     char *precision;            /* likewise; "": the default */
     char upload[LIMIT_KEY + 1]; /* the key of its job, by any worker; "": it is trained in its folder */
+    uint64_t booked_bytes;      /* what that job books of a device's memory: under one key always the same */
 };
 
 /* Makes the folder. */

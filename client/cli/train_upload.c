@@ -30,6 +30,7 @@ static int submit(struct batch *b, const struct train_upload *u, const uint8_t o
                                    .name = u->model,
                                    .priority = b->common->priority,
                                    .max_attempts = ATTEMPTS,
+                                   .device_bytes = u->begun->booked_bytes,
                                    .key = {(const uint8_t *)u->begun->upload, (uint32_t)strlen(u->begun->upload)}};
     int code = wire_encode(&kind_train_item_schema, u->begun->item, &params);
     const struct client_item item = {
@@ -41,6 +42,15 @@ static int submit(struct batch *b, const struct train_upload *u, const uint8_t o
                     "the sounds are others than those that %s was begun with: `wavemill models remove %s` forgets it",
                     u->model, u->model);
     return code;
+}
+
+/* As `train` books: by the workers that there are now. That is kept before it is sent, since a job that comes again
+ * under its key with another number would be another one. */
+static int book(struct batch *b, const struct train_upload *u)
+{
+    const uint64_t before = u->begun->booked_bytes;
+    const int code = cli_booking(b->client, b->device_bytes, &u->begun->booked_bytes);
+    return code || u->begun->booked_bytes == before ? code : train_begun_write(u->folder, u->begun);
 }
 
 /* A job that was there: one that failed is tried again, one that was cancelled is another one from now on. */
@@ -56,6 +66,7 @@ static int take_up(struct batch *b, const struct train_upload *u, const uint8_t 
                 u->model);
         code = train_upload_key(u->begun->upload);
         code = code ? code : train_begun_write(u->folder, u->begun);
+        code = code ? code : book(b, u);
         return code ? code : submit(b, u, object, a);
     }
     if (!m.dead)
@@ -71,6 +82,7 @@ static int send(struct batch *b, const struct train_upload *u)
     struct message_accepted a = {0};
     int code = u->detach ? cli_connect(b->common, false, &b->client) : cli_connect_for_work(b->common, &b->client);
     code = code ? code : client_put_file(b->client, b->files->paths[0], object);
+    code = code || u->resume ? code : book(b, u);
     code = code ? code : submit(b, u, object, &a);
     if (!code && u->resume && !a.known)
         fprintf(stderr, "wavemill train: the scheduler has forgotten the job of %s: it is begun anew\n", u->model);

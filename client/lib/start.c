@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_BYTES_MOST = 1 << 20, ARGUMENTS_MOST = 64, LINGER_MS = 1000 };
+enum { LOG_BYTES_MOST = 1 << 20, ARGUMENTS_MOST = 64, LINGER_MS = 1000, OTHER_MS = 500 };
 
 static int64_t now_ms(void)
 {
@@ -131,31 +131,21 @@ static int await_ready(int fd, const char *program, int64_t timeout_ms)
     return fail(STATUS_IO, "%s serve ended before it was ready; see serve.log in the data folder", program);
 }
 
-/* `wavemill serve` starts its scheduler again when it was killed, and may have been quicker. */
-static int await_other(const struct paths *paths, const struct client_options *options, int64_t timeout_ms)
+/* `wavemill serve` starts its scheduler again when it was killed, and may have been quicker: whether it runs now. */
+static bool await_other(const struct paths *paths, const struct client_options *options, int64_t end_ms)
 {
-    char why[512];
-    const int64_t end = now_ms() + timeout_ms;
-    snprintf(why, sizeof why, "%s", status_message());
     while (!start_is_running(paths)) {
-        if (options->interrupted && *options->interrupted)
-            return fail(STATUS_CANCELLED, "interrupted");
-        if (now_ms() > end)
-            return fail(STATUS_IO, "%s", why);
+        if ((options->interrupted && *options->interrupted) || now_ms() > end_ms)
+            return false;
         nanosleep(&(struct timespec){0, 2000000}, NULL);
     }
-    return STATUS_OK;
+    return true;
 }
 
-int start_serve(const struct paths *paths, const struct client_options *options, int64_t timeout_ms)
+static int start_once(const char *program, const struct paths *paths, const struct client_options *options,
+                      int64_t timeout_ms)
 {
-    char program[PATHS_MAX + 32];
     int ready[2];
-    int code = find_program(options, program, sizeof program);
-    if (code)
-        return code;
-    if (access(program, X_OK))
-        return fail(STATUS_NOT_FOUND, "no scheduler runs, and %s cannot be started: %s", program, strerror(errno));
     if (pipe2(ready, O_CLOEXEC))
         return fail(STATUS_IO, "pipe: %s", strerror(errno));
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = open_log(paths);
@@ -165,17 +155,38 @@ int start_serve(const struct paths *paths, const struct client_options *options,
             become_serve(program, paths, options, ready[1], null, log);
         _exit(0);
     }
+    int code = pid < 0 ? fail(STATUS_IO, "fork: %s", strerror(errno)) : STATUS_OK;
     close(ready[1]);
     if (null >= 0)
         close(null);
     if (log >= 0)
         close(log);
-    if (pid < 0)
-        code = fail(STATUS_IO, "fork: %s", strerror(errno));
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     if (!code)
         code = await_ready(ready[0], program, timeout_ms);
     close(ready[0]);
-    return code == STATUS_BUSY ? await_other(paths, options, timeout_ms) : code;
+    return code;
+}
+
+int start_serve(const struct paths *paths, const struct client_options *options, int64_t timeout_ms)
+{
+    char program[PATHS_MAX + 32], why[512];
+    const int64_t end = now_ms() + timeout_ms;
+    int code = find_program(options, program, sizeof program);
+    if (code)
+        return code;
+    if (access(program, X_OK))
+        return fail(STATUS_NOT_FOUND, "no scheduler runs, and %s cannot be started: %s", program, strerror(errno));
+    while ((code = start_once(program, paths, options, end - now_ms())) == STATUS_BUSY) {
+        snprintf(why, sizeof why, "%s", status_message());
+        const int64_t now = now_ms();
+        if (await_other(paths, options, now + OTHER_MS < end ? now + OTHER_MS : end))
+            return STATUS_OK;
+        if (options->interrupted && *options->interrupted)
+            return fail(STATUS_CANCELLED, "interrupted");
+        if (now_ms() > end)
+            return fail(STATUS_IO, "%s", why);
+    } /* the other was about to end: it has let go by now, or will soon */
+    return code;
 }

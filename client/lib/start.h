@@ -14,7 +14,8 @@ int start_lock(const struct paths *paths, const struct client_options *options, 
 /* Does a scheduler hold its lock? */
 bool start_is_running(const struct paths *paths);
 
-/* Starts `wavemill serve --linger-ms`, detached, and waits until its sockets are bound. Call with start.lock held. */
+/* Starts `wavemill serve --linger-ms`, detached, and waits until its sockets are bound. Call with start.lock held.
+ * Where another process was quicker its scheduler is waited for, and if that ends instead, one is started again. */
 int start_serve(const struct paths *paths, const struct client_options *options, int64_t timeout_ms) MUST_USE;
 
 #endif

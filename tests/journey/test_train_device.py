@@ -11,6 +11,8 @@ import time
 
 import journey
 from journey import DATA, Home
+from test_remote import Client, service, workers
+from test_remote_separate import far
 from test_sweep import blocked
 from test_train import files, make_dataset, model, wait_for
 
@@ -185,6 +187,25 @@ def several_at_once() -> None:
         assert served.wait(20) == 0
 
 
+def uploads_book_too() -> None:
+    """As `train` does; and when it is sent again it is the same job, though by then nothing would be booked."""
+    with Home() as h:
+        make_dataset(h)
+        with service(h, *EMULATED) as (_, address):
+            h.run("train", "tones", "--name", "here", *SHORT)
+            (sent,) = h.lines("train", "tones", "--name", "there", *SHORT, "--upload", "--detach")
+            booked = {j["kind"]: j["device_bytes"] for j in h.lines("jobs")}
+            assert booked["train_objects"] == booked["train"] > 64 << 20, booked
+            with far(h, address):  # on the CPU
+                with Client(h.home) as client:
+                    wait_for(lambda: len(workers(client)) == 2)
+                (again,) = h.lines("train", "tones", "--name", "there", "--resume", "--detach")
+                assert again == sent, (again, sent)
+                line = h.lines("train", "tones", "--name", "there", "--resume")[-1]
+            assert line["computed"]["backend"] == "emulated", line
+            assert weights(model(h, "there")) == weights(model(h, "here"))
+
+
 def memory_that_two_share() -> None:
     """On the CPU, two that fit alone and not together: the second waits, says so with sizes, and both have their bytes."""
     settings = ("--seed", "7", "--preset", "small", "--batch", "8", "--steps", "2", "--validate", "1", "--no-changes", "--previews", "1")
@@ -250,5 +271,5 @@ def swept_in_two_places() -> None:
 
 
 if __name__ == "__main__":
-    journey.main([trained_on_it, killed_and_lost, gone_on_with_elsewhere, short_memory, several_at_once, memory_that_two_share,
-                  cancelled_within_a_second, swept_in_two_places])
+    journey.main([trained_on_it, killed_and_lost, gone_on_with_elsewhere, short_memory, several_at_once, uploads_book_too,
+                  memory_that_two_share, cancelled_within_a_second, swept_in_two_places])

@@ -32,7 +32,7 @@ try {
     void *state[STATES];
     size_t state_bytes[STATES];
     int states, stop_after; /* stop_after: saves, as a kill would */
-    int said, turns;
+    int said, turns, refused;
     bool looks;
     int looked, best_looked;
     void (*for_sounds)(void *context, bool begin);
@@ -96,6 +96,12 @@ static void says(void *context, const char *text)
     t->said++;
 }
 
+static void refused(void *context)
+{
+    struct try *const t = context;
+    t->refused++;
+}
+
 static struct try *try_open(int threads)
 {
     struct try *const t = calloc(1, sizeof *t);
@@ -147,7 +153,8 @@ static int fit(struct try *t, const void *state, size_t bytes)
                                         .look = t->looks ? look : NULL,
                                         .says = says,
                                         .sounds = t->for_sounds,
-                                        .paused = paused};
+                                        .paused = paused,
+                                         .refused = refused};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
@@ -299,7 +306,7 @@ TEST(pauses_and_goes_on_bit_by_bit)
         memcpy(state, whole->state[2], bytes); \
         change; \
         CHECK_CODE(fit(t, state, bytes), code); \
-        CHECK(t->states == 0); \
+        CHECK(t->states == 0 && t->refused == 1); \
         free(state); \
         try_close(t); \
     } while (0)
@@ -378,6 +385,14 @@ TEST(survives_losses_that_are_not_finite)
     CHECK(code == STATUS_ARGUMENT);
     CHECK(t->said >= VAE_BAD_MOST);
     CHECK(strstr(status_message(), "not finite"));
+    /* Gone on with from behind the last of them: the same code, and the state is not to blame. */
+    struct try *const again = try_open(1);
+    const int last = t->states - 1;
+    REQUIRE(last >= VAE_BAD_MOST && last < STATES);
+    again->o = t->o;
+    CHECK_CODE(fit(again, t->state[last], t->state_bytes[last]), STATUS_ARGUMENT);
+    CHECK(strstr(status_message(), "not finite") && again->said == 0 && again->refused == 0);
+    try_close(again);
     try_close(t);
 }
 

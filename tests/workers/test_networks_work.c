@@ -3,6 +3,7 @@
 #include "device.h"
 #include "exec_memory.h"
 #include "full_device.h"
+#include "networks_state.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -91,6 +92,59 @@ TEST(work_on_the_cpu_is_counted_together)
     networks_destroy(&n);
 }
 
+/* Each time that it is asked nothing of the one is held while the other is waited for. */
+static void alive_with_neither(void *context)
+{
+    struct patience *const p = context;
+    const bool on_device = p->part && p->part->place.on_device;
+    CHECK(p->networks->promised == (p->part ? p->part->host : 0));
+    CHECK(p->networks->device->promised == (on_device ? p->part->bytes : 0));
+    alive(context);
+}
+
+TEST(work_takes_memory_of_both_or_of_neither)
+{
+    struct exec_options device = full_device_options();
+    struct networks *n = NULL;
+    struct networks_part first, part;
+    device.memory_limit = 300 * MIB;
+    CHECK_OK(networks_create(2, 60 * MIB, &device, &n));
+    for (int i = 0; i < 2; i++) {
+        struct networks_work w = work(40, 200);
+        w.on_cpu = i == 0; /* the host lacks memory, then the device */
+        CHECK_OK(networks_begin_work(n, &w, &first));
+        struct patience p = {.networks = n, .part = &first};
+        w = work(40, 200);
+        w.beside = 30 * MIB;
+        w.alive = (struct demucs_alive){alive_with_neither, &p};
+        CHECK_OK(networks_begin_work(n, &w, &part));
+        CHECK(p.calls == 2 && part.place.on_device && n->promised == 30 * MIB && n->device->promised == 200 * MIB);
+        networks_end_work(n, &part);
+        CHECK(n->promised == 0 && n->device->promised == 0 && n->parts == 0 && n->device->parts == 0);
+    }
+    networks_destroy(&n);
+}
+
+static void begin_without_host(void *context)
+{
+    struct networks_work w = work(90, 100);
+    struct networks_part part;
+    w.beside = 70 * MIB;
+    CHECK_CODE(networks_begin_work(context, &w, &part), STATUS_NOMEM);
+    CHECK(strstr(status_message(), "70 MiB are wanted, there are 60") && !part.exec);
+}
+
+/* The CPU would want more of it: it is not tried, and nothing is said of it. */
+TEST(a_host_without_memory_is_no_full_device)
+{
+    struct exec_options device = full_device_options();
+    struct networks *n = NULL;
+    device.memory_limit = 300 * MIB;
+    CHECK_OK(networks_create(2, 60 * MIB, &device, &n));
+    CHECK(full_times_said("the cpu computes", begin_without_host, n) == 0);
+    networks_destroy(&n);
+}
+
 static void begin_too_large(void *context)
 {
     const struct networks_work w = work(30, 350);
@@ -156,6 +210,7 @@ TEST(a_device_that_others_fill_is_not_waited_for)
     CHECK_OK(networks_begin_work(n, &w, &part));
     CHECK(!part.place.on_device && p.calls == 0);
     networks_end_work(n, &part);
+    CHECK(n->promised == 0 && n->parts == 0 && n->device->promised == 0); /* also what it had beside the device */
     api->release(of, m.data);
     networks_destroy(&n);
 }
@@ -200,8 +255,103 @@ TEST(networks_and_work_wait_for_each_other)
     close(a);
 }
 
-/* Whoever has a turn may be running in it. */
-TEST(a_room_stays_while_somebody_has_a_turn)
+static bool is_loaded(const struct networks *n)
+{
+    for (int i = 0; i < HELD_MOST; i++)
+        if (n->held[i].net)
+            return true;
+    return false;
+}
+
+static void alive_with_network(void *context)
+{
+    CHECK(is_loaded(((struct patience *)context)->networks));
+    alive(context);
+}
+
+/* A network that nobody holds goes where that makes the difference, and else is there for the next song. */
+TEST(networks_go_only_where_it_helps)
+{
+    const int a = full_network("a", false);
+    const struct htdemucs *net = NULL;
+    struct networks_part first, second, third;
+    size_t bytes;
+    struct networks *n = with_room_for_one(a, &bytes, &net);
+    networks_destroy(&n);
+    CHECK_OK(networks_create(2, 4 * bytes, NULL, &n));
+    CHECK_OK(take(n, a, NULL, &net));
+    networks_release(n, net);
+    struct networks_work w = {.name = "work", .host = bytes / 2 * 5};
+    CHECK_OK(networks_begin_work(n, &w, &first));
+    w.host = bytes * 2;
+    CHECK_CODE(networks_begin_work(n, &w, &second), STATUS_BUSY);
+    CHECK(is_loaded(n));
+    struct patience p = {.networks = n, .part = &first};
+    w.alive = (struct demucs_alive){alive_with_network, &p};
+    CHECK_OK(networks_begin_work(n, &w, &second));
+    CHECK(p.calls == 2 && is_loaded(n));
+    w.host = bytes / 2 * 3;
+    CHECK_OK(networks_begin_work(n, &w, &third));
+    CHECK(p.calls == 2 && !is_loaded(n));
+    networks_end_work(n, &third);
+    networks_end_work(n, &second);
+    networks_destroy(&n);
+    close(a);
+}
+
+struct between {
+    struct networks *networks;
+    struct networks_part *part;
+    void *other; /* of the device, that nobody counts */
+    int fd, calls;
+};
+
+/* Somebody uses the network while other work waits for memory; in the end that has it. */
+static void use_network(void *context)
+{
+    struct between *const b = context;
+    struct networks_place place;
+    const struct htdemucs *net = NULL;
+    const struct networks_wanted wanted = {.fds = &b->fd, .count = 1, .name = "one"};
+    REQUIRE(++b->calls < 5);
+    CHECK(!b->part->exec || is_loaded(b->networks->device) == (b->calls > 1)); /* it went once, for nothing */
+    CHECK_OK(networks_take(b->networks, &wanted, &net, &place));
+    CHECK(place.on_device);
+    networks_release(b->networks, net);
+    if (b->calls < 3)
+        return;
+    struct exec *const ex = b->networks->device->exec;
+    exec_device_api(ex)->release(exec_device(ex), b->other);
+    networks_end_work(b->networks, b->part);
+}
+
+/* What others have of a device is known when it is asked for: for nothing a network goes once, not with every try. */
+TEST(networks_do_not_go_again_and_again)
+{
+    struct exec_options device = full_device_options();
+    struct networks *n = NULL;
+    struct networks_part first, second;
+    struct networks_work w = work(8, 100);
+    device.memory_limit = 300 * MIB;
+    CHECK_OK(networks_create(2, 200 * MIB, &device, &n));
+    n->device->memory = SIZE_MAX;
+    struct between b = {.networks = n, .part = &first, .fd = full_network("a", false)};
+    CHECK_OK(networks_begin_work(n, &w, &first));
+    struct exec *const ex = n->device->exec; /* of its 100 MiB the first work has only its scratch so far */
+    CHECK_OK(exec_device_api(ex)->allocate(exec_device(ex), 130 * MIB, &b.other));
+    use_network(&b);
+    b.calls = 0;
+    w = work(8, 110);
+    w.alive = (struct demucs_alive){use_network, &b};
+    CHECK_OK(networks_begin_work(n, &w, &second));
+    CHECK(b.calls == 3 && second.place.on_device);
+    networks_end_work(n, &second);
+    networks_destroy(&n);
+    close(b.fd);
+}
+
+/* Who trains has a turn nearly always, and runs in no room; a segment in flight does. */
+TEST(a_room_stays_while_somebody_runs_in_it)
 {
     const int a = full_network("a", false);
     const struct htdemucs *net = NULL;
@@ -218,11 +368,13 @@ TEST(a_room_stays_while_somebody_has_a_turn)
     const struct networks_work w = {.name = "work", .host = bytes / 4 * 3};
     const int before = rooms_destroyed;
     networks_begin_turn(n, NULL);
+    n->flights++;
     CHECK_CODE(networks_begin_work(n, &w, &part), STATUS_BUSY);
-    CHECK(rooms_destroyed == before);
-    networks_end_turn(n);
+    CHECK(!networks_let_room_go(n) && rooms_destroyed == before);
+    n->flights--;
     CHECK_OK(networks_begin_work(n, &w, &part));
     CHECK(rooms_destroyed == before + 1);
+    networks_end_turn(n);
     networks_end_work(n, &part);
     networks_destroy(&n);
     free(mix);

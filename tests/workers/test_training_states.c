@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -165,6 +166,40 @@ TEST(checkpoints_have_a_bound)
     close(fd);
 }
 
+/* Whoever begins again within an attempt goes on from what it has saved, not from what it began with. */
+TEST(what_was_saved_is_read_again)
+{
+    struct desk d;
+    void *read = NULL;
+    size_t bytes = 0;
+    char earlier[] = "earlier", saved[] = "saved in this attempt";
+    desk_open(&d, -1);
+    d.request.flags = TASK_RESUME;
+    d.job.fds[TASK_FD_CHECKPOINT] = memfd_create("test", MFD_CLOEXEC);
+    REQUIRE(write(d.job.fds[TASK_FD_CHECKPOINT], earlier, sizeof earlier) == sizeof earlier);
+    CHECK_OK(training_states_read(&d.states, &read, &bytes));
+    CHECK(bytes == sizeof earlier && memcmp(read, earlier, bytes) == 0);
+    for (int i = 0; i < 3; i++) {
+        free(read);
+        saved[0] = (char)('s' + i);
+        CHECK_OK(training_states_keep(&d.states, saved, sizeof saved - (size_t)i, 0, false));
+        CHECK_OK(training_states_read(&d.states, &read, &bytes));
+        CHECK(bytes == sizeof saved - (size_t)i && memcmp(read, saved, bytes) == 0);
+    }
+    /* One that is not sent is none: the supervisor is gone. */
+    close(d.sockets[1]);
+    d.sockets[1] = open("/dev/null", O_RDONLY);
+    const int held = d.states.saved;
+    CHECK_OK(training_states_keep(&d.states, earlier, sizeof earlier, 0, false));
+    CHECK(d.states.saved == held && held >= 0);
+    training_states_close(&d.states);
+    training_states_close(&d.states);
+    CHECK(d.states.saved == -1 && fcntl(held, F_GETFD) < 0);
+    free(read);
+    close(d.job.fds[TASK_FD_CHECKPOINT]);
+    desk_close(&d);
+}
+
 /* A checkpoint goes up at once at the beginning, then not before 5 s, nor before so many seconds as it has MiB. */
 TEST(checkpoints_keep_their_distance)
 {
@@ -194,6 +229,7 @@ TEST(checkpoints_keep_their_distance)
                         (size_t)s.st_size == cases[c].mib << 20));
         if (fd >= 0)
             close(fd);
+        training_states_close(&d.states);
         desk_close(&d);
     }
     free(state);
