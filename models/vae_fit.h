@@ -90,7 +90,7 @@ struct vae_fit_hooks {
     /* With pause_step, when that is reached, or there is nothing left to do before: the state to go on from; or NULL.
      */
     int (*paused)(void *context, const void *state, size_t bytes);
-    void (*refused)(void *context);                /* the state cannot be gone on with, and so the fit fails; or NULL */
+    void (*refused)(void *context); /* the state cannot be gone on with, and so the fit fails; or NULL */
 };
 
 /* Bytes of it, before there is one: of ex's memory, and of the host's besides. ex NULL: at most, on any device. */

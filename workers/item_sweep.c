@@ -170,8 +170,8 @@ static int conclude(struct item *it)
     return code ? code : serve(it, &r);
 }
 
-/* With the lock: whoever had it may have finished meanwhile. What is left of other runs goes, so that curves, states and
- * table are of one. */
+/* With the lock: whoever had it may have finished meanwhile. What is left of other runs goes, so that curves, states
+ * and table are of one. */
 static int begin(struct item *it)
 {
     const struct item_sweep *const s = it->sweep;
@@ -179,9 +179,8 @@ static int begin(struct item *it)
     if (code)
         return code;
     code = serve_record(it);
-    return code == STATUS_NOT_FOUND
-               ? sweep_records_forget(s->folder, &s->h, (int64_t)s->m.trial, (int64_t)s->m.round)
-               : code;
+    return code == STATUS_NOT_FOUND ? sweep_records_forget(s->folder, &s->h, (int64_t)s->m.trial, (int64_t)s->m.round)
+                                    : code;
 }
 
 int sweep_open(struct item *it)

@@ -84,9 +84,9 @@ struct networks_part {
 /* NULL: there is none. To ask what something takes there. */
 const struct exec *networks_device(const struct networks *n);
 
-/* On the device if it fits there alone, else on the CPU, which the log says. It has all that it takes, of both, or waits
- * with nothing. STATUS_NOMEM: nor does it fit there, or what it takes beside the device is more than the host has, with
- * the sizes; STATUS_BUSY: not now, and it did not wait. */
+/* On the device if it fits there alone, else on the CPU, which the log says. It has all that it takes, of both, or
+ * waits with nothing. STATUS_NOMEM: nor does it fit there, or what it takes beside the device is more than the host
+ * has, with the sizes; STATUS_BUSY: not now, and it did not wait. */
 int networks_begin_work(struct networks *n, const struct networks_work *w, struct networks_part *out) MUST_USE;
 /* After all that was made with its exec has gone. */
 void networks_end_work(struct networks *n, struct networks_part *p);

@@ -116,5 +116,6 @@ int training_states_keep(struct training_states *s, const void *state, size_t by
 
 bool training_states_begins_anew(const struct training_states *s, int code)
 {
-    return code == STATUS_FORMAT || code == STATUS_VERSION || code == STATUS_NOT_FOUND || (s->slots < 0 && code == STATUS_ARGUMENT);
+    return code == STATUS_FORMAT || code == STATUS_VERSION || code == STATUS_NOT_FOUND ||
+           (s->slots < 0 && code == STATUS_ARGUMENT);
 }

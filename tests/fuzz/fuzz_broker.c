@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define LOWER CLIENT(13), 1, 5, 1 /* PRIORITY -5 */
 #define LOGS CLIENT(14), 1, 0
 #define READY WORKER(1), 7, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0 /* for noop */
-#define TAKE(credits) WORKER(0), credits
+#define TAKE(credits) WORKER(0), credits, 0, 0
 #define REPORT(token, failure) WORKER(3), 1, token, 255, failure, 0, 0, 0
 #define BYTES_8 1, 2, 3, 4, 5, 6, 7, 8
 #define CHECKPOINT(token) WORKER(7), token, 212, BYTES_8, BYTES_8, BYTES_8, BYTES_8, 255, 1

@@ -58,7 +58,8 @@ enum reach {
     REACH_TRIED_AGAIN = 128,
     REACH_WAVES = 256,
     REACH_SECOND_WAVE = 512,
-    REACH_FIRST_AGAIN = 1024
+    REACH_FIRST_AGAIN = 1024,
+    REACH_TAKEN_BACK = 2048 /* by a pause */
 };
 static uint32_t wanted;
 static uint32_t *noted; /* of the world that runs */
@@ -70,6 +71,8 @@ static void put(struct journal *j, const struct journal_record *r)
     if (r->type == JOURNAL_GRANTED && (*noted & REACH_WAVES))
         *noted |= r->index ? REACH_SECOND_WAVE : *noted & REACH_SECOND_WAVE ? REACH_FIRST_AGAIN : 0;
     *noted |= r->type == JOURNAL_CHECKPOINT ? REACH_SAVED : 0;
+    if (r->type == JOURNAL_QUEUED && (*noted & REACH_PAUSED) && (*noted & REACH_SAVED))
+        *noted |= REACH_TAKEN_BACK;
     *noted |= r->type == JOURNAL_OUTCOME && r->outcome.failure == FAILURE_TIMEOUT ? REACH_EXPIRED : 0;
     if (r->type == JOURNAL_CONTROL) {
         *noted |= r->control.paused ? REACH_PAUSED : *noted & REACH_PAUSED ? REACH_RESUMED : 0;
@@ -214,7 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 /* ---- seeds, of the steps' bytes ---- */
 
 #define READY 2, 0, 0, 4, 0, 0, 0, 2, 0, 1, 0, 0, 0, 0 /* "v", for noop and analyze */
-#define TAKE(credits) 0, 0, 0, credits
+#define TAKE(credits) 0, 0, 0, credits, 0, 0
 #define TICK_AFTER(passes) 11, passes, 0
 #define REPORT(token, failure) 6, 0, 0, 1, token, 200, failure, 0, 0, 0
 #define RETRY_ALL 12, 0, 0, 1, 0
@@ -223,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define LOWER 14, 0, 0, 1, 5, 1 /* PRIORITY -5 */
 #define BYTES_8 1, 2, 3, 4, 5, 6, 7, 8
 #define CHECKPOINT(token) 15, 0, 0, token, 212, BYTES_8, BYTES_8, BYTES_8, BYTES_8, 200, 1
-#define SHOW 16, 0, 1, 1 /* TAKE, and job 1 is asked for */
+#define SHOW 16, 0, 1, 1, 0, 0 /* TAKE, and job 1 is asked for */
 /* SUBMIT of noop, sealed; key, start, deadline, backoff, attempt, stall, device, wave follow: one of the four below.
  */
 #define SUBMIT_ONE(attempts) 1, 0, 0, 0, 0, 0, 0, 0, 200, attempts, 200, 1, 0, 0, 0, 200, 1
@@ -265,6 +268,8 @@ void fuzz_seeds(void)
     /* The lease ends; it is granted again with what it saved. */
     static const uint8_t checkpoint[] = {READY,           SUBMIT_ONE(3), PLAIN,   TAKE(1), CHECKPOINT(0),
                                          TICK_AFTER(250), READY,         TAKE(1), SHOW};
+    /* What has saved is paused, and goes on after. */
+    static const uint8_t back[] = {READY, SUBMIT_FOUR, PLAIN, TAKE(1), CHECKPOINT(0), PAUSE, RESUME, TAKE(4), SHOW};
     /* One item at a time; the first is dead and tried again while the second is leased. */
     static const uint8_t waves[] = {READY,   SUBMIT_FOUR, WAVES_OF_ONE, TAKE(4),      REPORT(0, FAILURE_INPUT),
                                     TAKE(4), RETRY_ALL,   TAKE(4),      REPORT(1, 0), REPORT(2, 0),
@@ -278,5 +283,6 @@ void fuzz_seeds(void)
     seed("key", REACH_KNOWN, key, sizeof key);
     seed("deadline", REACH_EXPIRED | REACH_REOPENED | REACH_TRIED_AGAIN, deadline, sizeof deadline);
     seed("checkpoint", REACH_SAVED, checkpoint, sizeof checkpoint);
+    seed("back", REACH_TAKEN_BACK | REACH_RESUMED, back, sizeof back);
     seed("waves", REACH_WAVES | REACH_SECOND_WAVE | REACH_FIRST_AGAIN, waves, sizeof waves);
 }

@@ -154,7 +154,7 @@ static int fit(struct try *t, const void *state, size_t bytes)
                                         .says = says,
                                         .sounds = t->for_sounds,
                                         .paused = paused,
-                                         .refused = refused};
+                                        .refused = refused};
     struct vae_trainer *trainer = NULL;
     const int code = vae_fit(&t->o, t->sound, SOUNDS, t->ex, t->ex, state, bytes, &hooks, &t->result, t->metric,
                              &t->metrics, &trainer);
