@@ -72,12 +72,16 @@ struct supervisor {
 
 int64_t supervisor_now_ms(void);
 
+/* Ends an item without a word to the scheduler. */
+void supervisor_abort(struct supervisor *s, struct item *it);
+
 struct item *supervisor_find(struct supervisor *s, uint64_t token);
 
 /* Scheduler side. */
 uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct wire_schema *schema, const void *body);
 void uplink_return(struct supervisor *s);
 void uplink_give_back(struct supervisor *s, struct item *it); /* one that the child has begun */
+void uplink_return_surplus(struct supervisor *s, struct lease *granted);
 void uplink_drop_all(struct supervisor *s);                   /* without a word: the leases have ended, or will */
 void uplink_ready(struct supervisor *s);
 void uplink_beat(struct supervisor *s);

@@ -102,48 +102,6 @@ void uplink_beat(struct supervisor *s)
     wire_free(&entries);
 }
 
-/* Trainings last: those that find no place here are better off with another worker, or a later one. */
-static bool is_long(const struct item *it)
-{
-    return it->lease->task == TASK_TRAIN || it->lease->task == TASK_SWEEP;
-}
-
-/* What a TAKE is to say now; false: nothing is wanted. With leases enough, or places full of what lasts, only what is
- * more important than the least of that: it goes first, and trainings make room for it. */
-static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
-{
-    const int64_t now = supervisor_now_ms();
-    int open = 0, lasting = 0;
-    bool waits = false;
-    *above = INT64_MAX;
-    for (const struct lease *l = s->leases; l; l = l->next) {
-        open += !l->reported;
-        waits |= !l->reported && now - l->granted_ms >= URGENT_MS;
-    }
-    EACH_ITEM (s, l, it)
-        if (!it->over && !it->aborted) {
-            lasting += is_long(it);
-            *above = l->priority < *above ? l->priority : *above;
-        }
-    *urgent = open >= LEASES_MOST || lasting >= s->options->threads;
-    return !*urgent || (waits && open < 2 * LEASES_MOST && *above < LIMIT_PRIORITY);
-}
-
-void uplink_take(struct supervisor *s)
-{
-    bool urgent;
-    int64_t above;
-    if (!s->engaged || s->stop || s->drain_until_ms || !wanted(s, &urgent, &above))
-        return;
-    if (s->take_waits && (!s->take_urgent || (urgent && s->take_above == above)))
-        return;
-    uplink_send(s, MESSAGE_TAKE, &take_schema,
-                &(struct message_take){.credits = s->credits, .urgent = urgent, .above = urgent ? above : 0});
-    s->take_waits = true;
-    s->take_urgent = urgent;
-    s->take_above = above;
-}
-
 /* Leases are sized so that one takes about LEASE_AIM_MS: one transaction and one report for each, and results that come
  * steadily. Of one that takes longer, what has ended shows how fast it goes. */
 static void adapt_credits(struct supervisor *s, const struct lease *l)
@@ -290,7 +248,7 @@ struct item *supervisor_find(struct supervisor *s, uint64_t token)
 }
 
 /* The scheduler has taken the item back. What the child has begun is ended with it; its neighbours begin again. */
-static void abort_item(struct supervisor *s, struct item *it)
+void supervisor_abort(struct supervisor *s, struct item *it)
 {
     if (it->aborted)
         return;
@@ -305,64 +263,7 @@ void uplink_drop_all(struct supervisor *s)
 {
     EACH_ITEM (s, l, it)
         if (!it->over) /* what has ended is still reported: its token decides */
-            abort_item(s, it);
-}
-
-/* Gives back what has not reached the child; the rest goes on. */
-void uplink_return(struct supervisor *s)
-{
-    struct wire_buffer tokens = {0};
-    uint32_t count = 0;
-    EACH_ITEM (s, l, it) {
-        if (it->aborted || it->over || it->stage >= STAGE_RUNNING)
-            continue;
-        if (wire_append_uint(&tokens, it->token))
-            break;
-        abort_item(s, it);
-        count++;
-    }
-    if (count)
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
-    if (s->take_waits)
-        uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
-    wire_free(&tokens);
-}
-
-void uplink_give_back(struct supervisor *s, struct item *it)
-{
-    struct wire_buffer tokens = {0};
-    if (wire_append_uint(&tokens, it->token) == STATUS_OK) {
-        log_info("an item makes room for what is more important");
-        item_log_warn(&it->log, "it makes room for what is more important, and goes on later");
-        uplink_beat(s);
-        abort_item(s, it); /* first: whoever gets it next must find it at rest */
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
-    }
-    wire_free(&tokens);
-}
-
-/* A lease of more trainings than there are places: others may have room. Before they are looked at, since whoever gets
- * them does that too. */
-static void return_surplus(struct supervisor *s, struct lease *granted)
-{
-    struct wire_buffer tokens = {0};
-    uint32_t count = 0;
-    int lasting = 0;
-    EACH_ITEM (s, l, it)
-        lasting += l != granted && is_long(it) && !it->over && !it->aborted;
-    for (size_t i = 0; i < granted->count; i++) {
-        struct item *const it = &granted->items[i];
-        if (it->stage == STAGE_OVER || !is_long(it) || i == 0 || ++lasting < s->options->threads)
-            continue;
-        if (wire_append_uint(&tokens, it->token))
-            break;
-        it->aborted = true;
-        it->stage = STAGE_OVER;
-        count++;
-    }
-    if (count)
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
-    wire_free(&tokens);
+            supervisor_abort(s, it);
 }
 
 static void on_engaged(struct supervisor *s, const struct packet *p)
@@ -384,7 +285,7 @@ static void on_engaged(struct supervisor *s, const struct packet *p)
         while (!good && wire_next_uint(&resumed, &token))
             good = token == it->token;
         if (!good)
-            abort_item(s, it);
+            supervisor_abort(s, it);
     }
     log_info("engaged as worker %llu, epoch %llu", (unsigned long long)m.worker, (unsigned long long)m.epoch);
     for (struct pending_report *r = s->reports; r; r = r->next)
@@ -408,7 +309,7 @@ static void on_grant(struct supervisor *s, const struct packet *p)
     l->granted_ms = l->told_ms = supervisor_now_ms();
     l->next = s->leases;
     s->leases = l;
-    return_surplus(s, l);
+    uplink_return_surplus(s, l);
     for (size_t i = 0; i < l->count; i++) {
         struct item *it = &l->items[i];
         if (it->stage == STAGE_OVER) {
@@ -433,7 +334,7 @@ static void on_verdicts(struct supervisor *s, const struct packet *p)
     while (wire_next(&m.verdicts, &verdict_schema, &v)) {
         struct item *it = v.verdict == VERDICT_ABORT ? supervisor_find(s, v.token) : NULL;
         if (it)
-            abort_item(s, it);
+            supervisor_abort(s, it);
     }
 }
 

@@ -1,0 +1,106 @@
+/* What a supervisor asks the scheduler for, and what it gives back, by the room that it has. */
+#include "log.h"
+#include "supervisor_state.h"
+
+/* A lease that lasts longer than this is one behind which others wait. */
+enum { URGENT_MS = 300 };
+
+/* Trainings last: those that find no place here are better off with another worker, or a later one. */
+static bool is_long(const struct item *it)
+{
+    return it->lease->task == TASK_TRAIN || it->lease->task == TASK_SWEEP;
+}
+
+/* What a TAKE is to say now; false: nothing is wanted. With leases enough, or places full of what lasts, only what is
+ * more important than the least of that: it goes first, and trainings make room for it. */
+static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
+{
+    const int64_t now = supervisor_now_ms();
+    int open = 0, lasting = 0;
+    bool waits = false;
+    *above = INT64_MAX;
+    for (const struct lease *l = s->leases; l; l = l->next) {
+        open += !l->reported;
+        waits |= !l->reported && now - l->granted_ms >= URGENT_MS;
+    }
+    EACH_ITEM (s, l, it)
+        if (!it->over && !it->aborted) {
+            lasting += is_long(it);
+            *above = l->priority < *above ? l->priority : *above;
+        }
+    *urgent = open >= LEASES_MOST || lasting >= s->options->threads;
+    return !*urgent || (waits && open < 2 * LEASES_MOST && *above < LIMIT_PRIORITY);
+}
+
+void uplink_take(struct supervisor *s)
+{
+    bool urgent;
+    int64_t above;
+    if (!s->engaged || s->stop || s->drain_until_ms || !wanted(s, &urgent, &above))
+        return;
+    if (s->take_waits && (!s->take_urgent || (urgent && s->take_above == above)))
+        return;
+    uplink_send(s, MESSAGE_TAKE, &take_schema,
+                &(struct message_take){.credits = s->credits, .urgent = urgent, .above = urgent ? above : 0});
+    s->take_waits = true;
+    s->take_urgent = urgent;
+    s->take_above = above;
+}
+
+/* Gives back what has not reached the child; the rest goes on. */
+void uplink_return(struct supervisor *s)
+{
+    struct wire_buffer tokens = {0};
+    uint32_t count = 0;
+    EACH_ITEM (s, l, it) {
+        if (it->aborted || it->over || it->stage >= STAGE_RUNNING)
+            continue;
+        if (wire_append_uint(&tokens, it->token))
+            break;
+        supervisor_abort(s, it);
+        count++;
+    }
+    if (count)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
+    if (s->take_waits)
+        uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
+    wire_free(&tokens);
+}
+
+void uplink_give_back(struct supervisor *s, struct item *it)
+{
+    struct wire_buffer tokens = {0};
+    if (wire_append_uint(&tokens, it->token) == STATUS_OK) {
+        log_info("an item makes room for what is more important");
+        item_log_warn(&it->log, "it makes room for what is more important, and goes on later");
+        uplink_beat(s);
+        supervisor_abort(s, it); /* first: whoever gets it next must find it at rest */
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
+    }
+    wire_free(&tokens);
+}
+
+/* A lease of more trainings than there are places: others may have room. Before they are looked at, since whoever gets
+ * them does that too. */
+void uplink_return_surplus(struct supervisor *s, struct lease *granted)
+{
+    struct wire_buffer tokens = {0};
+    uint32_t count = 0;
+    int lasting = 0;
+    EACH_ITEM (s, l, it)
+        lasting += l != granted && is_long(it) && !it->over && !it->aborted;
+    for (size_t i = 0; i < granted->count; i++) {
+        struct item *const it = &granted->items[i];
+        if (it->stage == STAGE_OVER || !is_long(it) || i == 0 || ++lasting < s->options->threads)
+            continue;
+        if (wire_append_uint(&tokens, it->token))
+            break;
+        it->aborted = true;
+        it->stage = STAGE_OVER;
+        count++;
+    }
+    if (count)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
+    wire_free(&tokens);
+}
+
