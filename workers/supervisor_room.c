@@ -103,4 +103,3 @@ void uplink_return_surplus(struct supervisor *s, struct lease *granted)
         uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
     wire_free(&tokens);
 }
-

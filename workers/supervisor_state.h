@@ -82,7 +82,7 @@ uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct 
 void uplink_return(struct supervisor *s);
 void uplink_give_back(struct supervisor *s, struct item *it); /* one that the child has begun */
 void uplink_return_surplus(struct supervisor *s, struct lease *granted);
-void uplink_drop_all(struct supervisor *s);                   /* without a word: the leases have ended, or will */
+void uplink_drop_all(struct supervisor *s); /* without a word: the leases have ended, or will */
 void uplink_ready(struct supervisor *s);
 void uplink_beat(struct supervisor *s);
 void uplink_take(struct supervisor *s);
