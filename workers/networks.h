@@ -38,7 +38,7 @@ struct networks_wanted {
     const char *name; /* what messages call them */
     enum precision precision;
     bool on_cpu;                  /* even if there is a device: status_message then says why */
-    void (*alive)(void *context); /* called about every second of waiting; NULL: does not wait */
+    void (*alive)(void *context); /* called four times in a second of waiting; NULL: does not wait */
     void *context;
 };
 
@@ -56,7 +56,7 @@ void networks_release(struct networks *n, const struct htdemucs *net);
 /* The exec, for other work that all threads are to share: from begin to end nobody else has it. networks_exec is to
  * create with it what will run in such turns. */
 struct exec *networks_exec(struct networks *n);
-/* alive: called about every second of waiting; NULL: nobody asks. pass: the end of a turn and the next one, for who has
+/* alive: called four times in a second of waiting; NULL: nobody asks. pass: the end of a turn and the next one, for who has
  * many: others that wait have theirs first. */
 struct exec *networks_begin_turn(struct networks *n, const struct demucs_alive *alive);
 void networks_pass_turn(struct networks *n, const struct demucs_alive *alive);
@@ -71,7 +71,7 @@ struct networks_work {
     size_t scratch;              /* of the device's bytes, for its operations */
     enum precision precision;
     bool on_cpu;               /* even if there is a device: status_message then says why */
-    struct demucs_alive alive; /* called about every second of waiting; tell NULL: does not wait */
+    struct demucs_alive alive; /* called four times in a second of waiting; tell NULL: does not wait */
 };
 
 struct networks_part {

@@ -26,11 +26,16 @@ struct wish {
     struct wish *next;
 };
 
+/* Who waits says so soon enough for others to make room within a second. */
+static const long ALIVE_NS = 250000000, SECOND_NS = 1000000000;
+
 void networks_wait(struct networks *n, pthread_cond_t *what)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
+    until.tv_nsec += ALIVE_NS;
+    until.tv_sec += until.tv_nsec / SECOND_NS;
+    until.tv_nsec %= SECOND_NS;
     pthread_cond_timedwait(what, &n->lock, &until);
 }
 
@@ -39,7 +44,7 @@ struct exec *networks_exec(struct networks *n)
     return n->exec;
 }
 
-/* A second, or until something has turned; then a sign of life, without the lock. */
+/* For a while, or until something has turned; then a sign of life, without the lock. */
 static void wait_alive(struct networks *n, const struct demucs_alive *alive)
 {
     networks_wait(n, &n->turned);

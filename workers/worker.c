@@ -28,7 +28,7 @@ static const char usage[] =
     "                     emulated (the GPU's code on the cpu: slow, for tests)\n"
     "  --gpu-mem-limit SIZE  memory to take of the device at most, as bytes or 500M, 2G (default: what it has)\n"
     "  --threads N        files decoded and computed at once (default: the processors)\n"
-    "  --memory-limit MB  resident memory of the compute process (default: 1024 and 128 per thread, at least 1536)\n"
+    "  --memory-limit MB  resident memory of the compute process (default: 1024 and 128 per thread, at least 2048)\n"
     "  --store-limit SIZE what records and objects may take, as bytes or 500M, 2G: above it the oldest are removed, "
     "down\n"
     "                     to 90 % of it (default: no limit)\n"
@@ -141,8 +141,9 @@ static uint64_t device_bytes(const struct settings *s)
 
 static int run(struct settings *s)
 {
-    /* A thread's share is a song's, a network's segments; the last is what a driver keeps in its process. */
-    enum { BASE_MB = 1024, THREAD_MB = 128, LEAST_MB = 1536, DEVICE_MB = 1024 };
+    /* A thread's share is a song's, a network's segments; a training of preset medium needs the least; the last is what a driver
+     * keeps in its process. */
+    enum { BASE_MB = 1024, THREAD_MB = 128, LEAST_MB = 2048, DEVICE_MB = 1024 };
     struct paths paths;
     char folder[PATHS_MAX], compute[PATHS_MAX + 32], device[DEVICE_NAME], fetched[PATHS_MAX + 32];
     int code = paths_find(s->home, &paths);
