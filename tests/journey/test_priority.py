@@ -28,7 +28,7 @@ def trains():
         make_dataset(h)
         serving = h.serve("--threads", "1")
         running = h.start("train", "tones", "--name", "long", *LONG, "--json")
-        job = wait_for(lambda: [j["job"] for j in h.lines("jobs", "--kind", "train") if j["progress"] > 0.01])[0]
+        job = wait_for(lambda: [j["job"] for j in h.lines("jobs", "--kind", "train") if (j["progress"] or 0) > 0.01])[0]
         yield h, running, str(job)
         if running.poll() is None:
             running.send_signal(signal.SIGINT)
