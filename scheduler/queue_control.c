@@ -23,27 +23,21 @@ static struct job *job_of(struct queue *q, uint64_t id)
 
 /* ---- pausing and priority ---- */
 
-/* From a worker, without counting the attempt. */
-void control_take_back(struct queue *q, struct lease *l)
+/* Asks a worker for what has saved: it goes on from there later, wherever that is. The rest would lose what it has
+ * done. The lease goes on until the worker says what became of it. */
+static void ask_back(struct queue *q, const struct worker *w, const struct job *j)
 {
-    struct queue_action *const a = actions_add(q, QUEUE_ABORT);
-    a->worker = l->worker->id;
-    actions_entry(q, a, (struct queue_entry){.token = l->token, .index = l->index, .verdict = VERDICT_ABORT});
-    item_give_back(q, l);
+    struct queue_action *a = NULL;
+    for (const struct lease *l = w->leases; l; l = l->next)
+        if (l->job == j && j->items[l->index].saved) {
+            if (!a)
+                a = actions_add(q, QUEUE_ABORT);
+            a->worker = w->id;
+            actions_entry(q, a, (struct queue_entry){.token = l->token, .index = l->index, .verdict = VERDICT_YIELD});
+        }
 }
 
-/* What has saved goes on from there later, wherever that is; the rest would lose what it has done. */
-static void take_saved_back(struct queue *q, struct worker *w, const struct job *j)
-{
-    struct lease *next;
-    for (struct lease *l = w->leases; l; l = next) {
-        next = l->next;
-        if (l->job == j && j->items[l->index].saved)
-            control_take_back(q, l);
-    }
-}
-
-static int reserve_aborts(struct queue *q, const struct job *j)
+static int reserve_asking(struct queue *q, const struct job *j)
 {
     return actions_reserve(q, 4 + q->unfinished + 4 * (size_t)q->worker_count + j->leased, j->leased);
 }
@@ -53,14 +47,14 @@ static int set_paused(struct queue *q, const struct queue_event *e, bool paused)
     struct job *j = job_of(q, e->job->job);
     if (!j || j->paused == paused || job_is_over(j))
         return STATUS_OK;
-    const int code = reserve_aborts(q, j);
+    const int code = reserve_asking(q, j);
     if (code)
         return code;
     j->paused = paused;
     kind_update(j);
     control_record(q, j);
     for (uint32_t i = 0; paused && i < q->worker_count; i++)
-        take_saved_back(q, q->workers[i], j);
+        ask_back(q, q->workers[i], j);
     job_changed(q, j);
     return STATUS_OK;
 }
@@ -86,12 +80,15 @@ void control_set_priority(struct job *j, int32_t priority)
     kind_update(j);
 }
 
-/* Something waits that the worker would rather do. */
-static bool is_outranked(const struct worker *w, const struct job *j)
+/* Something waits that the worker would rather do, and could. */
+static bool is_outranked(const struct queue *q, const struct worker *w, const struct job *j)
 {
-    for (uint32_t i = 0; i < w->kind_count; i++)
-        if (w->kinds[i]->ready_count && w->kinds[i]->ready[0]->priority > j->priority)
-            return true;
+    for (uint32_t i = 0; i < w->kind_count; i++) {
+        const struct kind *const k = w->kinds[i];
+        for (uint32_t r = 0; r < k->ready_count && k->ready[r]->priority > j->priority; r++)
+            if (grant_is_possible(q, k->ready[r], w))
+                return true;
+    }
     return false;
 }
 
@@ -100,14 +97,14 @@ int control_priority(struct queue *q, const struct queue_event *e)
     struct job *j = job_of(q, e->priority->job);
     if (!j || j->priority == e->priority->priority || job_is_over(j))
         return STATUS_OK;
-    const int code = reserve_aborts(q, j);
+    const int code = reserve_asking(q, j);
     if (code)
         return code;
     control_set_priority(j, (int32_t)e->priority->priority);
     control_record(q, j);
     for (uint32_t i = 0; i < q->worker_count; i++)
-        if (is_outranked(q->workers[i], j))
-            take_saved_back(q, q->workers[i], j);
+        if (is_outranked(q, q->workers[i], j))
+            ask_back(q, q->workers[i], j);
     job_changed(q, j);
     return STATUS_OK;
 }

@@ -227,7 +227,10 @@ int report_checkpoint(struct queue *q, const struct queue_event *e)
     struct queue_action *a = actions_add(q, QUEUE_SAVED);
     a->worker = w->id;
     actions_entry(q, a, (struct queue_entry){.token = m->token, .verdict = l ? COMMIT_COMMITTED : COMMIT_STALE});
-    if (l && l->job->paused) /* it began before the pause, and can stop now */
-        control_take_back(q, l);
+    if (l && l->job->paused) { /* it began before the pause, and can stop now */
+        struct queue_action *const back = actions_add(q, QUEUE_ABORT);
+        back->worker = w->id;
+        actions_entry(q, back, (struct queue_entry){.token = m->token, .index = l->index, .verdict = VERDICT_YIELD});
+    }
     return STATUS_OK;
 }

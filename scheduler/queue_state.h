@@ -232,7 +232,6 @@ void job_destroy(struct queue *q, struct job *j);
 
 /* queue_control.c */
 void control_record(struct queue *q, const struct job *j);
-void control_take_back(struct queue *q, struct lease *l); /* room for an action with an entry is reserved */
 int control_retry(struct queue *q, const struct queue_event *e) MUST_USE;
 int control_pause(struct queue *q, const struct queue_event *e) MUST_USE;
 int control_resume(struct queue *q, const struct queue_event *e) MUST_USE;
@@ -298,7 +297,11 @@ void wave_begin(struct job *j);                     /* finds the open wave, and 
 
 /* queue_grant.c */
 void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l); /* reserved */
-void grant_all(struct queue *q); /* queued items to the workers that wait for them; once, after each event */
+void grant_all(struct queue *q);
+/* The job has an item that the worker may get. */
+bool grant_is_possible(
+    const struct queue *q, struct job *j,
+    const struct worker *w); /* queued items to the workers that wait for them; once, after each event */
 
 /* queue_workers.c */
 struct worker *worker_find(const struct queue *q, uint64_t id);

@@ -56,8 +56,8 @@ void networks_release(struct networks *n, const struct htdemucs *net);
 /* The exec, for other work that all threads are to share: from begin to end nobody else has it. networks_exec is to
  * create with it what will run in such turns. */
 struct exec *networks_exec(struct networks *n);
-/* alive: called four times in a second of waiting; NULL: nobody asks. pass: the end of a turn and the next one, for who has
- * many: others that wait have theirs first. */
+/* alive: called four times in a second of waiting; NULL: nobody asks. pass: the end of a turn and the next one, for who
+ * has many: others that wait have theirs first. */
 struct exec *networks_begin_turn(struct networks *n, const struct demucs_alive *alive);
 void networks_pass_turn(struct networks *n, const struct demucs_alive *alive);
 void networks_end_turn(struct networks *n);

@@ -145,6 +145,8 @@ void supervisor_item_over(struct supervisor *s, struct item *it)
     if (it->ffmpeg_said[0])
         item_log_add(&it->log, it->ffmpeg_said, strlen(it->ffmpeg_said));
     release_followers(s, it);
+    if (it->yields)
+        uplink_returned(s, it);
     if (--l->left == 0)
         settle(s, l);
 }

@@ -12,6 +12,7 @@ enum { WATCH_MS = 50, QUICK_DEATH_MS = 1000, QUICK_DEATHS_MOST = 5, BEGIN_MS = 1
 int child_side_start(struct supervisor *s)
 {
     s->child_started_ms = supervisor_now_ms();
+    s->child_spoke_ms = 0;
     s->lost_why[0] = '\0';
     return child_start(&s->child, &(struct child_options){.program = s->options->compute,
                                                           .threads = s->options->threads,
@@ -57,6 +58,19 @@ static int send_item(struct supervisor *s, struct item *it)
     return task_send_request(s->child.socket, &r, it->lease->params, params, fds);
 }
 
+void child_side_drop(struct supervisor *s, struct item *it)
+{
+    struct item **at = &s->queue;
+    while (*at != it)
+        at = &(*at)->next;
+    *at = it->next;
+    it->next = NULL;
+    it->queued = false;
+    it->stage = STAGE_OVER;
+    item_release(it);
+    supervisor_item_over(s, it);
+}
+
 /* Takes the first item of the queue; true when it was sent or is over. */
 static bool dispatch_one(struct supervisor *s)
 {
@@ -69,7 +83,7 @@ static bool dispatch_one(struct supervisor *s)
     it->next = NULL;
     it->queued = false;
     int code = STATUS_OK;
-    if (it->aborted) {
+    if (it->aborted) { /* while it waited for an equal one */
         it->stage = STAGE_OVER;
     } else if (it->wants_ffmpeg && (code = open_ffmpeg(s, it))) {
         item_fail(it, code);
@@ -106,20 +120,25 @@ static const struct item *find_urgent(struct supervisor *s)
 {
     const int64_t now = supervisor_now_ms();
     const struct item *const head = s->queue;
+    int busy = 0;
+    EACH_ITEM (s, lease, it)
+        busy += it->stage == STAGE_RUNNING && it->started;
     const bool no_place = s->alone_runs || s->running >= s->most_running || (head && head->alone && s->running);
     const struct item *best = no_place ? head : NULL;
     EACH_ITEM (s, l, it) {
-        const bool waits = it->started ? it->waits : now - it->started_ms >= BEGIN_MS;
+        const int64_t since = it->started_ms > s->child_spoke_ms ? it->started_ms : s->child_spoke_ms;
+        const bool waits =
+            it->started ? it->waits : busy >= s->options->threads && s->child_spoke_ms && now - since >= BEGIN_MS;
         if (it->stage == STAGE_RUNNING && waits && (!best || best->lease->priority < l->priority))
             best = it;
     }
     return best;
 }
 
-/* It loses little when it is stopped: it goes on from what it saved last. */
+/* It loses little when it is stopped: it goes on from what it saved last, in its folder or with the scheduler. */
 static bool goes_on_later(const struct item *it)
 {
-    return it->training || it->saved;
+    return (it->training && !it->lease->to_objects) || it->saved;
 }
 
 void child_side_make_room(struct supervisor *s)
@@ -188,8 +207,8 @@ static void on_reply(struct supervisor *s, const struct task_reply *r, int fd)
     if (!it)
         return;
     it->sign_ms = supervisor_now_ms();
+    s->child_spoke_ms = s->child_spoke_ms ? s->child_spoke_ms : it->sign_ms;
     it->waits = r->event == TASK_PROGRESS && r->waits;
-    it->saved |= r->event == TASK_SAVED;
     if (r->event == TASK_STARTED) {
         it->started = true;
         it->started_ms = it->sign_ms;

@@ -264,8 +264,12 @@ void uplink_saved(struct supervisor *s, const struct packet *p)
     struct saving *v = s->savings;
     while (v && (!v->put || v->seq != p->header.seq))
         v = v->next;
-    if (v && packet_decode(p, &verdict_schema, &m) == STATUS_OK)
-        end_saving(s, v); /* STALE: the next beat says so of the item */
+    if (!v || packet_decode(p, &verdict_schema, &m))
+        return;
+    struct item *const it = supervisor_find(s, v->token);
+    if (it && m.verdict == COMMIT_COMMITTED)
+        it->saved = true;
+    end_saving(s, v); /* STALE: the next beat says so of the item */
 }
 
 static void drive_saving(struct supervisor *s, struct saving *v, int64_t now)

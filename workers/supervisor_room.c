@@ -11,8 +11,17 @@ static bool is_long(const struct item *it)
     return it->lease->task == TASK_TRAIN || it->lease->task == TASK_SWEEP;
 }
 
+/* Whoever made room stays away until what it made room for is over: it would only take the room again. */
+static void forget_made_room(struct supervisor *s)
+{
+    bool is_here = false;
+    EACH_ITEM (s, l, it)
+        is_here |= !it->over && !it->aborted && l->priority > s->made_room_of;
+    s->made_room = s->made_room && is_here;
+}
+
 /* What a TAKE is to say now; false: nothing is wanted. With leases enough, or places full of what lasts, only what is
- * more important than the least of that: it goes first, and trainings make room for it. */
+ * more important than the least of that: it goes first, and trainings make room for it. One such at a time. */
 static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
 {
     const int64_t now = supervisor_now_ms();
@@ -28,8 +37,11 @@ static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
             lasting += is_long(it);
             *above = l->priority < *above ? l->priority : *above;
         }
-    *urgent = open >= LEASES_MOST || lasting >= s->options->threads;
-    return !*urgent || (waits && open < 2 * LEASES_MOST && *above < LIMIT_PRIORITY);
+    forget_made_room(s);
+    *urgent = s->made_room || open >= LEASES_MOST || lasting >= s->options->threads;
+    if (s->made_room && *above < s->made_room_of)
+        *above = s->made_room_of;
+    return !*urgent || (waits && open < 2 * LEASES_MOST && lasting <= s->options->threads && *above < LIMIT_PRIORITY);
 }
 
 void uplink_take(struct supervisor *s)
@@ -38,7 +50,7 @@ void uplink_take(struct supervisor *s)
     int64_t above;
     if (!s->engaged || s->stop || s->drain_until_ms || !wanted(s, &urgent, &above))
         return;
-    if (s->take_waits && (!s->take_urgent || (urgent && s->take_above == above)))
+    if (s->take_waits && s->take_urgent == urgent && (!urgent || s->take_above == above))
         return;
     uplink_send(s, MESSAGE_TAKE, &take_schema,
                 &(struct message_take){.credits = s->credits, .urgent = urgent, .above = urgent ? above : 0});
@@ -67,16 +79,35 @@ void uplink_return(struct supervisor *s)
     wire_free(&tokens);
 }
 
+bool uplink_mark_yielding(struct item *it, const char *why)
+{
+    if (it->aborted || it->over || it->stage >= STAGE_FINISHING)
+        return false;
+    item_log_warn(&it->log, why);
+    it->aborted = it->yields = true;
+    return true;
+}
+
 void uplink_give_back(struct supervisor *s, struct item *it)
 {
-    struct wire_buffer tokens = {0};
-    if (wire_append_uint(&tokens, it->token) == STATUS_OK) {
-        log_info("an item makes room for what is more important");
-        item_log_warn(&it->log, "it makes room for what is more important, and goes on later");
-        uplink_beat(s);
-        supervisor_abort(s, it); /* first: whoever gets it next must find it at rest */
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
+    if (!uplink_mark_yielding(it, "it makes room for what is more important, and goes on later"))
+        return;
+    uplink_send_lines(s);
+    s->made_room_of = s->made_room && s->made_room_of > it->lease->priority ? s->made_room_of : it->lease->priority;
+    s->made_room = true;
+    if (s->take_waits && !s->take_urgent) { /* what it would bring now is what goes */
+        uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
+        s->take_waits = false;
     }
+    supervisor_stop_aborted(s);
+}
+
+/* Not before: whoever gets it next must find it at rest. */
+void uplink_returned(struct supervisor *s, const struct item *it)
+{
+    struct wire_buffer tokens = {0};
+    if (wire_append_uint(&tokens, it->token) == STATUS_OK)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
     wire_free(&tokens);
 }
 

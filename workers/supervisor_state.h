@@ -48,6 +48,8 @@ struct supervisor {
     bool says_much;               /* lines of an item wait that fill half an entry of a BEAT */
     bool take_waits, take_urgent; /* urgent: that TAKE is for more than `take_above` only */
     int64_t take_above;
+    bool made_room; /* for what is more important than `made_room_of`, and is here still */
+    int64_t made_room_of;
     uint32_t credits;
     struct pending_report *reports;
     struct transfer *transfers;
@@ -61,7 +63,7 @@ struct supervisor {
     struct child child;
     int running, most_running;
     bool alone_runs;
-    int64_t next_watch_ms, child_started_ms;
+    int64_t next_watch_ms, child_started_ms, child_spoke_ms; /* spoke: its first reply; 0: none yet */
     int quick_deaths;
     char killed_for[96];         /* why we killed the child, for the message */
     char lost_why[TASK_MESSAGE]; /* what the child said of a device that it lost; then it ends by itself */
@@ -72,15 +74,20 @@ struct supervisor {
 
 int64_t supervisor_now_ms(void);
 
-/* Ends an item without a word to the scheduler. */
+/* Ends an item without a word to the scheduler; and all that are marked as aborted. */
 void supervisor_abort(struct supervisor *s, struct item *it);
+void supervisor_stop_aborted(struct supervisor *s);
 
 struct item *supervisor_find(struct supervisor *s, uint64_t token);
 
 /* Scheduler side. */
 uint32_t uplink_send(struct supervisor *s, enum message_type type, const struct wire_schema *schema, const void *body);
 void uplink_return(struct supervisor *s);
-void uplink_give_back(struct supervisor *s, struct item *it); /* one that the child has begun */
+bool uplink_mark_yielding(struct item *it,
+                          const char *why); /* to be stopped and given back; false: it is as good as over */
+void uplink_give_back(struct supervisor *s, struct item *it); /* one that the child has begun, for another's sake */
+void uplink_returned(struct supervisor *s, const struct item *it); /* that is at rest */
+void uplink_send_lines(struct supervisor *s);
 void uplink_return_surplus(struct supervisor *s, struct lease *granted);
 void uplink_drop_all(struct supervisor *s); /* without a word: the leases have ended, or will */
 void uplink_ready(struct supervisor *s);
@@ -117,6 +124,7 @@ void handed_end(struct supervisor *s);
 int child_side_start(struct supervisor *s) MUST_USE;
 void child_side_dispatch(struct supervisor *s);
 void child_side_make_room(struct supervisor *s);
+void child_side_drop(struct supervisor *s, struct item *it); /* one that waits for the child */
 void child_side_receive(struct supervisor *s);
 void child_side_logs(struct supervisor *s);
 void child_side_watch(struct supervisor *s);

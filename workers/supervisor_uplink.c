@@ -88,7 +88,7 @@ void uplink_beat(struct supervisor *s)
     s->beat_at_ms = supervisor_now_ms();
     s->says_much = false;
     EACH_ITEM (s, l, it)
-        if (!it->reported && !it->aborted && !code) {
+        if (!it->reported && (!it->aborted || (it->yields && !it->over)) && !code) {
             const struct message_beat_entry e = {
                 .token = it->token, .progress = it->progress, .log = item_log_unsent(&it->log, &budget)};
             code = wire_encode(&beat_entry_schema, &e, &entries);
@@ -107,7 +107,10 @@ void uplink_beat(struct supervisor *s)
 static void adapt_credits(struct supervisor *s, const struct lease *l)
 {
     const int64_t took = supervisor_now_ms() - l->granted_ms;
-    const double rate = (double)(l->count - l->left) / (double)(took > 0 ? took : 1);
+    size_t done = 0;
+    for (size_t i = 0; i < l->count; i++)
+        done += l->items[i].over && !l->items[i].aborted;
+    const double rate = (double)done / (double)(took > 0 ? took : 1);
     double wanted = rate * LEASE_AIM_MS;
     const double most = 4.0 * s->credits;
     wanted = wanted > most ? most : wanted < s->credits / 2.0 ? s->credits / 2.0 : wanted;
@@ -116,13 +119,19 @@ static void adapt_credits(struct supervisor *s, const struct lease *l)
                                               : (uint32_t)wanted;
 }
 
-/* Lines of items that end before the next beat would bring them. */
-static bool has_unsent_lines(const struct lease *l)
+/* Lines of items that end, or are given back, before the next beat would bring them. */
+static bool has_unsent_lines(const struct supervisor *s)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (l->items[i].committing && !l->items[i].aborted && l->items[i].log.bytes > l->items[i].log.sent)
+    EACH_ITEM (s, l, it)
+        if (((it->committing && !it->aborted) || (it->yields && !it->over)) && it->log.bytes > it->log.sent)
             return true;
     return false;
+}
+
+void uplink_send_lines(struct supervisor *s)
+{
+    for (int i = 0; i < LINES_BEATS_MOST && s->engaged && has_unsent_lines(s); i++)
+        uplink_beat(s);
 }
 
 /* A report of its own for each so many bytes: one message has room for some hundred results only. */
@@ -145,8 +154,7 @@ void uplink_report(struct supervisor *s, struct lease *l)
     struct wire_buffer entries = {0};
     uint32_t count = 0;
     int code = STATUS_OK;
-    for (int i = 0; i < LINES_BEATS_MOST && s->engaged && has_unsent_lines(l); i++)
-        uplink_beat(s);
+    uplink_send_lines(s);
     for (size_t i = 0; i < l->count && !code; i++) {
         const struct item *it = &l->items[i];
         if (!it->committing || it->aborted)
@@ -247,16 +255,28 @@ struct item *supervisor_find(struct supervisor *s, uint64_t token)
     return NULL;
 }
 
-/* The scheduler has taken the item back. What the child has begun is ended with it; its neighbours begin again. */
+/* Those that are marked as aborted and are with the child, or wait for it. With what the child has begun it ends, and
+ * its other items begin again. */
+void supervisor_stop_aborted(struct supervisor *s)
+{
+    bool runs = false;
+    EACH_ITEM (s, l, it) {
+        runs |= it->aborted && it->stage == STAGE_RUNNING;
+        if (it->aborted && it->queued)
+            child_side_drop(s, it);
+    }
+    if (!runs)
+        return;
+    snprintf(s->killed_for, sizeof s->killed_for, "another item was cancelled");
+    child_side_died(s);
+}
+
 void supervisor_abort(struct supervisor *s, struct item *it)
 {
     if (it->aborted)
         return;
     it->aborted = true;
-    if (it->stage == STAGE_RUNNING) {
-        snprintf(s->killed_for, sizeof s->killed_for, "another item was cancelled");
-        child_side_died(s);
-    }
+    supervisor_stop_aborted(s);
 }
 
 void uplink_drop_all(struct supervisor *s)
@@ -331,11 +351,17 @@ static void on_verdicts(struct supervisor *s, const struct packet *p)
         log_error("verdicts: %s", status_message());
         return;
     }
+    bool yields = false;
     while (wire_next(&m.verdicts, &verdict_schema, &v)) {
-        struct item *it = v.verdict == VERDICT_ABORT ? supervisor_find(s, v.token) : NULL;
-        if (it)
-            supervisor_abort(s, it);
+        struct item *const it = supervisor_find(s, v.token);
+        if (it && v.verdict == VERDICT_ABORT)
+            it->aborted = true;
+        else if (it && v.verdict == VERDICT_YIELD)
+            yields |= uplink_mark_yielding(it, "it was asked back, and goes on later");
     }
+    if (yields)
+        uplink_send_lines(s);
+    supervisor_stop_aborted(s);
 }
 
 static void on_error(struct supervisor *s, const struct packet *p)

@@ -141,8 +141,8 @@ static uint64_t device_bytes(const struct settings *s)
 
 static int run(struct settings *s)
 {
-    /* A thread's share is a song's, a network's segments; a training of preset medium needs the least; the last is what a driver
-     * keeps in its process. */
+    /* A thread's share is a song's, a network's segments; a training of preset medium needs the least; the last is what
+     * a driver keeps in its process. */
     enum { BASE_MB = 1024, THREAD_MB = 128, LEAST_MB = 2048, DEVICE_MB = 1024 };
     struct paths paths;
     char folder[PATHS_MAX], compute[PATHS_MAX + 32], device[DEVICE_NAME], fetched[PATHS_MAX + 32];

@@ -185,8 +185,8 @@ def without_memory_on_the_device() -> None:
             assert (samples(folders[0], stem) == samples(folders[1], stem)).all(), stem
 
 
-def killed_in_the_middle() -> None:
-    """A killed child costs an attempt: the next goes on at a segment that was finished, and the bytes are the same."""
+def stopped_in_the_middle(stop) -> None:
+    """The next attempt goes on at a segment that was finished, and the bytes are the same."""
     with Home() as h:
         song = long_song(h.path("song.wav"), 60)
         h.run("separate", "--model", SMALL, "--out", h.path("whole"), song)
@@ -197,8 +197,7 @@ def killed_in_the_middle() -> None:
             spool = next(iter(glob.glob(h.path("o/model/song/.wavemill-*"))), "")
             time.sleep(0.02)
         time.sleep(0.3)
-        (pid,) = h.processes("wavemill-compute")
-        os.kill(int(pid), signal.SIGKILL)
+        stop(h)
         text, _ = process.communicate(timeout=300)
         (line,) = [journey.check_line(x) for x in text.splitlines()]
         assert line["results"]["resumed_from"] and 0 < line["results"]["resumed_from"] < 1, line
@@ -207,5 +206,27 @@ def killed_in_the_middle() -> None:
         no_parts(h.path("o"))
 
 
+def killed_in_the_middle() -> None:
+    def kill(h: Home) -> None:
+        (pid,) = h.processes("wavemill-compute")
+        os.kill(int(pid), signal.SIGKILL)
+
+    stopped_in_the_middle(kill)
+
+
+def paused_in_the_middle() -> None:
+    def pause(h: Home) -> None:
+        (job,) = h.lines("jobs", "--kind", "separate", "--state", "running")
+        h.run("pause", str(job["job"]))
+        end = time.monotonic() + 60
+        while h.lines("show", str(job["job"]))[0]["items"]["leased"]:
+            assert time.monotonic() < end, "it goes on"
+            time.sleep(0.02)
+        h.run("resume", str(job["job"]))
+
+    stopped_in_the_middle(pause)
+
+
 if __name__ == "__main__":
-    journey.main([pytorchs_numbers, bags_and_options, signals_of_all_kinds, packed_clips, on_a_device, without_memory_on_the_device, killed_in_the_middle])
+    journey.main([pytorchs_numbers, bags_and_options, signals_of_all_kinds, packed_clips, on_a_device, without_memory_on_the_device, killed_in_the_middle,
+                  paused_in_the_middle])

@@ -24,6 +24,7 @@ mutant(sim take_forgotten queue_workers.c "w->credits = (uint32_t)take->credits;
 mutant(sim urgent_for_all queue_grant.c " || (w->urgent && j->priority <= w->above)" "")
 mutant(sim urgent_first queue_grant.c "    grant_waiting(q, false);\n    grant_waiting(q, true);" "    grant_waiting(q, true);\n    grant_waiting(q, false);")
 mutant(sim pause_keeps queue_control.c "if (l->job == j && j->items[l->index].saved)" "if (0)")
+mutant(sim pause_asks_for_all queue_control.c "l->job == j && j->items[l->index].saved" "l->job == j")
 mutant(sim save_of_paused_goes_on queue_reports.c "if (l && l->job->paused)" "if (0)")
 mutant(sim resume_keeps_all queue_workers.c "    while (w->leases)\n        item_lapse(q, w->leases);\n    while (named" "    while (named")
 mutant(sim retired_too_early queue_jobs.c "j->state == JOB_ACTIVE && j->queued == 0" "j->queued == 0")

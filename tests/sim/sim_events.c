@@ -190,6 +190,18 @@ static int on_beat(struct sim *s, const struct sim_message *m, struct queue_even
     return code;
 }
 
+bool sim_asks_back(const struct sim *s, size_t first, uint64_t token)
+{
+    for (size_t i = first; i < s->actions.count; i++) {
+        const struct queue_action *const a = &s->actions.list[i];
+        for (size_t k = 0; a->type == QUEUE_ABORT && k < a->count; k++)
+            if (s->actions.entries[a->first + k].token == token &&
+                s->actions.entries[a->first + k].verdict == VERDICT_YIELD)
+                return true;
+    }
+    return false;
+}
+
 static int on_checkpoint(struct sim *s, const struct sim_message *m, struct queue_event e)
 {
     uint8_t object[LIMIT_OBJECT];
@@ -203,12 +215,14 @@ static int on_checkpoint(struct sim *s, const struct sim_message *m, struct queu
     if (code)
         return code;
     shadow_moved(&s->shadow, m->tokens[0], e.worker, m->values[0]);
-    const uint32_t counts = item && item->state == ITEM_LEASED; /* of a job that is paused it was given back */
-    EXPECT(wanted != COMMIT_COMMITTED || !item->gained || item->attempts == counts,
+    EXPECT(wanted != COMMIT_COMMITTED || !item->gained || item->attempts == 1,
            "an attempt that got further than all before counts %u", item->attempts);
     const struct queue_action *a = &s->actions.list[first];
     EXPECT(a->type == QUEUE_REFUSED || (a->type == QUEUE_SAVED && s->actions.entries[a->first].verdict == wanted),
            "a checkpoint of %llx is not answered with %d", (unsigned long long)m->tokens[0], wanted);
+    const struct shadow_job *const j = wanted == COMMIT_COMMITTED ? shadow_find(&s->shadow, item->job) : NULL;
+    EXPECT(!j || a->type == QUEUE_REFUSED || sim_asks_back(s, first, m->tokens[0]) == j->paused,
+           "an item of job %d is asked for, and not paused, or the other way round", (int)item->job);
     return code;
 }
 

@@ -191,8 +191,7 @@ static void put_granted(struct shadow *s, struct shadow_job *j, struct shadow_it
     j->attempts++;
 }
 
-/* Why a lease may end otherwise than by a result: its time, the silence of its worker, the worker's word, or that
- * somebody paused it. */
+/* Why a lease may end otherwise than by a result: its time, the silence of its worker, or the worker's word. */
 static void check_end(struct shadow *s, const struct shadow_item *item, bool counted)
 {
     const struct shadow_worker *w = shadow_worker(s, item->owner);
@@ -208,11 +207,6 @@ static void check_end(struct shadow *s, const struct shadow_item *item, bool cou
         break;
     case QUEUE_READY:
         EXPECT(counted && item->owner == s->from, "READY ends a lease of another worker");
-        break;
-    case QUEUE_PAUSE:
-    case QUEUE_PRIORITY:
-    case QUEUE_CHECKPOINT:
-        EXPECT(!counted && item->saved, "an item is taken back that has not saved, or it counts");
         break;
     default:
         EXPECT(counted && s->event == QUEUE_REPORT, "a lease ends in event %d", s->event);

@@ -138,6 +138,18 @@ static void give_back(struct sim *s, int n)
     send_from(s, n, m);
 }
 
+/* Asked for an item; one that is as good as done is done instead. */
+static void yield(struct sim *s, int n, uint64_t token)
+{
+    struct sim_worker *const w = &s->workers[n];
+    const uint32_t before = w->held_count;
+    if (sim_chance(s, 30))
+        return;
+    forget_token(w, token);
+    if (w->held_count < before)
+        send_from(s, n, (struct sim_message){.type = SIM_RETURN, .count = 1, .tokens = {token}});
+}
+
 static void save(struct sim *s, int n)
 {
     const struct sim_worker *w = &s->workers[n];
@@ -277,6 +289,8 @@ void sim_worker_hears(struct sim *s, const struct sim_message *m)
         for (uint32_t i = 0; i < m->count; i++)
             if (m->values[i] == VERDICT_ABORT)
                 forget_token(w, m->tokens[i]);
+            else if (m->values[i] == VERDICT_YIELD)
+                yield(s, m->actor, m->tokens[i]);
         break;
     case SIM_SAVED:
         break;

@@ -320,12 +320,22 @@ uint64_t boss_noop(struct boss *b, uint64_t sleep_ms, const struct boss_item *it
                       count);
 }
 
-void boss_abort(struct boss *b, uint64_t token)
+static void send_verdict(struct boss *b, uint64_t token, enum lease_verdict verdict)
 {
     struct wire_buffer list = {0};
-    CHECK_OK(wire_encode(&verdict_schema, &(struct message_verdict){token, VERDICT_ABORT}, &list));
+    CHECK_OK(wire_encode(&verdict_schema, &(struct message_verdict){token, verdict}, &list));
     boss_send(b, MESSAGE_VERDICTS, 0, &verdicts_schema, &(struct message_verdicts){wire_list_of(&list, 1)});
     wire_free(&list);
+}
+
+void boss_abort(struct boss *b, uint64_t token)
+{
+    send_verdict(b, token, VERDICT_ABORT);
+}
+
+void boss_yield(struct boss *b, uint64_t token)
+{
+    send_verdict(b, token, VERDICT_YIELD);
 }
 
 void boss_error(struct boss *b, uint32_t seq, enum wire_error code)

@@ -121,3 +121,43 @@ TEST(asks_for_what_is_more_important)
     boss_abort(&b, first);
     boss_stop(&b);
 }
+
+/* What runs, what waits for its turn, and what there is nobody to ask for any more. */
+TEST(what_is_asked_back_is_returned)
+{
+    struct boss b;
+    start(&b, 1);
+    const uint64_t runs = grant(&b, 0, LASTS_MS, SAVES_MS), waits = grant(&b, 0, LASTS_MS, 0);
+    REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    boss_yield(&b, runs + 1000);
+    boss_yield(&b, waits);
+    REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
+    CHECK(b.returned_count == 1 && b.returned[0] == waits);
+    boss_yield(&b, runs);
+    boss_yield(&b, runs);
+    REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
+    CHECK(b.returned_count == 1 && b.returned[0] == runs && strstr(b.log, "it was asked back, and goes on later"));
+    const uint64_t next = grant(&b, 0, 0, 0);
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && is_done(&b, next));
+    CHECK(!boss_outcome(&b, runs) && !boss_outcome(&b, waits));
+    boss_stop(&b);
+}
+
+/* What made room does not come back as long as what it made room for is here. */
+TEST(what_made_room_stays_away)
+{
+    struct boss b;
+    start(&b, 1);
+    const uint64_t less = grant(&b, -1, LASTS_MS, SAVES_MS);
+    REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    const uint64_t urgent = grant(&b, 5, SHORT_MS, 0);
+    REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
+    CHECK(b.returned_count == 1 && b.returned[0] == less);
+    for (b.take_waits = false; !b.take_waits;)
+        REQUIRE(boss_wait(&b, MESSAGE_TAKE, BOSS_PATIENCE_MS));
+    CHECK(b.take_urgent && b.take_above == 5 && b.outcome_count == 0);
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && is_done(&b, urgent));
+    while (b.take_urgent)
+        REQUIRE(boss_wait(&b, MESSAGE_TAKE, BOSS_PATIENCE_MS));
+    boss_stop(&b);
+}
