@@ -64,7 +64,7 @@ enum wire_error {
 
 enum job_state { JOB_OPEN = 0, JOB_ACTIVE = 1, JOB_DONE = 2, JOB_CANCELLED = 3 };
 enum item_state { ITEM_QUEUED = 0, ITEM_LEASED = 1, ITEM_DONE = 2, ITEM_DEAD = 3, ITEM_CANCELLED = 4 };
-enum lease_verdict { VERDICT_EXTEND = 1, VERDICT_ABORT = 2, VERDICT_YIELD = 3 };
+enum lease_verdict { VERDICT_EXTEND = 1, VERDICT_ABORT = 2, VERDICT_YIELD = 3, VERDICT_PRIORITY = 4 };
 enum commit_verdict { COMMIT_COMMITTED = 1, COMMIT_STALE = 2, COMMIT_DUPLICATE = 3 };
 
 const char *job_state_name(uint64_t state);  /* "open", "active", "done", "cancelled"; "unknown" */
@@ -315,7 +315,8 @@ enum {
 
 #define VERDICT_FIELDS(F, S) \
     F(S, 1, UINT, REQUIRED, token, 0, NULL) \
-    F(S, 2, UINT, REQUIRED, verdict, 0, NULL)
+    F(S, 2, UINT, REQUIRED, verdict, 0, NULL) \
+    F(S, 3, INT, OPTIONAL, priority, LIMIT_PRIORITY, NULL)
 
 #define VERDICTS_FIELDS(F, S) F(S, 1, LIST, REQUIRED, verdicts, LIMIT_LIST, &verdict_schema)
 

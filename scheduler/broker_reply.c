@@ -182,7 +182,9 @@ static int send_verdicts(struct broker *b, const struct reply *r, const struct q
         list.bytes = 0;
         for (size_t i = first; i < first + count && !code; i++) {
             const struct queue_entry *e = &entries_of(b, a)[i];
-            code = wire_encode(&verdict_schema, &(struct message_verdict){e->token, (uint64_t)e->verdict}, &list);
+            const struct message_verdict m = {
+                .token = e->token, .verdict = (uint64_t)e->verdict, .priority = e->priority};
+            code = wire_encode(&verdict_schema, &m, &list);
         }
         const struct message_verdicts m = {.verdicts = wire_list_of(&list, count)};
         if (!code)
@@ -230,7 +232,8 @@ static int send_action(struct broker *b, const struct reply *r)
         return send_grant(b, r, a);
     case QUEUE_SAVED: {
         const struct queue_entry *e = entries_of(b, a);
-        return send_to(b, r, MESSAGE_SAVED, &verdict_schema, &(struct message_verdict){e->token, (uint64_t)e->verdict});
+        return send_to(b, r, MESSAGE_SAVED, &verdict_schema,
+                       &(struct message_verdict){.token = e->token, .verdict = (uint64_t)e->verdict});
     }
     default:
         return send_verdicts(b, r, a);

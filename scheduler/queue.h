@@ -100,6 +100,7 @@ struct queue_entry {
     uint64_t job;            /* GRANT */
     uint32_t index, attempt; /* GRANT */
     int verdict;             /* VERDICTS, ABORT, COMMITS */
+    int32_t priority;        /* ABORT, with VERDICT_PRIORITY */
 };
 
 struct queue_action {

@@ -23,21 +23,27 @@ static struct job *job_of(struct queue *q, uint64_t id)
 
 /* ---- pausing and priority ---- */
 
-/* Asks a worker for what has saved: it goes on from there later, wherever that is. The rest would lose what it has
- * done. The lease goes on until the worker says what became of it. */
-static void ask_back(struct queue *q, const struct worker *w, const struct job *j)
+/* To every worker that has items of the job: VERDICT_YIELD asks for what has saved, which goes on from there later,
+ * wherever that is, while the rest would lose what it has done; VERDICT_PRIORITY tells of all. The leases go on until
+ * the workers say what became of them. Room for it is reserved. */
+static void tell_workers(struct queue *q, const struct job *j, enum lease_verdict verdict)
 {
-    struct queue_action *a = NULL;
-    for (const struct lease *l = w->leases; l; l = l->next)
-        if (l->job == j && j->items[l->index].saved) {
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        struct queue_action *a = NULL;
+        for (const struct lease *l = q->workers[i]->leases; l; l = l->next) {
+            if (l->job != j || (verdict == VERDICT_YIELD && !j->items[l->index].saved))
+                continue;
             if (!a)
                 a = actions_add(q, QUEUE_ABORT);
-            a->worker = w->id;
-            actions_entry(q, a, (struct queue_entry){.token = l->token, .index = l->index, .verdict = VERDICT_YIELD});
+            a->worker = q->workers[i]->id;
+            actions_entry(q, a,
+                          (struct queue_entry){
+                              .token = l->token, .index = l->index, .verdict = verdict, .priority = j->priority});
         }
+    }
 }
 
-static int reserve_asking(struct queue *q, const struct job *j)
+static int reserve_telling(struct queue *q, const struct job *j)
 {
     return actions_reserve(q, 4 + q->unfinished + 4 * (size_t)q->worker_count + j->leased, j->leased);
 }
@@ -47,14 +53,14 @@ static int set_paused(struct queue *q, const struct queue_event *e, bool paused)
     struct job *j = job_of(q, e->job->job);
     if (!j || j->paused == paused || job_is_over(j))
         return STATUS_OK;
-    const int code = reserve_asking(q, j);
+    const int code = reserve_telling(q, j);
     if (code)
         return code;
     j->paused = paused;
     kind_update(j);
     control_record(q, j);
-    for (uint32_t i = 0; paused && i < q->worker_count; i++)
-        ask_back(q, q->workers[i], j);
+    if (paused)
+        tell_workers(q, j, VERDICT_YIELD);
     job_changed(q, j);
     return STATUS_OK;
 }
@@ -80,31 +86,17 @@ void control_set_priority(struct job *j, int32_t priority)
     kind_update(j);
 }
 
-/* Something waits that the worker would rather do, and could. */
-static bool is_outranked(const struct queue *q, const struct worker *w, const struct job *j)
-{
-    for (uint32_t i = 0; i < w->kind_count; i++) {
-        const struct kind *const k = w->kinds[i];
-        for (uint32_t r = 0; r < k->ready_count && k->ready[r]->priority > j->priority; r++)
-            if (grant_is_possible(q, k->ready[r], w))
-                return true;
-    }
-    return false;
-}
-
 int control_priority(struct queue *q, const struct queue_event *e)
 {
     struct job *j = job_of(q, e->priority->job);
     if (!j || j->priority == e->priority->priority || job_is_over(j))
         return STATUS_OK;
-    const int code = reserve_asking(q, j);
+    const int code = reserve_telling(q, j);
     if (code)
         return code;
     control_set_priority(j, (int32_t)e->priority->priority);
     control_record(q, j);
-    for (uint32_t i = 0; i < q->worker_count; i++)
-        if (is_outranked(q, q->workers[i], j))
-            ask_back(q, q->workers[i], j);
+    tell_workers(q, j, VERDICT_PRIORITY);
     job_changed(q, j);
     return STATUS_OK;
 }

@@ -193,7 +193,7 @@ static void grant_items(struct queue *q, struct worker *w, struct job *j)
     worker_unpark(q, w);
 }
 
-bool grant_is_possible(const struct queue *q, struct job *j, const struct worker *w)
+static bool can_grant(const struct queue *q, struct job *j, const struct worker *w)
 {
     return device_fits(w, j, 1) && (has_new(j) || has_tried(q, j, w));
 }
@@ -223,7 +223,7 @@ static void grant_worker(struct queue *q, struct worker *w)
                 best && (best->priority > j->priority || (best->priority == j->priority && best->id < j->id));
             if (behind || (w->urgent && j->priority <= w->above))
                 break;
-            if (grant_is_possible(q, j, w)) {
+            if (can_grant(q, j, w)) {
                 best = j;
                 break;
             }

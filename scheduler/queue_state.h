@@ -297,11 +297,7 @@ void wave_begin(struct job *j);                     /* finds the open wave, and 
 
 /* queue_grant.c */
 void lease_begin(struct queue *q, struct worker *w, struct job *j, uint32_t index, struct lease *l); /* reserved */
-void grant_all(struct queue *q);
-/* The job has an item that the worker may get. */
-bool grant_is_possible(
-    const struct queue *q, struct job *j,
-    const struct worker *w); /* queued items to the workers that wait for them; once, after each event */
+void grant_all(struct queue *q); /* queued items to the workers that wait for them; once, after each event */
 
 /* queue_workers.c */
 struct worker *worker_find(const struct queue *q, uint64_t id);

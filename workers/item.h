@@ -34,7 +34,6 @@ enum stage {
 /* What the items of a lease share. */
 struct lease {
     uint64_t job;
-    int64_t priority; /* of all its jobs */
     enum task_kind task;
     const struct wire_schema *result_schema;
     uint8_t *params;
@@ -129,6 +128,7 @@ struct item {
     struct lease *lease;
     struct item *next; /* in the queue for the child */
     uint64_t job, index, token;
+    int64_t priority;
     uint32_t attempt;
     char *path;
     uint8_t *params;

@@ -125,12 +125,13 @@ static void adopt_state(struct item *it)
     it->has_checkpoint = true;
 }
 
-static int read_item(struct lease *l, struct item *it, const struct message_lease *m)
+static int read_item(struct lease *l, struct item *it, int64_t priority, const struct message_lease *m)
 {
     *it = (struct item){.lease = l,
                         .job = m->job ? m->job : l->job, /* a lease may bring items of several jobs */
                         .index = m->index,
                         .token = m->token,
+                        .priority = priority,
                         .attempt = (uint32_t)m->attempt,
                         .alone = m->attempt > 1,
                         .input = -1,
@@ -179,7 +180,6 @@ int lease_create(const struct message_grant *grant, struct places *places, struc
     if (!l)
         return fail(STATUS_NOMEM, "lease: out of memory");
     l->job = grant->job;
-    l->priority = grant->priority;
     l->places = places;
     l->params = copy_bytes(grant->params);
     l->params_bytes = grant->params.bytes;
@@ -193,7 +193,7 @@ int lease_create(const struct message_grant *grant, struct places *places, struc
     struct wire_list leases = grant->leases;
     struct message_lease m;
     while (!code && wire_next(&leases, &lease_schema, &m))
-        code = read_item(l, &l->items[l->count++], &m);
+        code = read_item(l, &l->items[l->count++], grant->priority, &m);
     l->left = l->count;
     if (code)
         lease_destroy(&l);

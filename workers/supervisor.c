@@ -39,8 +39,8 @@ int64_t supervisor_now_ms(void)
 void supervisor_enqueue(struct supervisor *s, struct item *it, bool first)
 {
     struct item **at = &s->queue;
-    const int64_t ahead = it->lease->priority + (first ? 1 : 0);
-    while (*at && (*at)->lease->priority >= ahead)
+    const int64_t ahead = it->priority + (first ? 1 : 0);
+    while (*at && (*at)->priority >= ahead)
         at = &(*at)->next;
     it->queued = true;
     it->next = *at;

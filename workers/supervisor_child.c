@@ -58,7 +58,7 @@ static int send_item(struct supervisor *s, struct item *it)
     return task_send_request(s->child.socket, &r, it->lease->params, params, fds);
 }
 
-void child_side_drop(struct supervisor *s, struct item *it)
+static void leave_queue(struct supervisor *s, struct item *it)
 {
     struct item **at = &s->queue;
     while (*at != it)
@@ -66,6 +66,21 @@ void child_side_drop(struct supervisor *s, struct item *it)
     *at = it->next;
     it->next = NULL;
     it->queued = false;
+}
+
+void child_side_prefer(struct supervisor *s, struct item *it, int64_t priority)
+{
+    const bool queued = it->queued;
+    if (queued)
+        leave_queue(s, it);
+    it->priority = priority;
+    if (queued)
+        supervisor_enqueue(s, it, false);
+}
+
+void child_side_drop(struct supervisor *s, struct item *it)
+{
+    leave_queue(s, it);
     it->stage = STAGE_OVER;
     item_release(it);
     supervisor_item_over(s, it);
@@ -129,7 +144,7 @@ static const struct item *find_urgent(struct supervisor *s)
         const int64_t since = it->started_ms > s->child_spoke_ms ? it->started_ms : s->child_spoke_ms;
         const bool waits =
             it->started ? it->waits : busy >= s->options->threads && s->child_spoke_ms && now - since >= BEGIN_MS;
-        if (it->stage == STAGE_RUNNING && waits && (!best || best->lease->priority < l->priority))
+        if (it->stage == STAGE_RUNNING && waits && (!best || best->priority < it->priority))
             best = it;
     }
     return best;
@@ -149,9 +164,9 @@ void child_side_make_room(struct supervisor *s)
         return;
     EACH_ITEM (s, l, it)
         if (it->stage == STAGE_RUNNING && it->started && !it->aborted && goes_on_later(it) &&
-            l->priority < urgent->lease->priority &&
-            (!least || l->priority < least->lease->priority ||
-             (l->priority == least->lease->priority && it->started_ms > least->started_ms)))
+            it->priority < urgent->priority &&
+            (!least || it->priority < least->priority ||
+             (it->priority == least->priority && it->started_ms > least->started_ms)))
             least = it;
     if (least)
         uplink_give_back(s, least);

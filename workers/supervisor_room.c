@@ -16,7 +16,7 @@ static void forget_made_room(struct supervisor *s)
 {
     bool is_here = false;
     EACH_ITEM (s, l, it)
-        is_here |= !it->over && !it->aborted && l->priority > s->made_room_of;
+        is_here |= !it->over && !it->aborted && it->priority > s->made_room_of;
     s->made_room = s->made_room && is_here;
 }
 
@@ -35,7 +35,7 @@ static bool wanted(struct supervisor *s, bool *urgent, int64_t *above)
     EACH_ITEM (s, l, it)
         if (!it->over && !it->aborted) {
             lasting += is_long(it);
-            *above = l->priority < *above ? l->priority : *above;
+            *above = it->priority < *above ? it->priority : *above;
         }
     forget_made_room(s);
     *urgent = s->made_room || open >= LEASES_MOST || lasting >= s->options->threads;
@@ -93,7 +93,7 @@ void uplink_give_back(struct supervisor *s, struct item *it)
     if (!uplink_mark_yielding(it, "it makes room for what is more important, and goes on later"))
         return;
     uplink_send_lines(s);
-    s->made_room_of = s->made_room && s->made_room_of > it->lease->priority ? s->made_room_of : it->lease->priority;
+    s->made_room_of = s->made_room && s->made_room_of > it->priority ? s->made_room_of : it->priority;
     s->made_room = true;
     if (s->take_waits && !s->take_urgent) { /* what it would bring now is what goes */
         uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});

@@ -125,6 +125,7 @@ int child_side_start(struct supervisor *s) MUST_USE;
 void child_side_dispatch(struct supervisor *s);
 void child_side_make_room(struct supervisor *s);
 void child_side_drop(struct supervisor *s, struct item *it); /* one that waits for the child */
+void child_side_prefer(struct supervisor *s, struct item *it, int64_t priority);
 void child_side_receive(struct supervisor *s);
 void child_side_logs(struct supervisor *s);
 void child_side_watch(struct supervisor *s);

@@ -356,6 +356,8 @@ static void on_verdicts(struct supervisor *s, const struct packet *p)
         struct item *const it = supervisor_find(s, v.token);
         if (it && v.verdict == VERDICT_ABORT)
             it->aborted = true;
+        else if (it && v.verdict == VERDICT_PRIORITY)
+            child_side_prefer(s, it, v.priority);
         else if (it && v.verdict == VERDICT_YIELD)
             yields |= uplink_mark_yielding(it, "it was asked back, and goes on later");
     }

@@ -77,9 +77,8 @@ def paused() -> None:
 
 def of_less_priority() -> None:
     with trains() as (h, running, job):
+        h.run("priority", job, "-7")  # what comes later too
         other = h.start("train", "tones", "--name", "other", *FAST)
-        wait_for(lambda: len(h.lines("jobs", "--kind", "train")) == 2)
-        h.run("priority", job, "-7")
         assert other.wait(timeout=60) == 0 and shown(h, job)["items"]["done"] == 0
         other.communicate()
         ends_well(h, running)

@@ -379,8 +379,8 @@ int sim_control(struct sim *s, struct sim_message *m, struct queue_event e);
 
 /* sim_events.c: a message becomes an event of the queue, with the shadow's rules around it. */
 int sim_apply(struct sim *s, struct queue_event *e); /* STATUS_OK or STATUS_NOMEM */
-/* An action from `first` on asks a worker for the lease. */
-bool sim_asks_back(const struct sim *s, size_t first, uint64_t token);
+/* An unasked action from `first` on tells a worker that of the lease. */
+bool sim_tells(const struct sim *s, size_t first, uint64_t token, enum lease_verdict verdict);
 int sim_event(struct sim *s, struct sim_message *m);
 uint64_t sim_number_of(const struct sim_bound *bound, uint64_t link);
 struct sim_bound *sim_bound_of(struct sim_bound *bound, uint64_t number);

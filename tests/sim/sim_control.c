@@ -52,6 +52,7 @@ int sim_control(struct sim *s, struct sim_message *m, struct queue_event e)
 {
     const struct shadow_job *j = shadow_find(&s->shadow, m->job);
     const bool was_paused = j && j->paused;
+    const int before = j ? j->priority : 0;
     const bool retry = m->type == SIM_RETRY, over = !j || j->state >= JOB_DONE;
     const int wanted = !j ? ERROR_NOT_FOUND : retry && j->state == JOB_CANCELLED ? ERROR_STATE : 0;
     const size_t first = s->actions.count;
@@ -75,8 +76,12 @@ int sim_control(struct sim *s, struct sim_message *m, struct queue_event e)
         EXPECT(j->priority == m->priority, "job %d has priority %d, not %d", (int)j->id, j->priority, m->priority);
     else
         EXPECT(j->paused == (m->type == SIM_PAUSE), "job %d is paused, or it is not", (int)j->id);
+    for (uint32_t i = 0; i < j->count && m->type == SIM_PRIORITY && before != j->priority; i++)
+        EXPECT(j->items[i].state != ITEM_LEASED || sim_tells(s, first, j->items[i].token, VERDICT_PRIORITY),
+               "a worker is not told that job %d has another priority", (int)j->id);
     for (uint32_t i = 0; i < j->count && m->type == SIM_PAUSE && !was_paused; i++)
-        EXPECT(j->items[i].state != ITEM_LEASED || !j->items[i].saved || sim_asks_back(s, first, j->items[i].token),
+        EXPECT(j->items[i].state != ITEM_LEASED || !j->items[i].saved ||
+                   sim_tells(s, first, j->items[i].token, VERDICT_YIELD),
                "an item of job %d, which is paused, goes on though it has saved", (int)j->id);
     return code;
 }

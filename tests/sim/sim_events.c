@@ -190,13 +190,14 @@ static int on_beat(struct sim *s, const struct sim_message *m, struct queue_even
     return code;
 }
 
-bool sim_asks_back(const struct sim *s, size_t first, uint64_t token)
+bool sim_tells(const struct sim *s, size_t first, uint64_t token, enum lease_verdict verdict)
 {
     for (size_t i = first; i < s->actions.count; i++) {
         const struct queue_action *const a = &s->actions.list[i];
-        for (size_t k = 0; a->type == QUEUE_ABORT && k < a->count; k++)
+        const bool grants = a->type == QUEUE_GRANT && verdict == VERDICT_PRIORITY; /* a GRANT names it */
+        for (size_t k = 0; (grants || a->type == QUEUE_ABORT) && k < a->count; k++)
             if (s->actions.entries[a->first + k].token == token &&
-                s->actions.entries[a->first + k].verdict == VERDICT_YIELD)
+                (grants || s->actions.entries[a->first + k].verdict == (int)verdict))
                 return true;
     }
     return false;
@@ -221,7 +222,7 @@ static int on_checkpoint(struct sim *s, const struct sim_message *m, struct queu
     EXPECT(a->type == QUEUE_REFUSED || (a->type == QUEUE_SAVED && s->actions.entries[a->first].verdict == wanted),
            "a checkpoint of %llx is not answered with %d", (unsigned long long)m->tokens[0], wanted);
     const struct shadow_job *const j = wanted == COMMIT_COMMITTED ? shadow_find(&s->shadow, item->job) : NULL;
-    EXPECT(!j || a->type == QUEUE_REFUSED || sim_asks_back(s, first, m->tokens[0]) == j->paused,
+    EXPECT(!j || a->type == QUEUE_REFUSED || sim_tells(s, first, m->tokens[0], VERDICT_YIELD) == j->paused,
            "an item of job %d is asked for, and not paused, or the other way round", (int)item->job);
     return code;
 }

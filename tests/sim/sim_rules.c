@@ -159,7 +159,10 @@ static void check_asking(struct shadow *s, const struct queue_action *a, const s
 {
     for (size_t k = 0; k < a->count; k++) {
         const struct shadow_item *const item = shadow_token(s, entries[k].token);
-        EXPECT(entries[k].verdict == VERDICT_ABORT ||
+        const struct shadow_job *const j = item ? shadow_find(s, item->job) : NULL;
+        EXPECT(entries[k].verdict != VERDICT_PRIORITY || (j && entries[k].priority == j->priority),
+               "a worker is told another priority than that of the job");
+        EXPECT(entries[k].verdict != VERDICT_YIELD ||
                    (item && item->state == ITEM_LEASED && item->saved && item->owner == a->worker),
                "worker %d is asked for an item that has not saved, or is another's", (int)a->worker);
     }

@@ -112,7 +112,8 @@ static void on_beat(struct boss *b, const struct packet *p)
         }
         if (b->beaten_count < BOSS_TOKENS)
             b->beaten[b->beaten_count++] = e.token;
-        count += wire_encode(&verdict_schema, &(struct message_verdict){e.token, VERDICT_EXTEND}, &list) == STATUS_OK;
+        count += wire_encode(&verdict_schema, &(struct message_verdict){.token = e.token, .verdict = VERDICT_EXTEND},
+                             &list) == STATUS_OK;
     }
     if (!b->mute)
         boss_send(b, MESSAGE_VERDICTS, p->header.seq, &verdicts_schema,
@@ -158,7 +159,8 @@ static void on_report(struct boss *b, const struct packet *p)
     while (wire_next(&m.entries, &report_entry_schema, &e)) {
         note_outcome(b, &e);
         if (!b->committed_most || count < (uint32_t)b->committed_most)
-            count += wire_encode(&verdict_schema, &(struct message_verdict){e.token, COMMIT_COMMITTED}, &list) == 0;
+            count += wire_encode(&verdict_schema,
+                                 &(struct message_verdict){.token = e.token, .verdict = COMMIT_COMMITTED}, &list) == 0;
     }
     if (!b->mute && !b->keep_commits)
         boss_send(b, MESSAGE_COMMITS, p->header.seq, &verdicts_schema,
@@ -320,22 +322,23 @@ uint64_t boss_noop(struct boss *b, uint64_t sleep_ms, const struct boss_item *it
                       count);
 }
 
-static void send_verdict(struct boss *b, uint64_t token, enum lease_verdict verdict)
+static void send_verdict(struct boss *b, uint64_t token, enum lease_verdict verdict, int64_t priority)
 {
     struct wire_buffer list = {0};
-    CHECK_OK(wire_encode(&verdict_schema, &(struct message_verdict){token, verdict}, &list));
+    CHECK_OK(wire_encode(&verdict_schema,
+                         &(struct message_verdict){.token = token, .verdict = verdict, .priority = priority}, &list));
     boss_send(b, MESSAGE_VERDICTS, 0, &verdicts_schema, &(struct message_verdicts){wire_list_of(&list, 1)});
     wire_free(&list);
 }
 
 void boss_abort(struct boss *b, uint64_t token)
 {
-    send_verdict(b, token, VERDICT_ABORT);
+    send_verdict(b, token, VERDICT_ABORT, 0);
 }
 
 void boss_yield(struct boss *b, uint64_t token)
 {
-    send_verdict(b, token, VERDICT_YIELD);
+    send_verdict(b, token, VERDICT_YIELD, 0);
 }
 
 void boss_error(struct boss *b, uint32_t seq, enum wire_error code)
@@ -414,4 +417,9 @@ void boss_stop(struct boss *b)
     CHECK(b->left || b->mute);
     CHECK(kill(compute, 0) == -1 && errno == ESRCH);
     boss_close(b);
+}
+
+void boss_prefer(struct boss *b, uint64_t token, int64_t priority)
+{
+    send_verdict(b, token, VERDICT_PRIORITY, priority);
 }

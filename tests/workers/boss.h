@@ -95,6 +95,7 @@ uint64_t boss_noop(struct boss *b, uint64_t sleep_ms, const struct boss_item *it
 void boss_send_grant(struct boss *b, const struct message_grant *grant);
 void boss_abort(struct boss *b, uint64_t token);
 void boss_yield(struct boss *b, uint64_t token);
+void boss_prefer(struct boss *b, uint64_t token, int64_t priority);
 void boss_error(struct boss *b, uint32_t seq, enum wire_error code);
 
 const struct outcome *boss_outcome(const struct boss *b, uint64_t token); /* NULL: none */

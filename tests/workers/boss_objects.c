@@ -84,7 +84,8 @@ static void on_checkpoint(struct boss *b, const struct packet *p)
     b->checkpoint.token = m.token;
     b->checkpoint.progress = m.progress;
     memcpy(b->checkpoint.object, m.object.data, LIMIT_OBJECT);
-    boss_send(b, MESSAGE_SAVED, p->header.seq, &verdict_schema, &(struct message_verdict){m.token, COMMIT_COMMITTED});
+    boss_send(b, MESSAGE_SAVED, p->header.seq, &verdict_schema,
+              &(struct message_verdict){.token = m.token, .verdict = COMMIT_COMMITTED});
 }
 
 bool boss_serves_objects(struct boss *b, const struct packet *p)

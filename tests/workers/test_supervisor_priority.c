@@ -161,3 +161,18 @@ TEST(what_made_room_stays_away)
         REQUIRE(boss_wait(&b, MESSAGE_TAKE, BOSS_PATIENCE_MS));
     boss_stop(&b);
 }
+
+/* The scheduler says that something else is important now. */
+TEST(a_priority_changes)
+{
+    struct boss b;
+    start(&b, 1);
+    const uint64_t runs = grant(&b, 3, LASTS_MS, SAVES_MS), waits = grant(&b, 0, 0, 0);
+    REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    CHECK(!boss_wait(&b, MESSAGE_RETURN, 600)); /* longer than it takes to make room */
+    boss_prefer(&b, waits, 4);
+    REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
+    CHECK(b.returned_count == 1 && b.returned[0] == runs);
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && is_done(&b, waits));
+    boss_stop(&b);
+}
