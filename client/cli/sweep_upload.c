@@ -204,6 +204,7 @@ static int say_again(const struct run *r, const char *why)
 static int begin_again(struct run *r, const char *why, struct message_accepted *a)
 {
     say_again(r, why);
+    *a = (struct message_accepted){0}; /* nothing stays of the one before */
     const int code = begin_round(r, r->sent.round);
     return code ? code : submit(r, a);
 }

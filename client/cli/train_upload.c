@@ -57,6 +57,7 @@ static int begin_anew(struct batch *b, const struct train_upload *u, const uint8
                       struct message_accepted *a)
 {
     int code = train_upload_key(u->begun->upload);
+    *a = (struct message_accepted){0}; /* nothing stays of the one before */
     code = code ? code : train_begun_write(u->folder, u->begun);
     code = code ? code : book(b, u);
     return code ? code : submit(b, u, object, a);
