@@ -58,10 +58,12 @@ static const char help[] =
     "                     objects of the scheduler, to the same table and bytes on the same kind of processor. Each "
     "round "
     "is a\n"
-    "                     job that stays when this command ends; --resume waits for it and goes on. The scheduler's "
-    "disk "
-    "has a\n"
-    "                     state of each trial for each round, for a day or two\n"
+    "                     job that stays when this command ends; --resume waits for it and goes on. An hour after "
+    "its end\n"
+    "                     the scheduler forgets it: what was not fetched by then is trained again. Its disk has a "
+    "state "
+    "of each\n"
+    "                     trial for each round, for a day or two\n"
     "  --dry-run          the trials and the rounds\n\n";
 
 enum {
@@ -393,10 +395,9 @@ static int run(struct request *r, const struct dataset *d)
     int code = sweep_items_make(&r->common, &r->plan, &target, d, &s);
     if (!code && !r->resume)
         code = sweep_begin(r->folder, r->dataset, &r->plan);
-    int exit_code = code ? train_failed("sweep", code)
-                    : r->plan.upload
-                        ? sweep_upload_run(&(struct sweep_upload){&r->common, &r->plan, &target, &s, r->resume})
-                        : send(r, &s);
+    const struct sweep_upload upload = {&r->common, &r->plan, &target, &s, code ? 0 : device_bytes(&r->plan),
+                                        r->resume};
+    int exit_code = code ? train_failed("sweep", code) : r->plan.upload ? sweep_upload_run(&upload) : send(r, &s);
     sweep_items_free(&s);
     if (code || r->detach || (exit_code != EXIT_DONE && exit_code != EXIT_SOME_FAILED))
         return exit_code;

@@ -104,6 +104,8 @@ int sweep_parse(const json_t *all, const char *folder, const char *dataset, stru
     const int code = halving_plan((int64_t)json_array_size(list), (int64_t)p->eta, &p->h);
     if (code)
         return fail(STATUS_DAMAGED, "%.200s: trials or halving are missing", path);
+    if (p->keep < 1 || p->keep > (uint64_t)p->h.trials)
+        return fail(STATUS_DAMAGED, "%.200s: keep is none of 1 to %lld", path, (long long)p->h.trials);
     p->trials = calloc((size_t)p->h.trials, sizeof *p->trials);
     return p->trials ? read_trials(list, path, dataset, p) : fail(STATUS_NOMEM, "out of memory");
 }

@@ -37,8 +37,9 @@ int sweep_sent_write(const char *folder, const struct sweep_sent *s)
     json_t *const trials = json_array();
     for (size_t i = 0; i < s->count; i++)
         json_array_append_new(trials, json_integer((json_int_t)s->trial[i]));
-    json_t *const all = json_pack("{s:i, s:o, s:s, s:I, s:o}", "schema", SCHEMA, "packs", describe_packs(s), "key",
-                                  s->key, "round", (json_int_t)s->round, "trials", trials);
+    json_t *const all =
+        json_pack("{s:i, s:o, s:s, s:I, s:I, s:o}", "schema", SCHEMA, "packs", describe_packs(s), "key", s->key,
+                  "round", (json_int_t)s->round, "booked_bytes", (json_int_t)s->booked_bytes, "trials", trials);
     char *const text = all ? json_dumps(all, JSON_INDENT(2)) : NULL;
     name_file(folder, path);
     const int code =
@@ -78,9 +79,12 @@ static bool read_packs(json_t *packs, struct sweep_sent *out)
 static bool read_round(const json_t *all, const struct halving *h, struct sweep_sent *out)
 {
     const char *const key = json_string_value(json_object_get(all, "key"));
-    const json_t *const trials = json_object_get(all, "trials");
+    const json_t *const trials = json_object_get(all, "trials"), *const booked = json_object_get(all, "booked_bytes");
+    out->booked_bytes = (uint64_t)json_integer_value(booked); /* before it was kept nothing was booked */
     out->round = (int64_t)json_integer_value(json_object_get(all, "round"));
     out->count = json_array_size(trials);
+    if ((booked && !json_is_integer(booked)) || json_integer_value(booked) < 0)
+        return false;
     if (!key || strlen(key) > LIMIT_KEY || out->round < 0 || out->round >= h->rounds || out->count > (size_t)h->trials)
         return false;
     snprintf(out->key, sizeof out->key, "%s", key);
@@ -107,5 +111,7 @@ int sweep_sent_read(const char *folder, const struct halving *h, struct sweep_se
     const bool good = json_integer_value(json_object_get(all, "schema")) == SCHEMA &&
                       read_packs(json_object_get(all, "packs"), out) && read_round(all, h, out);
     json_decref(all);
-    return good ? STATUS_OK : fail(STATUS_DAMAGED, "%.200s: packs, key, round or trials are missing", path);
+    return good ? STATUS_OK
+                : fail(STATUS_DAMAGED, "%.200s: packs, key, round, booked_bytes or trials are missing or are none",
+                       path);
 }

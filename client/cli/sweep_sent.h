@@ -16,6 +16,7 @@ struct sweep_sent {
     int packs;
     char key[LIMIT_KEY + 1]; /* of the job; "": none yet */
     int64_t round;
+    uint64_t booked_bytes; /* what the job books of a device's memory: under one key always the same */
     size_t count;
     int64_t trial[HALVING_TRIALS_MOST]; /* that of each item */
 };

@@ -65,6 +65,9 @@ static int send_packs(struct run *r)
         if (p && memcmp(p->object, object, sizeof object) != 0)
             return fail(STATUS_ARGUMENT, "the sounds are others than those that %s was begun with: another --name",
                         r->u->target->name);
+        if (!p && r->sent.packs == SWEEP_PRESETS_MOST) /* others than the plan's are told there */
+            return fail(STATUS_DAMAGED, "what %s has sent has sounds of %d presets, and none of %s", r->u->target->name,
+                        r->sent.packs, preset);
         p = p ? p : &r->sent.pack[r->sent.packs++];
         snprintf(p->preset, sizeof p->preset, "%s", preset);
         memcpy(p->object, object, sizeof object);
@@ -73,6 +76,24 @@ static int send_packs(struct run *r)
 }
 
 /* ---- a round's job ---- */
+
+/* Of a round that is over: begun again for it, its trial would cost the job of the round that goes on. One with a
+ * record behind it failed later. */
+static bool failed_before(const struct run *r, int64_t trial, int64_t round)
+{
+    char why[LIMIT_MESSAGE + 1];
+    if (round >= r->sent.round)
+        return false;
+    sweep_failure_read(r->folder, trial, why, sizeof why);
+    for (int64_t behind = round + 1; why[0] && behind < r->h->rounds; behind++) {
+        struct sweep_record record;
+        if (sweep_record_read(r->folder, trial, behind, &record))
+            continue;
+        sweep_record_free(&record);
+        return false;
+    }
+    return why[0];
+}
 
 /* Those in the round of which it is not known what came of it. */
 static int list_lacking(struct run *r, int64_t round, int64_t *list, size_t *count)
@@ -88,20 +109,23 @@ static int list_lacking(struct run *r, int64_t round, int64_t *list, size_t *cou
         const int known = member[k] ? sweep_record_read(r->folder, k, round, &record) : STATUS_OK;
         if (known && known != STATUS_NOT_FOUND)
             return known;
-        if (known)
+        if (known && !failed_before(r, k, round))
             list[(*count)++] = k;
-        else if (member[k])
+        else if (member[k] && !known)
             sweep_record_free(&record);
     }
     return STATUS_OK;
 }
 
-/* A job of those that lack a record, under a key of its own. */
+/* A job of those that lack a record, under a key of its own. What they have behind this round came of other states. */
 static int begin_round(struct run *r, int64_t round)
 {
     int code = train_upload_key(r->sent.key);
-    r->sent.round = round;
     code = code ? code : list_lacking(r, round, r->sent.trial, &r->sent.count);
+    r->sent.round = round;
+    for (size_t i = 0; i < r->sent.count && !code; i++)
+        code = sweep_records_forget(r->folder, r->h, r->sent.trial[i], round);
+    code = code ? code : cli_booking(r->c, r->u->device_bytes, &r->sent.booked_bytes);
     return code ? code : sweep_sent_write(r->folder, &r->sent);
 }
 
@@ -154,8 +178,8 @@ static int submit(struct run *r, struct message_accepted *out)
     const size_t n = r->sent.count;
     const struct client_job job = {.kind = KIND_TRAIN_OBJECTS,
                                    .name = r->u->target->name,
-                                   .priority = r->u->common->priority,
                                    .max_attempts = ATTEMPTS,
+                                   .device_bytes = r->sent.booked_bytes,
                                    .key = {(const uint8_t *)r->sent.key, (uint32_t)strlen(r->sent.key)}};
     struct client_item *const items = calloc(n + 1, sizeof *items);
     struct wire_buffer *const params = calloc(n + 1, sizeof *params);
@@ -180,6 +204,7 @@ static int say_again(const struct run *r, const char *why)
 static int begin_again(struct run *r, const char *why, struct message_accepted *a)
 {
     say_again(r, why);
+    *a = (struct message_accepted){0}; /* nothing stays of the one before */
     const int code = begin_round(r, r->sent.round);
     return code ? code : submit(r, a);
 }
@@ -203,12 +228,21 @@ static int take_up(struct run *r, struct message_accepted *a)
     return code || !m.dead ? code : client_retry(r->c, a->job, NULL, 0, &m);
 }
 
+/* Not a part of what is sent: under one key that is always the same. */
+static int set_priority(struct run *r)
+{
+    struct message_job m;
+    const int64_t priority = r->u->common->priority;
+    return priority ? client_priority(r->c, r->job, priority, &m) : STATUS_OK;
+}
+
 /* ---- what comes of it ---- */
 
 static int keep(struct run *r, size_t item, struct wire_slice result)
 {
     struct wire_buffer own = {0};
     struct kind_sweep_result m; /* begins as that of a training */
+    char why[LIMIT_MESSAGE + 1];
     const int64_t trial = r->sent.trial[item];
     int code = wire_decode(&kind_sweep_result_schema, result.data, result.bytes, &m);
     if (code)
@@ -222,7 +256,12 @@ static int keep(struct run *r, size_t item, struct wire_slice result)
                 : sweep_record_write(r->folder, trial, r->sent.round,
                                      (struct wire_slice){own.data, (uint32_t)own.bytes}, (uint64_t)trial);
     wire_free(&own);
-    if (!code && !r->u->common->quiet)
+    if (code)
+        return code;
+    sweep_failure_read(r->folder, trial, why, sizeof why);
+    if (why[0]) /* it was tried again */
+        sweep_failure_keep(r->folder, trial, "");
+    if (!r->u->common->quiet)
         sweep_show_progress(r->h, trial_of(r, item), &m);
     return code;
 }
@@ -304,6 +343,7 @@ static int run_round(struct run *r, int64_t round)
         code = code ? code : submit(r, &a);
     }
     r->job = r->progress.job = a.job;
+    code = code ? code : set_priority(r);
     return code ? code : watch(r);
 }
 
@@ -349,6 +389,7 @@ static int end(struct run *r)
         .folder = r->folder, .model = r->u->target->model, .keep = (int64_t)p->keep, .h = *r->h};
     int64_t order[HALVING_TRIALS_MOST], last[HALVING_TRIALS_MOST], models;
     int code = sweep_records_scores(r->folder, r->h, r->h->rounds, r->scores);
+    r->job = 0; /* none stays */
     if (code)
         return code;
     halving_rank(r->h, r->scores, order, last);
@@ -385,7 +426,8 @@ static int say_end(const struct run *r, int code)
     if (code == STATUS_CANCELLED) {
         fprintf(stderr,
                 "wavemill sweep: interrupted; job %llu, round %lld of %s, stays: --resume waits for it and goes on, "
-                "`wavemill cancel %llu` ends it\n",
+                "`wavemill cancel %llu` ends it; an hour after its end it is forgotten, and what was not fetched is "
+                "trained again\n",
                 (unsigned long long)r->job, (long long)r->sent.round + 1, r->u->target->name,
                 (unsigned long long)r->job);
         return EXIT_INTERRUPTED;

@@ -8,7 +8,9 @@
  * scores as in a sweep that the workers drive.
  *
  * A round's job is the scheduler's: it goes on when this command ends, and is waited for by the next (sweep_sent.h).
- * One that was cancelled, or that the scheduler has forgotten, is sent again, of those trials that have no record. */
+ * One that was cancelled, or that the scheduler has forgotten, is sent again, of those trials that have no record; one
+ * that failed in a round that is over stays out of it. The priority is set when the job is there, since another one in
+ * what is sent under a key would make another job of it. */
 #ifndef SWEEP_UPLOAD_H
 #define SWEEP_UPLOAD_H
 #include "cli.h"
@@ -19,6 +21,7 @@ struct sweep_upload {
     struct sweep_plan *plan;
     const struct sweep_target *target;
     const struct sweep_items *items;
+    uint64_t device_bytes; /* that the largest trial wants */
     bool resume;
 };
 

@@ -28,7 +28,6 @@ static int submit(struct batch *b, const struct train_upload *u, const uint8_t o
     struct wire_buffer params = {0};
     const struct client_job job = {.kind = KIND_TRAIN_OBJECTS,
                                    .name = u->model,
-                                   .priority = b->common->priority,
                                    .max_attempts = ATTEMPTS,
                                    .device_bytes = u->begun->booked_bytes,
                                    .key = {(const uint8_t *)u->begun->upload, (uint32_t)strlen(u->begun->upload)}};
@@ -53,6 +52,29 @@ static int book(struct batch *b, const struct train_upload *u)
     return code || u->begun->booked_bytes == before ? code : train_begun_write(u->folder, u->begun);
 }
 
+/* Under a key of its own, with what can be booked now. */
+static int begin_anew(struct batch *b, const struct train_upload *u, const uint8_t object[LIMIT_OBJECT],
+                      struct message_accepted *a)
+{
+    int code = train_upload_key(u->begun->upload);
+    *a = (struct message_accepted){0}; /* nothing stays of the one before */
+    code = code ? code : train_begun_write(u->folder, u->begun);
+    code = code ? code : book(b, u);
+    return code ? code : submit(b, u, object, a);
+}
+
+/* Submitted again, it is a new job, with the booking of the old one: that one is not what is wanted. */
+static int replace(struct batch *b, const struct train_upload *u, const uint8_t object[LIMIT_OBJECT],
+                   struct message_accepted *a)
+{
+    struct message_job m;
+    const int code = client_cancel(b->client, a->job, &m);
+    if (code)
+        return code;
+    fprintf(stderr, "wavemill train: the scheduler has forgotten the job of %s: it is begun anew\n", u->model);
+    return begin_anew(b, u, object, a);
+}
+
 /* A job that was there: one that failed is tried again, one that was cancelled is another one from now on. */
 static int take_up(struct batch *b, const struct train_upload *u, const uint8_t object[LIMIT_OBJECT],
                    struct message_accepted *a)
@@ -64,10 +86,7 @@ static int take_up(struct batch *b, const struct train_upload *u, const uint8_t 
     if (m.state == JOB_CANCELLED) {
         fprintf(stderr, "wavemill train: job %llu was cancelled: %s is begun anew\n", (unsigned long long)a->job,
                 u->model);
-        code = train_upload_key(u->begun->upload);
-        code = code ? code : train_begun_write(u->folder, u->begun);
-        code = code ? code : book(b, u);
-        return code ? code : submit(b, u, object, a);
+        return begin_anew(b, u, object, a);
     }
     if (!m.dead)
         return STATUS_OK;
@@ -80,16 +99,17 @@ static int send(struct batch *b, const struct train_upload *u)
 {
     uint8_t object[LIMIT_OBJECT];
     struct message_accepted a = {0};
+    struct message_job m;
     int code = u->detach ? cli_connect(b->common, false, &b->client) : cli_connect_for_work(b->common, &b->client);
     code = code ? code : client_put_file(b->client, b->files->paths[0], object);
     code = code || u->resume ? code : book(b, u);
     code = code ? code : submit(b, u, object, &a);
-    if (!code && u->resume && !a.known)
-        fprintf(stderr, "wavemill train: the scheduler has forgotten the job of %s: it is begun anew\n", u->model);
     if (!code && a.known)
         code = take_up(b, u, object, &a);
+    else if (!code && u->resume)
+        code = replace(b, u, object, &a);
     b->job = a.job;
-    return code;
+    return code || !b->common->priority ? code : client_priority(b->client, b->job, b->common->priority, &m);
 }
 
 /* ---- what comes ---- */

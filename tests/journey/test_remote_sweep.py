@@ -10,9 +10,10 @@ import journey
 from journey import Home
 from test_remote import service
 from test_remote_separate import far
-from test_remote_train import checkpoints
+from test_remote_train import checkpoints, fake_attempt, idle_device
 from test_sweep import FAST, read, table
 from test_train import files, make_dataset, model, wait_for
+from wavemill_client import COMMITS, LEAVE, REPORT
 
 FOUR = ("--rates", "1e-3,4e-3", "--seeds", "2", "--halving", "2", *FAST)  # rounds of 4, 2 and 1, to steps 15, 30 and 60
 JOURNAL = "queue"
@@ -107,6 +108,80 @@ def interrupted_cancelled_forgotten() -> None:
         assert model(h, "s") == model(h, "whole")
 
 
+def interrupt(running) -> bytes:
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    return said
+
+
+def the_same_job() -> None:
+    """With its booking, whatever its priority is; and where a round is done again, so is all behind it."""
+    with Home() as h:
+        make_dataset(h)
+        whole = rows_of(h.lines("sweep", "tones", "--name", "whole", *FOUR))
+        assert not h.wait_for_end()
+        resume = ("sweep", "tones", "--name", "s", "--resume")
+        with service(h, "--no-workers") as (_, address):
+            with idle_device(h):
+                running = h.start("sweep", "tones", "--name", "s", *FOUR, "--upload", "--priority", "5")
+                wait_for(lambda: [j for j in h.lines("jobs") if j["name"] == "s" and j["priority"] == 5])
+                assert b"an hour after its end it is forgotten" in interrupt(running)
+            for given, want in (((), 5), (("--priority", "-3"), -3)):
+                running = h.start(*resume, *given)
+                time.sleep(1)
+                assert b"sent again" not in interrupt(running)
+                (job,) = [j for j in h.lines("jobs") if j["name"] == "s"]
+                assert job["priority"] == want and job["device_bytes"] > 64 << 20, job
+            h.run("cancel", str(job["job"]))  # nobody is there who has so much; what is sent again books nothing
+            running = h.start(*resume)
+            with far(h, address) as worker:
+                wait_for(lambda: len(records(h, "s", 1)) == 2)
+                worker.kill()
+            interrupt(running)
+            assert [j.get("device_bytes") or 0 for j in h.lines("jobs") if j["name"] == "s" and j["state"] != "cancelled"] == [0, 0, 0]
+            again, other = sorted(records(h, "s", 1))
+            os.remove(again.replace("round-1", "round-0"))
+            running = h.start(*resume)
+            wait_for(lambda: len(jobs(h)) == 5)
+            assert records(h, "s", 1) == [other], "of a state that was made again"
+            with far(h, address):
+                out, said = running.communicate(timeout=120)
+            assert running.returncode == 0, (out, said)
+        done = h.lines(*resume)
+        assert rows_of(done) == whole, (done, whole)
+
+
+def one_that_failed() -> None:
+    """In a round that is over: the job of the next is waited for, and it is not begun again."""
+    with Home() as h:
+        make_dataset(h)
+        h.run("sweep", "tones", "--name", "whole", *FOUR)
+        assert not h.wait_for_end()
+        with service(h, "--no-workers") as (_, address):
+            running = h.start("sweep", "tones", "--name", "s", *FOUR, "--upload")
+            fake, lease = fake_attempt(h, None)
+            fake.ask(REPORT, {1: [{1: lease[2], 2: 1, 3: "as the test wants it"}]}, COMMITS)
+            fake.send(LEAVE, {})
+            fake.close()
+            with far(h, address, "far0") as worker:
+                wait_for(lambda: len(records(h, "s", 0)) == 3)
+                worker.kill()
+            wait_for(lambda: len(jobs(h)) == 2)
+            said = interrupt(running)
+            assert b"as the test wants it" in said and b"round 2 of s, stays" in said, said
+            running = h.start("sweep", "tones", "--name", "s", "--resume", "--json")
+            time.sleep(1)
+            assert len(jobs(h)) == 2 and running.poll() is None, "begun again"
+            with far(h, address, "far1"):
+                out, said = running.communicate(timeout=120)
+            assert running.returncode == 1 and b"sent again" not in said, (out, said)  # not all came of it
+            assert len(jobs(h)) == 3, h.lines("jobs")
+            rows = [json.loads(x) for x in out.splitlines()]
+            assert [(x["state"], x.get("failure")) for x in rows] == [("finished", None), ("stopped", None), ("stopped", None),
+                                                                      ("failed", "as the test wants it")], rows
+
+
 def lost_objects() -> None:
     """States that the scheduler has no more cost time; models that it has no more are trained again: the same bytes."""
     with Home() as h:
@@ -160,16 +235,21 @@ def what_is_refused() -> None:
             told = json.load(f)
         for key, value, text in (("packs", {"tiny": "0" * 64}, b"the sounds are others than those that s was begun with"),
                                  ("packs", {"tiny": "0"}, b"are missing"), ("trials", [4], b"are missing"), ("round", 3, b"are missing"),
-                                 ("schema", 2, b"are missing")):
+                                 ("schema", 2, b"are missing"), ("booked_bytes", -1, b"are missing"), ("booked_bytes", "1", b"are missing"),
+                                 ("packs", {f"p{i}": 64 * "0" for i in range(8)}, b"has sounds of 8 presets, and none of tiny")):
             with open(sent, "w", encoding="utf-8") as f:
                 json.dump({**told, key: value}, f)
             assert text in h.run("sweep", "tones", "--name", "s", "--resume", code=1).stderr, (key, value)
         with open(os.path.join(h.home, "sweeps/s/sweep.json"), encoding="utf-8") as f:
             begun = json.load(f)
+        for keep in (0, -1, 5, "1"):
+            with open(os.path.join(h.home, "sweeps/s/sweep.json"), "w", encoding="utf-8") as f:
+                json.dump({**begun, "keep": keep}, f)
+            assert b"keep is none of 1 to 4" in h.run("sweep", "tones", "--name", "s", "--resume", code=1).stderr, keep
         with open(os.path.join(h.home, "sweeps/s/sweep.json"), "w", encoding="utf-8") as f:
             json.dump({**begun, "upload": False}, f)
         assert b"begun without --upload" in h.run("sweep", "tones", "--name", "s", "--resume", "--upload", code=2).stderr
 
 
 if __name__ == "__main__":
-    journey.main([the_same_table, interrupted_cancelled_forgotten, lost_objects, what_is_refused])
+    journey.main([the_same_table, interrupted_cancelled_forgotten, the_same_job, one_that_failed, lost_objects, what_is_refused])

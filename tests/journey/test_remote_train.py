@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import journey
 import msgpack
@@ -16,7 +18,7 @@ from journey import Home
 from test_remote import Client, service, wait_for, workers
 from test_remote_separate import far
 from test_train import FAST, files, make_dataset, model
-from wavemill_client import ACCEPTED, COMMITS, JOB, LEAVE, REPORT, SHOW, SUBMIT, Worker, run_folder
+from wavemill_client import ACCEPTED, COMMITS, ENGAGED, JOB, LEAVE, READY, REPORT, SHOW, SUBMIT, Peer, Worker, run_folder
 
 KILLS = int(os.environ.get("WAVEMILL_KILLS") or 2)
 STEPS = int(os.environ.get("WAVEMILL_STEPS") or 2500)
@@ -201,6 +203,47 @@ def fake_attempt(h: Home, state: bytes | None) -> tuple[Worker, dict]:
     return fake, lease
 
 
+@contextmanager
+def idle_device(h: Home) -> Iterator[None]:
+    """A worker whose device has memory to book, and that takes nothing; nobody else is there."""
+    fake = Peer(f"ipc://{run_folder(h.home)}/worker.sock")
+    fake.ask(READY, {1: "fake", 2: 1, 3: "emulated", 5: ["train_objects"], 8: "fake", 9: 1 << 40}, ENGAGED)
+    yield
+    fake.send(LEAVE, {})
+    fake.close()
+    with Client(h.home) as client:
+        wait_for(lambda: not workers(client))
+
+
+def the_same_job_or_another() -> None:
+    """A priority is none of what is sent under a key; a job that was forgotten books what can be booked now."""
+    with Home() as h:
+        make_dataset(h)
+        h.run("train", "tones", "--name", "whole", *FAST)
+        assert not h.wait_for_end()
+        resume = ("train", "tones", "--name", "d", "--resume", "--detach")
+        with service(h, "--no-workers"):
+            with idle_device(h):
+                (sent,) = h.lines("train", "tones", "--name", "d", *FAST, "--upload", "--priority", "5", "--detach")
+            for given, want in (((), 5), (("--priority", "-3"), -3)):
+                assert h.lines(*resume, *given) == [sent]
+                (job,) = [j for j in h.lines("jobs") if j["name"] == "d"]
+                assert job["priority"] == want and job["device_bytes"] > 64 << 20, job
+        assert not h.wait_for_end()
+        journal = os.path.join(h.home, "queue")
+        os.rename(journal, journal + ".away")
+        with service(h, "--no-workers") as (_, address):
+            anew = h.run(*resume)
+            assert b"has forgotten the job of d: it is begun anew" in anew.stderr, anew
+            found = {j["state"]: j.get("device_bytes") or 0 for j in h.lines("jobs") if j["name"] == "d"}
+            assert len(found) == 2 and found.pop("cancelled") > 64 << 20 and list(found.values()) == [0], found
+            again = h.run(*resume)
+            assert again.stdout == anew.stdout and not again.stderr, again
+            with far(h, address):
+                h.run(*resume[:-1])
+            assert model(h, "d") == model(h, "whole")
+
+
 def states_that_are_of_no_use() -> None:
     """Each is named, and the training begins anew: the bytes are those of one that nobody disturbed."""
     with Home() as h:
@@ -316,5 +359,5 @@ def nobody_decodes() -> None:
 
 
 if __name__ == "__main__":
-    journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, states_that_are_of_no_use,
-                  results_that_are_no_model, killed_here_more_often_than_an_item_has_attempts, nobody_decodes])
+    journey.main([the_same_model, killed_and_gone_on_with_elsewhere, the_job_stays, interrupted_and_cancelled, the_same_job_or_another,
+                  states_that_are_of_no_use, results_that_are_no_model, killed_here_more_often_than_an_item_has_attempts, nobody_decodes])
