@@ -59,7 +59,7 @@ enum reach {
     REACH_WAVES = 256,
     REACH_SECOND_WAVE = 512,
     REACH_FIRST_AGAIN = 1024,
-    REACH_TAKEN_BACK = 2048 /* by a pause */
+    REACH_GIVEN_BACK = 2048 /* for a pause */
 };
 static uint32_t wanted;
 static uint32_t *noted; /* of the world that runs */
@@ -72,7 +72,7 @@ static void put(struct journal *j, const struct journal_record *r)
         *noted |= r->index ? REACH_SECOND_WAVE : *noted & REACH_SECOND_WAVE ? REACH_FIRST_AGAIN : 0;
     *noted |= r->type == JOURNAL_CHECKPOINT ? REACH_SAVED : 0;
     if (r->type == JOURNAL_QUEUED && (*noted & REACH_PAUSED) && (*noted & REACH_SAVED))
-        *noted |= REACH_TAKEN_BACK;
+        *noted |= REACH_GIVEN_BACK;
     *noted |= r->type == JOURNAL_OUTCOME && r->outcome.failure == FAILURE_TIMEOUT ? REACH_EXPIRED : 0;
     if (r->type == JOURNAL_CONTROL) {
         *noted |= r->control.paused ? REACH_PAUSED : *noted & REACH_PAUSED ? REACH_RESUMED : 0;
@@ -220,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 #define TAKE(credits) 0, 0, 0, credits, 0, 0
 #define TICK_AFTER(passes) 11, passes, 0
 #define REPORT(token, failure) 6, 0, 0, 1, token, 200, failure, 0, 0, 0
+#define RETURN(token) 7, 0, 0, 1, token
 #define RETRY_ALL 12, 0, 0, 1, 0
 #define PAUSE 13, 0, 0, 1
 #define RESUME 13, 0, 1, 1
@@ -268,8 +269,9 @@ void fuzz_seeds(void)
     /* The lease ends; it is granted again with what it saved. */
     static const uint8_t checkpoint[] = {READY,           SUBMIT_ONE(3), PLAIN,   TAKE(1), CHECKPOINT(0),
                                          TICK_AFTER(250), READY,         TAKE(1), SHOW};
-    /* What has saved is paused, and goes on after. */
-    static const uint8_t back[] = {READY, SUBMIT_FOUR, PLAIN, TAKE(1), CHECKPOINT(0), PAUSE, RESUME, TAKE(4), SHOW};
+    /* What has saved is paused, given back, and goes on after. */
+    static const uint8_t back[] = {READY, SUBMIT_FOUR, PLAIN,  TAKE(1), CHECKPOINT(0),
+                                   PAUSE, RETURN(0),   RESUME, TAKE(4), SHOW};
     /* One item at a time; the first is dead and tried again while the second is leased. */
     static const uint8_t waves[] = {READY,   SUBMIT_FOUR, WAVES_OF_ONE, TAKE(4),      REPORT(0, FAILURE_INPUT),
                                     TAKE(4), RETRY_ALL,   TAKE(4),      REPORT(1, 0), REPORT(2, 0),
@@ -283,6 +285,6 @@ void fuzz_seeds(void)
     seed("key", REACH_KNOWN, key, sizeof key);
     seed("deadline", REACH_EXPIRED | REACH_REOPENED | REACH_TRIED_AGAIN, deadline, sizeof deadline);
     seed("checkpoint", REACH_SAVED, checkpoint, sizeof checkpoint);
-    seed("back", REACH_TAKEN_BACK | REACH_RESUMED, back, sizeof back);
+    seed("back", REACH_GIVEN_BACK | REACH_RESUMED, back, sizeof back);
     seed("waves", REACH_WAVES | REACH_SECOND_WAVE | REACH_FIRST_AGAIN, waves, sizeof waves);
 }
