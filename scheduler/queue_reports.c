@@ -32,6 +32,14 @@ static void lease_extend(struct queue *q, struct lease *l)
     heap_update(&q->timers, l->timer.position);
 }
 
+/* A worker that did not hear of a pause hears of it here. */
+static enum lease_verdict verdict_of(const struct lease *l, bool good)
+{
+    if (!good)
+        return VERDICT_ABORT;
+    return l->job->paused && l->job->items[l->index].saved ? VERDICT_YIELD : VERDICT_EXTEND;
+}
+
 int report_beat(struct queue *q, const struct queue_event *e)
 {
     struct worker *w = worker_of(q, e);
@@ -49,7 +57,7 @@ int report_beat(struct queue *q, const struct queue_event *e)
             note_progress(q, l, m.progress);
             lease_extend(q, l);
         }
-        actions_entry(q, a, (struct queue_entry){.token = m.token, .verdict = good ? VERDICT_EXTEND : VERDICT_ABORT});
+        actions_entry(q, a, (struct queue_entry){.token = m.token, .verdict = verdict_of(l, good)});
     }
     return STATUS_OK;
 }

@@ -155,6 +155,7 @@ struct item {
     bool started;  /* the child has begun with it */
     bool waits;    /* it says that it waits for memory or its turn, and has not done anything yet */
     bool saved;    /* a checkpoint of this attempt has arrived */
+    bool got_room; /* another made room for it */
     bool yields;   /* it is given back when it is at rest, and goes on later: what it needs for that stays */
     bool alone;    /* run it with nothing beside it */
     bool in_store; /* served from the store */

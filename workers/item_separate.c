@@ -155,7 +155,8 @@ static bool may_go_on(const struct item *it)
 {
     const bool saved = it->has_checkpoint || it->separation->saved;
     const bool died = it->failure == FAILURE_CRASH || it->failure == FAILURE_DEVICE;
-    return saved && (!it->aborted || it->yields) && !it->separation->folder.whole && (it->stage != STAGE_OVER || died);
+    return saved && (!it->aborted || it->yields) && !it->separation->folder.whole &&
+           (it->stage != STAGE_OVER || died || it->yields);
 }
 
 void separation_release(struct item *it)

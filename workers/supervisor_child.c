@@ -131,15 +131,15 @@ void child_side_dispatch(struct supervisor *s)
 
 /* The most important item that would begin if another made room: here, with the child while all of its threads are
  * busy, or on one of them. */
-static const struct item *find_urgent(struct supervisor *s)
+static struct item *find_urgent(struct supervisor *s)
 {
     const int64_t now = supervisor_now_ms();
-    const struct item *const head = s->queue;
+    struct item *const head = s->queue;
     int busy = 0;
     EACH_ITEM (s, lease, it)
         busy += it->stage == STAGE_RUNNING && it->started;
     const bool no_place = s->alone_runs || s->running >= s->most_running || (head && head->alone && s->running);
-    const struct item *best = no_place ? head : NULL;
+    struct item *best = no_place ? head : NULL;
     EACH_ITEM (s, l, it) {
         const int64_t since = it->started_ms > s->child_spoke_ms ? it->started_ms : s->child_spoke_ms;
         const bool waits =
@@ -158,7 +158,7 @@ static bool goes_on_later(const struct item *it)
 
 void child_side_make_room(struct supervisor *s)
 {
-    const struct item *const urgent = s->child.pid > 0 && s->engaged ? find_urgent(s) : NULL;
+    struct item *const urgent = s->child.pid > 0 && s->engaged ? find_urgent(s) : NULL;
     struct item *least = NULL;
     if (!urgent)
         return;
@@ -168,8 +168,10 @@ void child_side_make_room(struct supervisor *s)
             (!least || it->priority < least->priority ||
              (it->priority == least->priority && it->started_ms > least->started_ms)))
             least = it;
-    if (least)
-        uplink_give_back(s, least);
+    if (!least)
+        return;
+    urgent->got_room = true;
+    uplink_give_back(s, least);
 }
 
 static struct item *find_running(struct supervisor *s, uint64_t id)

@@ -16,7 +16,7 @@ static void forget_made_room(struct supervisor *s)
 {
     bool is_here = false;
     EACH_ITEM (s, l, it)
-        is_here |= !it->over && !it->aborted && it->priority > s->made_room_of;
+        is_here |= it->got_room && !it->over && !it->aborted && it->priority > s->made_room_of;
     s->made_room = s->made_room && is_here;
 }
 
@@ -95,7 +95,7 @@ void uplink_give_back(struct supervisor *s, struct item *it)
     uplink_send_lines(s);
     s->made_room_of = s->made_room && s->made_room_of > it->priority ? s->made_room_of : it->priority;
     s->made_room = true;
-    if (s->take_waits && !s->take_urgent) { /* what it would bring now is what goes */
+    if (s->take_waits && (!s->take_urgent || s->take_above < it->priority)) { /* it would bring what goes */
         uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
         s->take_waits = false;
     }

@@ -59,7 +59,8 @@ void uplink_ready(struct supervisor *s)
     }
     snprintf(device_id, sizeof device_id, "%.30s/%s", host, device);
     EACH_ITEM (s, l, it)
-        if (!it->reported && !it->aborted && !code && !(code = wire_append_uint(&held, it->token)))
+        if (!it->reported && (!it->aborted || (it->yields && !it->over)) && !code &&
+            !(code = wire_append_uint(&held, it->token)))
             tokens++;
     for (const struct pending_report *r = s->reports; r; r = r->next)
         code = code ? code : append_reported(r, &held, &tokens);

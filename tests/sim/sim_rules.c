@@ -48,13 +48,19 @@ static bool has_crashed(const struct shadow_item *item, uint64_t worker)
     return false;
 }
 
+/* Not one whose READY this is: its kinds may be others now, which the shadow hears afterwards. */
+static bool is_there_for(const struct shadow *s, const struct shadow_worker *w, const struct shadow_job *j)
+{
+    return w->id && (w->kinds >> j->kind & 1) && !(s->event == QUEUE_READY && w->id == s->from);
+}
+
 static void check_affinity(struct shadow *s, const struct shadow_job *j, const struct shadow_item *item,
                            uint64_t worker)
 {
     if (!has_crashed(item, worker))
         return;
     for (int i = 0; i < SIM_BOUND; i++)
-        EXPECT(!s->workers[i].id || !(s->workers[i].kinds >> j->kind & 1) || has_crashed(item, s->workers[i].id),
+        EXPECT(!is_there_for(s, &s->workers[i], j) || has_crashed(item, s->workers[i].id),
                "worker %d has crashed on an item and gets it again, though %d is there", (int)worker,
                (int)s->workers[i].id);
 }
@@ -87,8 +93,7 @@ static void check_turn(struct shadow *s, const struct queue *q, const struct sha
                    !fits(s, w, &s->jobs[i]),
                "job %d was granted before job %d", (int)j->id, (int)s->jobs[i].id);
     for (int i = 0; i < SIM_BOUND && passed_over; i++)
-        EXPECT(!s->workers[i].id || s->workers[i].actor < 0 || !(s->workers[i].kinds >> j->kind & 1) ||
-                   is_quarantined(q, s->workers[i].id),
+        EXPECT(!is_there_for(s, &s->workers[i], j) || s->workers[i].actor < 0 || is_quarantined(q, s->workers[i].id),
                "worker %d is in quarantine and gets items, though %d is there", (int)w->id, (int)s->workers[i].id);
 }
 
@@ -106,8 +111,8 @@ static void check_idle(struct shadow *s, const struct queue *q, const struct sha
 {
     for (int i = 0; i < SIM_BOUND && w->urgent && e->attempt == 1; i++) {
         const struct shadow_worker *o = &s->workers[i];
-        EXPECT(!o->id || !o->credits || o->urgent || !(o->kinds >> j->kind & 1) || !fits(s, o, j) ||
-                   is_quarantined(q, o->id) || s->starved,
+        EXPECT(!is_there_for(s, o, j) || !o->credits || o->urgent || !fits(s, o, j) || is_quarantined(q, o->id) ||
+                   s->starved,
                "job %d goes to worker %d, which is busy, and worker %d waits", (int)j->id, (int)w->id, (int)o->id);
     }
 }
@@ -147,8 +152,11 @@ static void check_verdicts(struct shadow *s, const struct queue_action *a, const
     for (size_t k = 0; k < a->count; k++) {
         struct shadow_item *item = shadow_token(s, entries[k].token);
         const bool good = item && item->state == ITEM_LEASED && item->owner == a->worker;
-        EXPECT(entries[k].verdict == (good ? VERDICT_EXTEND : VERDICT_ABORT), "verdict %d for a lease that is%s good",
-               entries[k].verdict, good ? "" : " not");
+        const bool asked = good && item->saved && shadow_find(s, item->job)->paused;
+        EXPECT(entries[k].verdict == (asked  ? VERDICT_YIELD
+                                      : good ? VERDICT_EXTEND
+                                             : VERDICT_ABORT),
+               "verdict %d for a lease that is%s good", entries[k].verdict, good ? "" : " not");
         if (good)
             item->until_ms = shadow_until(s, item);
     }
