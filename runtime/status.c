@@ -54,7 +54,8 @@ const char *failure_name(int failure)
     return known ? names[failure] : "UNKNOWN";
 }
 
-static void record(bool on_device, const char *file, int line, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void record(bool on_device, const char *file, int line, const char *format,
+                                                         va_list args)
 {
     const char *base = strrchr(file, '/');
     snprintf(thread_where, sizeof thread_where, "%s:%d", base ? base + 1 : file, line);
