@@ -127,8 +127,9 @@ TEST(what_is_asked_back_is_returned)
 {
     struct boss b;
     start(&b, 1);
-    const uint64_t runs = grant(&b, 0, LASTS_MS, SAVES_MS), waits = grant(&b, 0, LASTS_MS, 0);
-    REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    const uint64_t runs = grant(&b, 0, LASTS_MS, SAVES_MS);
+    REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS)); /* else the other may be ready before */
+    const uint64_t waits = grant(&b, 0, LASTS_MS, 0);
     boss_yield(&b, runs + 1000);
     boss_yield(&b, waits);
     REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
@@ -167,8 +168,9 @@ TEST(a_priority_changes)
 {
     struct boss b;
     start(&b, 1);
-    const uint64_t runs = grant(&b, 3, LASTS_MS, SAVES_MS), waits = grant(&b, 0, 0, 0);
+    const uint64_t runs = grant(&b, 3, LASTS_MS, SAVES_MS);
     REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    const uint64_t waits = grant(&b, 0, 0, 0);
     CHECK(!boss_wait(&b, MESSAGE_RETURN, 600)); /* longer than it takes to make room */
     boss_prefer(&b, waits, 4);
     REQUIRE(boss_wait(&b, MESSAGE_RETURN, BOSS_PATIENCE_MS));
