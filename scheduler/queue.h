@@ -89,7 +89,7 @@ enum queue_action_type {
     QUEUE_COMMITS,  /* answer: entries with commit_verdict */
     QUEUE_SAVED,    /* answer: one entry with commit_verdict, of a CHECKPOINT */
     QUEUE_GRANT,    /* to the worker that waits with a TAKE: items of `job`, or of others like it: entries say whose */
-    QUEUE_ABORT,    /* to a worker, unasked: these tokens have ended */
+    QUEUE_ABORT,    /* to a worker, unasked: what becomes of these tokens, by their verdicts */
     QUEUE_CHANGED,  /* job has new outcomes, or is over */
     QUEUE_GONE,     /* a worker has left; its number is not used again */
     QUEUE_BLAMED    /* a worker was quarantined: three items crashed on it, and on no other */

@@ -59,6 +59,14 @@ void uplink_take(struct supervisor *s)
     s->take_above = above;
 }
 
+/* Of so many tokens, which it frees. */
+static void send_return(struct supervisor *s, struct wire_buffer *tokens, uint32_t count)
+{
+    if (count)
+        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(tokens, count)});
+    wire_free(tokens);
+}
+
 /* Gives back what has not reached the child; the rest goes on. */
 void uplink_return(struct supervisor *s)
 {
@@ -72,11 +80,9 @@ void uplink_return(struct supervisor *s)
         supervisor_abort(s, it);
         count++;
     }
-    if (count)
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
+    send_return(s, &tokens, count);
     if (s->take_waits)
         uplink_send(s, MESSAGE_TAKE, &take_schema, &(struct message_take){.credits = 0});
-    wire_free(&tokens);
 }
 
 bool uplink_mark_yielding(struct item *it, const char *why)
@@ -106,9 +112,7 @@ void uplink_give_back(struct supervisor *s, struct item *it)
 void uplink_returned(struct supervisor *s, const struct item *it)
 {
     struct wire_buffer tokens = {0};
-    if (wire_append_uint(&tokens, it->token) == STATUS_OK)
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, 1)});
-    wire_free(&tokens);
+    send_return(s, &tokens, wire_append_uint(&tokens, it->token) == STATUS_OK);
 }
 
 /* A lease of more trainings than there are places: others may have room. Before they are looked at, since whoever gets
@@ -130,7 +134,5 @@ void uplink_return_surplus(struct supervisor *s, struct lease *granted)
         it->stage = STAGE_OVER;
         count++;
     }
-    if (count)
-        uplink_send(s, MESSAGE_RETURN, &returned_schema, &(struct message_returned){wire_list_of(&tokens, count)});
-    wire_free(&tokens);
+    send_return(s, &tokens, count);
 }

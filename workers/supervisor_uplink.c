@@ -11,7 +11,6 @@ enum {
     RESEND_MS = 2000,
     LINES_BEATS_MOST = 2 * ITEM_LOG_MOST / LIMIT_LOG, /* an entry may be cut at half of what it may have */
     LEASE_AIM_MS = 250,
-    URGENT_MS = 300,         /* after which a lease counts as one that lasts */
     REPORT_BYTES = 768 << 10 /* and one more entry: below WIRE_BODY_MAX */
 };
 

@@ -178,3 +178,20 @@ TEST(a_priority_changes)
     CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && is_done(&b, waits));
     boss_stop(&b);
 }
+
+/* It comes back when that is over, whatever else is more important and goes on. */
+TEST(what_made_room_comes_back)
+{
+    struct boss b;
+    start(&b, 2);
+    const uint64_t less = grant(&b, 0, LASTS_MS, SAVES_MS), more = grant(&b, 1, LASTS_MS, SAVES_MS);
+    for (bool saved[2] = {false, false}; !saved[0] || !saved[1]; saved[b.checkpoint.token == less] = true)
+        REQUIRE(boss_wait(&b, MESSAGE_CHECKPOINT, BOSS_PATIENCE_MS));
+    const uint64_t urgent = grant(&b, 5, 0, 0);
+    CHECK(boss_wait_outcomes(&b, 1, BOSS_PATIENCE_MS) && is_done(&b, urgent));
+    CHECK(b.returned_count == 1 && b.returned[0] == less);
+    while (b.take_urgent || !b.take_waits)
+        REQUIRE(boss_wait(&b, MESSAGE_TAKE, BOSS_PATIENCE_MS));
+    boss_abort(&b, more);
+    boss_stop(&b);
+}
